@@ -1,0 +1,70 @@
+"""Register-tiled matrix products: the native library and the text that drives it.
+
+In: the vector width of the CPU. Out: ``library_module`` (LLVM IR of a few native functions that
+the runtime compiles once per machine), their ``SIGNATURES``, their NumPy ``REFERENCE``, and
+``contract_lines`` (Python text of the cache-blocking loops, with the fused epilogue inline).
+
+Next: ``tiles_native.py`` (tiles), ``tiles_pack.py`` (packing), ``tiles_dot.py`` (dot products),
+``tiles_text.py`` (macro loops).
+"""
+
+from __future__ import annotations
+
+import platform
+from typing import TYPE_CHECKING
+
+from fusegrad.codegen.tiles_reference import REFERENCE
+from fusegrad.codegen.tiles_text import contract_lines, contract_params, workspace_bytes
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = [
+    "REFERENCE",
+    "SIGNATURES",
+    "contract_lines",
+    "contract_params",
+    "library_module",
+    "workspace_bytes",
+]
+
+
+def _signatures() -> dict[str, tuple[str, ...]]:
+    """Argument types of every exported function; all return nothing."""
+    table: dict[str, tuple[str, ...]] = {}
+    for dtype in ("f32", "f64"):
+        p, i = f"{dtype}*", "i64"
+        table[f"gemm_pack_a_{dtype}"] = (p, i, i, i, i, i, p, i)
+        table[f"gemm_pack_b_{dtype}"] = (p, i, i, i, i, i, p, i)
+        table[f"gemm_block_{dtype}"] = (p, i, i, i, i, p, i, i, i, p, i, i, i, i, i, i)
+        table[f"gemm_dot_{dtype}"] = (p, i, i, p, i, i, p, i, i, i, i, i)
+    return table
+
+
+SIGNATURES: dict[str, tuple[str, ...]] = _signatures()
+
+
+def library_module(lanes_bits: int, dtypes: Sequence[str] = ("f32", "f64")) -> str:
+    """LLVM IR text of the native library for vectors of ``lanes_bits`` (128, 256 or 512).
+
+    The text needs no optimization passes: code generation alone gives the full speed. A module
+    for one of the ``dtypes`` costs half the time of both.
+
+    >>> "define void @\\"gemm_block_f32\\"" in library_module(256)
+    True
+    """
+    # llvmlite is needed at the first compile only.
+    from llvmlite import ir
+
+    from fusegrad.codegen import tiles_dot, tiles_emit, tiles_native, tiles_pack
+
+    if lanes_bits not in (128, 256, 512):
+        raise ValueError(f"vector width must be 128, 256 or 512 bits, got {lanes_bits}")
+    many = lanes_bits == 512 or platform.machine().lower() in ("aarch64", "arm64")
+    module = ir.Module("fusegrad_tiles")
+    for dtype in dtypes:
+        shape = tiles_emit.tile_shape(dtype, lanes_bits, 32 if many else 16)
+        tiles_native.build_block(module, shape)
+        tiles_pack.build_pack(module, shape)
+        tiles_dot.build_dot(module, shape)
+    return str(module)

@@ -1,0 +1,175 @@
+"""The dtype table: names in PyTorch, NumPy and kernels, and PyTorch's promotion rules.
+
+``float32`` and friends are the objects users see (``fg.float32``). A kernel knows them by the short
+name (``f32``). Next file: ``ir/aval.py``.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+
+class DType:
+    """An element type. Compare by identity; print like ``fusegrad.float32``."""
+
+    __slots__ = ("category", "itemsize", "name", "np", "rank", "short")
+
+    def __init__(self, name: str, short: str, category: int, rank: int) -> None:
+        self.name = name
+        self.short = short
+        self.np = np.dtype(name)
+        self.category = category  # 0 bool, 1 integer, 2 floating, 3 complex
+        self.rank = rank
+        self.itemsize = self.np.itemsize
+
+    @property
+    def is_floating_point(self) -> bool:
+        """Whether this is a real floating dtype."""
+        return self.category == 2
+
+    @property
+    def is_complex(self) -> bool:
+        """Whether this is a complex dtype."""
+        return self.category == 3
+
+    @property
+    def is_signed(self) -> bool:
+        """Whether values can be negative."""
+        return self.category >= 2 or (self.category == 1 and not self.short.startswith("u"))
+
+    @property
+    def is_differentiable(self) -> bool:
+        """Whether gradients can flow through values of this dtype."""
+        return self.category >= 2
+
+    def __repr__(self) -> str:
+        return f"fusegrad.{self.name}"
+
+    def __reduce__(self) -> str:
+        return {"bool": "bool_"}.get(self.name, self.name)
+
+
+bool_ = DType("bool", "b1", 0, 0)
+uint8 = DType("uint8", "u8", 1, 1)
+int8 = DType("int8", "i8", 1, 2)
+int16 = DType("int16", "i16", 1, 3)
+uint16 = DType("uint16", "u16", 1, 3)
+int32 = DType("int32", "i32", 1, 4)
+uint32 = DType("uint32", "u32", 1, 4)
+int64 = DType("int64", "i64", 1, 5)
+uint64 = DType("uint64", "u64", 1, 5)
+float16 = DType("float16", "f16", 2, 6)
+float32 = DType("float32", "f32", 2, 7)
+float64 = DType("float64", "f64", 2, 8)
+complex64 = DType("complex64", "c64", 3, 9)
+complex128 = DType("complex128", "c128", 3, 10)
+
+ALL = (
+    bool_, uint8, int8, int16, uint16, int32, uint32, int64, uint64,
+    float16, float32, float64, complex64, complex128,
+)  # fmt: skip
+FLOATING = tuple(d for d in ALL if d.category == 2)
+INTEGER = tuple(d for d in ALL if d.category == 1)
+_BY_NUMPY = {d.np: d for d in ALL}
+_BY_SHORT = {d.short: d for d in ALL}
+_PYTHON = {bool: bool_, int: int64, float: float32, complex: complex64}
+
+_default = float32
+
+
+def get_default_dtype() -> DType:
+    """The dtype of tensors built from Python floats."""
+    return _default
+
+
+def set_default_dtype(dtype: DType) -> None:
+    """Set the dtype of tensors built from Python floats.
+
+    Args:
+        dtype: ``fg.float32`` or ``fg.float64``.
+
+    Raises:
+        TypeError: ``dtype`` is not floating.
+    """
+    global _default
+    if not (isinstance(dtype, DType) and dtype.is_floating_point):
+        raise TypeError(f"only floating-point types are supported as the default type, got {dtype}")
+    _default = dtype
+
+
+def as_dtype(value: Any) -> DType:
+    """The ``DType`` for a ``DType``, Python type, or NumPy dtype.
+
+    Raises:
+        TypeError: nothing corresponds.
+    """
+    if isinstance(value, DType):
+        return value
+    if value is float:
+        return _default
+    if value in _PYTHON:
+        return _PYTHON[value]
+    found = _BY_NUMPY.get(np.dtype(value))
+    if found is None:
+        raise TypeError(f"fusegrad has no dtype for {value!r}")
+    return found
+
+
+def from_numpy_dtype(dtype: np.dtype) -> DType:
+    """The ``DType`` of a NumPy dtype (``TypeError`` when there is none)."""
+    found = _BY_NUMPY.get(dtype)
+    if found is None:
+        raise TypeError(f"fusegrad has no dtype for NumPy's {dtype}; convert the array first")
+    return found
+
+
+def from_short(short: str) -> DType:
+    """The ``DType`` of a kernel name such as ``f32``."""
+    return _BY_SHORT[short]
+
+
+def promote_types(a: DType, b: DType) -> DType:
+    """The smallest dtype both convert to, as PyTorch's ``promote_types``."""
+    if a is b:
+        return a
+    if a.category != b.category:
+        high, low = (a, b) if a.category > b.category else (b, a)
+        if high is complex64 and low is float64:
+            return complex128
+        return high
+    if a.category == 1:
+        unsigned = {a.short[0], b.short[0]} == {"u", "i"}
+        if unsigned:
+            if uint8 in (a, b):
+                other = b if a is uint8 else a
+                return int16 if other is int8 else other
+            raise TypeError(f"promotion of {a} and {b} is not defined")
+    return a if a.rank >= b.rank else b
+
+
+def result_type(operands: list[tuple[DType, int]]) -> DType:
+    """PyTorch's result dtype for operands ``(dtype, priority)``.
+
+    Priority 2 is a tensor with dimensions, 1 a 0-d tensor, 0 a Python number; a lower priority
+    only matters when its category (bool < integer < floating < complex) is higher.
+    """
+    best: DType | None = None
+    for priority in (2, 1, 0):
+        level: DType | None = None
+        for dtype, p in operands:
+            if p == priority:
+                level = dtype if level is None else promote_types(level, dtype)
+        if level is None:
+            continue
+        if best is None:
+            best = level
+        elif level.category > best.category:
+            if priority == 0 and level.category == 2:
+                level = _default
+            if level.is_complex and best.is_floating_point:
+                level = complex128 if best is float64 else complex64
+            best = level
+    assert best is not None
+    return best

@@ -1,0 +1,219 @@
+"""Indexing: ``x[...]`` in every form, assignment through it, gather and index_select."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..dtypes import bool_, int64
+from ..errors import ArgumentTypeError, DimError, DTypeError, TracedValueError
+from ..ir.graph import Var
+from ..ops import elementwise as ew
+from ..ops import indexing as ops
+from ..ops import movement
+from ..tensor import Tensor
+from .common import axis_of, broadcast_shapes, broadcast_to, cast, method
+
+
+def wrap_index(index: Tensor, extent: int, op: str) -> Tensor:
+    """Indices as int64 in [0, extent); eager values are checked, negatives count from the end."""
+    if index.dtype.category != 1:
+        raise DTypeError(f"{op} with an index of dtype {index.dtype}", "Indices are integers.",
+                         "index.long()")
+    index = cast(index.detach(), int64)
+    raw = index._value
+    if isinstance(raw, np.ndarray) and not isinstance(index._read(), Var):
+        if raw.size and (raw.min() < -extent or raw.max() >= extent):
+            bad = raw[(raw < -extent) | (raw >= extent)].flat[0]
+            raise DimError(f"{op}: index {bad} is out of bounds", f"The axis has {extent} elements.")
+        if not raw.size or raw.min() >= 0:
+            return index
+    return ew.where(ew.lt(index, 0), ew.add(index, extent), index)
+
+
+@method()
+def gather(input: Tensor, dim: int, index: Tensor) -> Tensor:
+    """One element per index along ``dim``: out[i][j] = input[index[i][j]][j] for dim 0."""
+    axis = axis_of(dim, input.aval.ndim)
+    if index.aval.ndim != input.aval.ndim:
+        raise DimError(f"gather of {input.aval} with index {index.aval}",
+                       "The index must have as many dimensions as the input.")
+    x = input
+    if not input.aval.shape:
+        return input
+    limit = tuple(n if k == axis else m for k, (n, m) in enumerate(
+        zip(input.aval.shape, index.aval.shape, strict=True)))
+    if limit != input.aval.shape:
+        x = movement.slice_(x, start=(0,) * len(limit), limit=limit, step=(1,) * len(limit))
+    return ops.take_along(x, wrap_index(index, limit[axis], "gather"), axis=axis)
+
+
+@method()
+def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
+    """Slices at the positions ``index`` of one axis."""
+    axis = axis_of(dim, input.aval.ndim)
+    return ops.take(input, wrap_index(index, input.aval.shape[axis], "index_select"), axis=axis)
+
+
+def _expand_key(key: Any, ndim: int) -> list[Any]:
+    items = list(key) if isinstance(key, tuple) else [key]
+    used = 0
+    for item in items:
+        if isinstance(item, Tensor) and item.dtype is bool_:
+            used += item.aval.ndim
+        elif item is not None and item is not Ellipsis and not isinstance(item, bool):
+            used += 1
+    if used > ndim:
+        raise DimError(f"too many indices for a {ndim}-d tensor", f"Got {used} indices.")
+    fill = [slice(None)] * (ndim - used)
+    where = next((k for k, item in enumerate(items) if item is Ellipsis), None)
+    if where is None:
+        return items + fill
+    return items[:where] + fill + items[where + 1:]
+
+
+def _basic(x: Tensor, items: list[Any]) -> tuple[Tensor, list[tuple[int, Tensor]]]:
+    """Apply integers, slices and None; returns the view and the remaining (axis, index) pairs."""
+    start, limit, step, shape, advanced = [], [], [], [], []
+    axis = 0
+    for item in items:
+        if item is None:
+            shape.append(1)
+            continue
+        extent = x.aval.shape[axis]
+        if isinstance(item, slice):
+            a, b, s = _slice(item, extent)
+            start.append(a), limit.append(b), step.append(s)  # type: ignore[func-returns-value]
+            shape.append(max(0, -(-(b - a) // s)))
+        elif isinstance(item, Tensor):
+            advanced.append((len(shape), item))
+            start.append(0), limit.append(extent), step.append(1)  # type: ignore[func-returns-value]
+            shape.append(extent)
+        else:
+            i = item.__index__()
+            if not -extent <= i < extent:
+                raise DimError(f"index {i} is out of bounds for dimension {axis} of {x.aval}",
+                               f"The axis has {extent} elements.")
+            i %= extent
+            start.append(i), limit.append(i + 1), step.append(1)  # type: ignore[func-returns-value]
+        axis += 1
+    out = x
+    if tuple(limit) != x.aval.shape or any(start) or any(s != 1 for s in step):
+        out = movement.slice_(x, start=tuple(start), limit=tuple(limit), step=tuple(step))
+    if tuple(shape) != out.aval.shape:
+        out = movement.reshape(out, shape=tuple(shape))
+    elif out is x:
+        out = movement.reshape(x, shape=x.aval.shape)
+    return out, advanced
+
+
+def _slice(item: slice, extent: int) -> tuple[int, int, int]:
+    if item.step is not None and item.step <= 0:
+        raise ArgumentTypeError(f"slice step {item.step}", "Steps must be positive.", "x.flip(dim)")
+    a, b, s = item.indices(extent)
+    return a, max(a, b), s
+
+
+def _as_index(item: Any) -> Any:
+    if isinstance(item, (list, np.ndarray)):
+        return Tensor(np.asarray(item))
+    if isinstance(item, bool):
+        raise ArgumentTypeError("a bool as index", "Indices are integers, slices and tensors.")
+    if isinstance(item, Tensor) and item.aval.ndim == 0 and item.dtype.category == 1:
+        if isinstance(item._value, np.ndarray) and not isinstance(item._read(), Var):
+            return int(item._value)
+    return item
+
+
+def _nonzero(mask: Tensor) -> list[Tensor]:
+    if isinstance(mask._read(), Var):
+        raise TracedValueError(
+            f"indexing with a traced mask {mask.aval}",
+            "The number of selected elements depends on values, which a trace does not have.",
+            "fg.where(mask, x, y), or multiply by the mask")
+    return [Tensor(i.astype(np.int64)) for i in np.nonzero(mask._value)]
+
+
+def _split_key(x: Tensor, key: Any) -> tuple[Tensor, list[tuple[int, Tensor]]]:
+    items: list[Any] = []
+    for item in _expand_key(tuple(map(_as_index, key)) if isinstance(key, tuple)
+                            else _as_index(key), x.aval.ndim):
+        if isinstance(item, Tensor) and item.dtype is bool_:
+            items.extend(_nonzero(item))
+        else:
+            items.append(item)
+    return _basic(x, items)
+
+
+def _flat_index(
+    view: Tensor, advanced: list[tuple[int, Tensor]]
+) -> tuple[tuple[int, ...], Tensor, tuple[int, ...]]:
+    """Bring the indexed axes together; returns (perm, flat index, extents of indexed axes)."""
+    axes = [a for a, _ in advanced]
+    shape = broadcast_shapes(*[i.aval.shape for _, i in advanced], op="index")
+    together = axes == list(range(axes[0], axes[0] + len(axes)))
+    first = axes[0] if together else 0
+    rest = [a for a in range(view.aval.ndim) if a not in axes]
+    perm = (*rest[:first], *axes, *rest[first:])
+    extents = tuple(view.aval.shape[a] for a in axes)
+    flat: Tensor | None = None
+    for (_, index), extent in zip(advanced, extents, strict=True):
+        wrapped = broadcast_to(wrap_index(index, extent, "index"), shape)
+        flat = wrapped if flat is None else ew.add(ew.mul(flat, extent), wrapped)
+    assert flat is not None
+    return perm, flat, extents
+
+
+def _gathered_view(
+    view: Tensor, advanced: list[tuple[int, Tensor]]
+) -> tuple[Tensor, Tensor, int, tuple[int, ...]]:
+    perm, flat, extents = _flat_index(view, advanced)
+    moved = view if perm == tuple(range(len(perm))) else movement.transpose(view, perm=perm)
+    axis = perm.index(advanced[0][0])
+    if len(extents) > 1:
+        shape = moved.aval.shape
+        total = int(np.prod(extents))
+        moved = movement.reshape(
+            moved, shape=(*shape[:axis], total, *shape[axis + len(extents):]))
+    return moved, flat, axis, perm
+
+
+def getitem(self: Tensor, key: Any) -> Tensor:
+    """``x[key]``: integers, slices, None, Ellipsis, integer and boolean tensors, any mixture."""
+    view, advanced = _split_key(self, key)
+    if not advanced:
+        return view
+    moved, flat, axis, _ = _gathered_view(view, advanced)
+    return ops.take(moved, flat, axis=axis)
+
+
+def setitem(self: Tensor, key: Any, value: Any) -> None:
+    """``x[key] = value`` in place, with broadcasting."""
+    if isinstance(key, Tensor) and key.dtype is bool_ and not isinstance(value, Tensor):
+        self.masked_fill_(_mask_of(self, key), value)  # type: ignore[attr-defined]
+        return
+    view, advanced = _split_key(self, key)
+    if not isinstance(value, Tensor):
+        value = Tensor(np.asarray(value, self.dtype.np))
+    value = cast(value, self.dtype)
+    if not advanced:
+        while value.aval.ndim > view.aval.ndim and value.aval.shape[0] == 1:
+            value = movement.reshape(value, shape=value.aval.shape[1:])
+        view._assign(broadcast_to(value, view.aval.shape), "index assignment")
+        return
+    moved, flat, axis, perm = _gathered_view(view, advanced)
+    target = moved.aval.shape[:axis] + flat.aval.shape + moved.aval.shape[axis + 1:]
+    new = ops.take_set(moved, flat, broadcast_to(value, target), axis=axis)
+    new = movement.reshape(new, shape=tuple(view.aval.shape[p] for p in perm))
+    inverse = tuple(int(i) for i in np.argsort(perm))
+    view._assign(movement.transpose(new, perm=inverse), "index assignment")
+
+
+def _mask_of(x: Tensor, mask: Tensor) -> Tensor:
+    missing = x.aval.ndim - mask.aval.ndim
+    return movement.reshape(mask, shape=(*mask.aval.shape, *([1] * missing)))
+
+
+Tensor.__getitem__ = getitem  # type: ignore[attr-defined]
+Tensor.__setitem__ = setitem  # type: ignore[attr-defined]

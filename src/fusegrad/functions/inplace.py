@@ -1,0 +1,76 @@
+"""In-place methods that are not the twin of an elementwise function, and small conveniences."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..ops import source
+from ..tensor import Tensor
+from .common import broadcast_to, cast, method
+from .creation import device, full, ones, zeros
+
+
+@method("copy_")
+def copy_(self: Tensor, src: Any, non_blocking: bool = False) -> Tensor:
+    """Copy the elements of ``src`` (broadcast, converted) into this tensor."""
+    src = src if isinstance(src, Tensor) else Tensor(np.asarray(src))
+    return self._assign(broadcast_to(cast(src, self.dtype), self.aval.shape), "copy_")
+
+
+@method("fill_")
+def fill_(self: Tensor, value: Any) -> Tensor:
+    """Set every element to ``value``."""
+    if isinstance(value, Tensor):
+        return copy_(self, value)
+    filled = source.full(shape=self.aval.shape, dtype=self.dtype, value=value)
+    return self._assign(Tensor(filled), "fill_")
+
+
+@method("zero_")
+def zero_(self: Tensor) -> Tensor:
+    """Set every element to zero."""
+    return fill_(self, 0)
+
+
+@method("new_zeros")
+def new_zeros(self: Tensor, *size: Any, **options: Any) -> Tensor:
+    """Zeros of this tensor's dtype."""
+    return zeros(*size, **{"dtype": self.dtype, **options})
+
+
+@method("new_ones")
+def new_ones(self: Tensor, *size: Any, **options: Any) -> Tensor:
+    """Ones of this tensor's dtype."""
+    return ones(*size, **{"dtype": self.dtype, **options})
+
+
+@method("new_full")
+def new_full(self: Tensor, size: Any, fill_value: Any, **options: Any) -> Tensor:
+    """A constant tensor of this tensor's dtype."""
+    return full(size, fill_value, **{"dtype": self.dtype, **options})
+
+
+@method("new_tensor")
+def new_tensor(self: Tensor, data: Any, **options: Any) -> Tensor:
+    """A copy of ``data`` in this tensor's dtype."""
+    from .creation import tensor
+
+    return tensor(data, **{"dtype": self.dtype, **options})
+
+
+def _deepcopy(self: Tensor, memo: dict[int, Any]) -> Tensor:
+    out = type(self).__new__(type(self))
+    Tensor.__init__(out, np.array(self._concrete("deepcopy")))
+    out._requires_grad = self._requires_grad
+    memo[id(self)] = out
+    return out
+
+
+Tensor.__deepcopy__ = _deepcopy  # type: ignore[attr-defined]
+Tensor.device = property(lambda self: device("cpu"))  # type: ignore[attr-defined]
+Tensor.T = property(lambda self: self.permute(*range(self.dim() - 1, -1, -1)))  # type: ignore[attr-defined]
+Tensor.mT = property(lambda self: self.transpose(-2, -1))  # type: ignore[attr-defined]
+Tensor.ndim = property(lambda self: self.aval.ndim)  # type: ignore[attr-defined]
+Tensor.is_sparse = Tensor.is_cuda = property(lambda self: False)  # type: ignore[attr-defined]

@@ -1,0 +1,419 @@
+"""Elementwise functions and methods, their operators and in-place forms."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from .. import dtypes
+from ..dtypes import DType, bool_
+from ..errors import DTypeError
+from ..ops import elementwise as ops
+from ..tensor import Tensor
+from .common import (
+    Number,
+    as_tensor_operand,
+    broadcast_shapes,
+    broadcast_to,
+    cast,
+    floating,
+    method,
+    pointwise,
+    promote,
+)
+
+
+def _unary(primitive: Any, *names: str, floats: bool = True) -> Callable[[Any], Tensor]:
+    def function(input: Any) -> Tensor:
+        x = floating(input, primitive.name) if floats else as_tensor_operand(input)
+        return primitive(x)
+
+    function.__name__ = names[0] if names else primitive.name
+    function.__doc__ = f"{primitive.doc} Elementwise; result of the operand's shape."
+    method(*(names or (primitive.name,)))(function)
+    return function
+
+
+exp = _unary(ops.exp)
+exp2 = _unary(ops.exp2)
+expm1 = _unary(ops.expm1)
+log = _unary(ops.log)
+log2 = _unary(ops.log2)
+log10 = _unary(ops.log10)
+log1p = _unary(ops.log1p)
+sqrt = _unary(ops.sqrt)
+rsqrt = _unary(ops.rsqrt)
+reciprocal = _unary(ops.reciprocal)
+tanh = _unary(ops.tanh)
+sigmoid = _unary(ops.sigmoid)
+erf = _unary(ops.erf)
+erfc = _unary(ops.erfc)
+erfinv = _unary(ops.erfinv)
+lgamma = _unary(ops.lgamma)
+digamma = _unary(ops.digamma)
+sin = _unary(ops.sin)
+cos = _unary(ops.cos)
+tan = _unary(ops.tan)
+asin = _unary(ops.asin, "asin", "arcsin")
+acos = _unary(ops.acos, "acos", "arccos")
+atan = _unary(ops.atan, "atan", "arctan")
+sinh = _unary(ops.sinh)
+cosh = _unary(ops.cosh)
+asinh = _unary(ops.asinh, "asinh", "arcsinh")
+acosh = _unary(ops.acosh, "acosh", "arccosh")
+atanh = _unary(ops.atanh, "atanh", "arctanh")
+abs = _unary(ops.abs_, "abs", "absolute", "__abs__", floats=False)
+sign = _unary(ops.sign, "sign", "sgn", floats=False)
+isfinite = _unary(ops.isfinite)
+
+
+@method("neg", "negative", "__neg__")
+def neg(input: Tensor) -> Tensor:
+    """Negation, elementwise."""
+    if input.dtype is bool_:
+        raise DTypeError(f"negative of {input.aval}", "Booleans have no negative.", "~x")
+    out = ops.neg(input)
+    out._weak = input._weak
+    return out
+
+
+def _rounding(primitive: Any) -> Callable[[Tensor], Tensor]:
+    def function(input: Tensor) -> Tensor:
+        x = as_tensor_operand(input)
+        return primitive(x) if x.dtype.is_floating_point else x
+
+    function.__name__ = primitive.name
+    function.__doc__ = primitive.doc
+    method(primitive.name)(function)
+    return function
+
+
+floor = _rounding(ops.floor)
+ceil = _rounding(ops.ceil)
+trunc = _rounding(ops.trunc)
+round = _rounding(ops.round_)
+
+
+@method()
+def relu(input: Tensor) -> Tensor:
+    """max(x, 0), elementwise."""
+    if input.dtype.is_floating_point:
+        return ops.relu(input)
+    return pointwise(ops.maximum, input, 0)
+
+
+@method()
+def square(input: Tensor) -> Tensor:
+    """x * x, elementwise."""
+    return pointwise(ops.mul, input, input)
+
+
+@method()
+def isnan(input: Tensor) -> Tensor:
+    """Whether each element is nan."""
+    return ops.isnan(floating(input))
+
+
+@method()
+def isinf(input: Tensor) -> Tensor:
+    """Whether each element is plus or minus infinity."""
+    x = floating(input)
+    return pointwise(ops.eq, ops.abs_(x), math.inf)
+
+
+# --- arithmetic ---------------------------------------------------------------------------------
+def _no_bool(name: str, *values: Any) -> None:
+    if promote(*[v if isinstance(v, (Tensor, *Number)) else as_tensor_operand(v)
+                 for v in values]) is bool_:
+        raise DTypeError(f"{name} of booleans", "Booleans have no subtraction.", "x ^ y")
+
+
+@method("add", "__add__", "__radd__")
+def add(input: Any, other: Any, *, alpha: Any = 1) -> Tensor:
+    """input + alpha * other with broadcasting and type promotion."""
+    if alpha != 1:
+        other = mul(other, alpha) if isinstance(other, Tensor) else other * alpha
+    if promote_pair(input, other) is bool_:
+        return pointwise(ops.or_, input, other)
+    return pointwise(ops.add, input, other)
+
+
+def promote_pair(a: Any, b: Any) -> DType:
+    """Result dtype of two operands."""
+    return promote(*[v if isinstance(v, (Tensor, *Number)) else as_tensor_operand(v)
+                     for v in (a, b)])
+
+
+@method("sub", "subtract", "__sub__")
+def sub(input: Any, other: Any, *, alpha: Any = 1) -> Tensor:
+    """input - alpha * other with broadcasting and type promotion."""
+    _no_bool("sub", input, other)
+    if alpha != 1:
+        other = mul(other, alpha) if isinstance(other, Tensor) else other * alpha
+    return pointwise(ops.sub, input, other)
+
+
+@method("__rsub__")
+def rsub(input: Any, other: Any) -> Tensor:
+    """other - input."""
+    return sub(other, input)
+
+
+@method("mul", "multiply", "__mul__", "__rmul__")
+def mul(input: Any, other: Any) -> Tensor:
+    """input * other with broadcasting and type promotion."""
+    if promote_pair(input, other) is bool_:
+        return pointwise(ops.and_, input, other)
+    return pointwise(ops.mul, input, other)
+
+
+@method("div", "divide", "true_divide", "__truediv__")
+def div(input: Any, other: Any, *, rounding_mode: str | None = None) -> Tensor:
+    """input / other; integers give floats unless ``rounding_mode`` is "trunc" or "floor"."""
+    if rounding_mode == "floor":
+        return floor_divide(input, other)
+    dtype = promote_pair(input, other)
+    if rounding_mode == "trunc":
+        if dtype.is_floating_point:
+            return trunc(pointwise(ops.div, input, other))
+        magnitude = pointwise(ops.floor_div, pointwise(ops.abs_, input), pointwise(ops.abs_, other))
+        signs = pointwise(ops.mul, pointwise(ops.sign, input), pointwise(ops.sign, other))
+        return pointwise(ops.mul, magnitude, signs)
+    target = dtype if dtype.category >= 2 else dtypes.get_default_dtype()
+    return pointwise(ops.div, input, other, dtype=target)
+
+
+@method("__rtruediv__")
+def rdiv(input: Any, other: Any) -> Tensor:
+    """other / input."""
+    return div(other, input)
+
+
+@method("floor_divide", "__floordiv__")
+def floor_divide(input: Any, other: Any) -> Tensor:
+    """Quotient rounded towards minus infinity."""
+    return pointwise(ops.floor_div, input, other)
+
+
+@method("__rfloordiv__")
+def rfloor_divide(input: Any, other: Any) -> Tensor:
+    """other // input."""
+    return floor_divide(other, input)
+
+
+@method("remainder", "__mod__")
+def remainder(input: Any, other: Any) -> Tensor:
+    """Remainder with the sign of the divisor."""
+    return pointwise(ops.remainder, input, other)
+
+
+@method("__rmod__")
+def rremainder(input: Any, other: Any) -> Tensor:
+    """other % input."""
+    return remainder(other, input)
+
+
+@method()
+def fmod(input: Any, other: Any) -> Tensor:
+    """Remainder with the sign of the dividend."""
+    return pointwise(ops.fmod, input, other)
+
+
+@method("pow", "__pow__")
+def pow(input: Any, exponent: Any) -> Tensor:
+    """input ** exponent; small integer exponents become products, 0.5 a square root."""
+    if isinstance(input, Tensor) and isinstance(exponent, Number):
+        special = _constant_power(input, exponent)
+        if special is not None:
+            return special
+    dtype = promote_pair(input, exponent)
+    return pointwise(ops.pow_ if dtype.is_floating_point else ops.ipow, input, exponent)
+
+
+def _constant_power(x: Tensor, exponent: float) -> Tensor | None:
+    if exponent == 1:
+        return pointwise(ops.mul, x, 1)
+    if exponent == 2:
+        return pointwise(ops.mul, x, x)
+    if exponent == 3:
+        return pointwise(ops.mul, pointwise(ops.mul, x, x), x)
+    if x.dtype.is_floating_point:
+        if exponent == 0.5:
+            return ops.sqrt(x)
+        if exponent == -1:
+            return ops.reciprocal(x)
+    return None
+
+
+@method("__rpow__")
+def rpow(input: Any, other: Any) -> Tensor:
+    """other ** input."""
+    return pow(other, input)
+
+
+@method()
+def maximum(input: Any, other: Any) -> Tensor:
+    """Larger of two, elementwise; nan wins."""
+    return pointwise(ops.maximum, input, other)
+
+
+@method()
+def minimum(input: Any, other: Any) -> Tensor:
+    """Smaller of two, elementwise; nan wins."""
+    return pointwise(ops.minimum, input, other)
+
+
+@method()
+def atan2(input: Any, other: Any) -> Tensor:
+    """Angle of the point (other, input)."""
+    return pointwise(ops.atan2, input, other)
+
+
+@method()
+def copysign(input: Any, other: Any) -> Tensor:
+    """Magnitude of input with the sign of other."""
+    return pointwise(ops.copysign, input, other)
+
+
+@method("clamp", "clip")
+def clamp(input: Tensor, min: Any = None, max: Any = None) -> Tensor:
+    """Limit elements to [min, max]; the gradient passes where the limits do not bind."""
+    if min is None and max is None:
+        raise DTypeError("clamp without limits", "At least one of min and max must be given.")
+    out = input
+    if min is not None:
+        out = where(pointwise(ops.lt, out, min), min, out)
+    if max is not None:
+        out = where(pointwise(ops.gt, out, max), max, out)
+    return out
+
+
+@method()
+def clamp_min(input: Tensor, min: Any) -> Tensor:
+    """max(input, min)."""
+    return clamp(input, min=min)
+
+
+@method()
+def lerp(input: Tensor, end: Any, weight: Any) -> Tensor:
+    """input + weight * (end - input)."""
+    return add(input, mul(weight, sub(end, input)))
+
+
+@method()
+def addcmul(input: Tensor, tensor1: Any, tensor2: Any, *, value: Any = 1) -> Tensor:
+    """input + value * tensor1 * tensor2."""
+    product = mul(tensor1, tensor2)
+    return add(input, product if isinstance(value, Number) and value == 1 else mul(product, value))
+
+
+@method()
+def addcdiv(input: Tensor, tensor1: Any, tensor2: Any, *, value: Any = 1) -> Tensor:
+    """input + value * tensor1 / tensor2."""
+    numerator = tensor1 if isinstance(value, Number) and value == 1 else mul(tensor1, value)
+    return add(input, div(numerator, tensor2))
+
+
+# --- comparison, logic ----------------------------------------------------------------------------
+def _compare(primitive: Any, *names: str) -> Callable[[Any, Any], Tensor]:
+    def function(input: Any, other: Any) -> Tensor:
+        return pointwise(primitive, input, other)
+
+    function.__name__ = names[0]
+    function.__doc__ = f"{primitive.doc} Elementwise; result is bool."
+    method(*names)(function)
+    return function
+
+
+eq = _compare(ops.eq, "eq", "__eq__")
+ne = _compare(ops.ne, "ne", "not_equal", "__ne__")
+lt = _compare(ops.lt, "lt", "less", "__lt__")
+le = _compare(ops.le, "le", "less_equal", "__le__")
+gt = _compare(ops.gt, "gt", "greater", "__gt__")
+ge = _compare(ops.ge, "ge", "greater_equal", "__ge__")
+bitwise_and = _compare(ops.and_, "bitwise_and", "__and__", "__rand__")
+bitwise_or = _compare(ops.or_, "bitwise_or", "__or__", "__ror__")
+bitwise_xor = _compare(ops.xor, "bitwise_xor", "__xor__", "__rxor__")
+
+
+@method("bitwise_not", "__invert__")
+def bitwise_not(input: Tensor) -> Tensor:
+    """Bitwise complement; logical not of booleans."""
+    return ops.not_(input)
+
+
+def as_bool(x: Any) -> Tensor:
+    """x != 0."""
+    tensor = as_tensor_operand(x)
+    return tensor if tensor.dtype is bool_ else cast(tensor, bool_)
+
+
+@method()
+def logical_not(input: Tensor) -> Tensor:
+    """Whether each element is zero."""
+    return ops.not_(as_bool(input))
+
+
+@method()
+def logical_and(input: Any, other: Any) -> Tensor:
+    """Whether both are non-zero."""
+    return pointwise(ops.and_, as_bool(input), as_bool(other))
+
+
+@method()
+def logical_or(input: Any, other: Any) -> Tensor:
+    """Whether either is non-zero."""
+    return pointwise(ops.or_, as_bool(input), as_bool(other))
+
+
+def where(condition: Tensor, input: Any, other: Any) -> Tensor:
+    """``input`` where the condition holds, ``other`` elsewhere, with broadcasting."""
+    values = [v if isinstance(v, (Tensor, *Number)) else as_tensor_operand(v)
+              for v in (input, other)]
+    dtype = promote(*values)
+    condition = as_bool(condition)
+    shapes = [v.aval.shape for v in (condition, *values) if isinstance(v, Tensor)]
+    shape = broadcast_shapes(*shapes, op="where")
+    if not any(isinstance(v, Tensor) for v in values):
+        values[0] = Tensor(np.asarray(values[0], dtype.np))
+    x, y = [broadcast_to(cast(v, dtype), shape) if isinstance(v, Tensor) else v for v in values]
+    return ops.where(broadcast_to(condition, shape), x, y)
+
+
+@method("where")
+def _where_method(self: Tensor, condition: Tensor, other: Any) -> Tensor:
+    return where(condition, self, other)
+
+
+@method()
+def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
+    """``value`` where ``mask``, ``input`` elsewhere."""
+    if isinstance(value, Number):
+        value = Tensor(np.asarray(value, input.dtype.np))
+    return where(mask, value, input)
+
+
+# --- in place --------------------------------------------------------------------------------------
+def _in_place(name: str, function: Callable[..., Tensor]) -> None:
+    def method_(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        return self._assign(function(self, *args, **kwargs), name)
+
+    method_.__name__ = name
+    method_.__doc__ = f"In-place version of ``{function.__name__}``."
+    setattr(Tensor, name, method_)
+
+
+_OPERATORS = {"add": "iadd", "sub": "isub", "mul": "imul", "div": "itruediv", "pow": "ipow",
+              "floor_divide": "ifloordiv", "remainder": "imod", "bitwise_and": "iand",
+              "bitwise_or": "ior", "bitwise_xor": "ixor"}
+for _function in (
+    add, sub, mul, div, pow, floor_divide, remainder, fmod, clamp, clamp_min, lerp, addcmul,
+    addcdiv, exp, log, sqrt, rsqrt, reciprocal, tanh, sigmoid, relu, neg, abs, sin, cos, floor,
+    ceil, round, trunc, masked_fill, bitwise_and, bitwise_or, bitwise_xor, square, erfinv,
+):
+    _in_place(f"{_function.__name__}_", _function)
+    if _function.__name__ in _OPERATORS:
+        _in_place(f"__{_OPERATORS[_function.__name__]}__", _function)

@@ -1,0 +1,180 @@
+"""Random numbers: counter-based, so eager and compiled draws are the same numbers.
+
+A ``Generator`` is a tensor ``u64[2]`` of seed and offset. Each call draws at the current offset and
+adds one to it; inside a jitted step the state is state like any other.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from .. import dtypes
+from ..dtypes import DType, float64, int64, uint64
+from ..ops import elementwise as ew
+from ..ops import source
+from ..tensor import Tensor, grad_mode
+from .common import cast, method, shape_args
+
+
+class Generator:
+    """A stream of random numbers with its own seed.
+
+    Example:
+        >>> import fusegrad as fg
+        >>> g = fg.Generator().manual_seed(1)
+        >>> a = fg.rand(3, generator=g); g = g.manual_seed(1)
+        >>> bool((a == fg.rand(3, generator=g)).all())
+        True
+    """
+
+    def __init__(self, device: Any = "cpu") -> None:
+        self.state = Tensor(np.array([67280421310721, 0], np.uint64))
+
+    def manual_seed(self, seed: int) -> Generator:
+        """Restart the stream at ``seed``."""
+        self.state._value[:] = [seed % (1 << 64), 0]
+        self.state._storage.counter += 1
+        return self
+
+    def seed(self) -> int:
+        """Restart the stream at an unpredictable seed and return it."""
+        seed = int.from_bytes(os.urandom(8), "little")
+        self.manual_seed(seed)
+        return seed
+
+    def initial_seed(self) -> int:
+        """The seed."""
+        return int(self.state._value[0])
+
+    def get_state(self) -> Tensor:
+        """A copy of the state."""
+        return Tensor(self.state._value.copy())
+
+    def set_state(self, state: Tensor) -> Generator:
+        """Continue from a state that ``get_state`` returned."""
+        self.state._value[:] = state._value
+        self.state._storage.counter += 1
+        return self
+
+
+default_generator = Generator()
+
+
+def manual_seed(seed: int) -> Generator:
+    """Seed the default generator."""
+    return default_generator.manual_seed(seed)
+
+
+def initial_seed() -> int:
+    """Seed of the default generator."""
+    return default_generator.initial_seed()
+
+
+def bits(shape: Sequence[int], generator: Generator | None = None) -> Tensor:
+    """64 random bits per element; advances the generator."""
+    state = (generator or default_generator).state
+    enabled, grad_mode.enabled = grad_mode.enabled, False
+    try:
+        out = source.random_bits(state, shape=tuple(shape))
+        step = Tensor(source.iota(shape=(2,), dtype=uint64, axis=0))
+        state._assign(ew.add(state, step), "draw")
+    finally:
+        grad_mode.enabled = enabled
+    return out
+
+
+def _uniform(shape: Sequence[int], dtype: DType, generator: Generator | None) -> Tensor:
+    """Uniform in [0, 1) with as many random bits as the dtype's significand holds."""
+    keep = 53 if dtype is float64 else 24
+    raw = ew.shift_right(bits(shape, generator), 64 - keep)
+    return ew.mul(ew.convert(raw, dtype=dtype), 2.0 ** -keep)
+
+
+def rand(*size: Any, generator: Generator | None = None, dtype: DType | None = None,
+         device: Any = None, requires_grad: bool = False) -> Tensor:
+    """Uniform random numbers in [0, 1)."""
+    out = _uniform(shape_args(size), dtype or dtypes.get_default_dtype(), generator)
+    return out.requires_grad_() if requires_grad else out  # type: ignore[attr-defined]
+
+
+def randn(*size: Any, generator: Generator | None = None, dtype: DType | None = None,
+          device: Any = None, requires_grad: bool = False) -> Tensor:
+    """Standard normal numbers (Box and Muller 1958, one cosine per element)."""
+    dtype = dtype or dtypes.get_default_dtype()
+    shape = shape_args(size)
+    if dtype is float64:
+        u, v = _uniform(shape, dtype, generator), _uniform(shape, dtype, generator)
+    else:  # two independent 24-bit fractions of one draw
+        raw = bits(shape, generator)
+        u = ew.mul(ew.convert(ew.shift_right(raw, 40), dtype=dtype), 2.0 ** -24)
+        low = ew.and_(ew.shift_right(raw, 8), (1 << 24) - 1)
+        v = ew.mul(ew.convert(low, dtype=dtype), 2.0 ** -24)
+    radius = ew.sqrt(ew.mul(ew.log(ew.sub(1.0, u)), -2.0))
+    out = ew.mul(radius, ew.cos(ew.mul(v, 2 * math.pi)))
+    return out.requires_grad_() if requires_grad else out  # type: ignore[attr-defined]
+
+
+def randint(*args: Any, generator: Generator | None = None, dtype: DType | None = None,
+            device: Any = None) -> Tensor:
+    """Integers in [low, high): ``randint(high, size)`` or ``randint(low, high, size)``."""
+    low, high, size = (0, *args) if len(args) == 2 else args
+    fraction = _uniform(shape_args((size,)), float64, generator)
+    return cast(ew.floor(ew.add(ew.mul(fraction, float(high - low)), float(low))), dtype or int64)
+
+
+def randperm(n: int, *, generator: Generator | None = None, dtype: DType | None = None,
+             device: Any = None) -> Tensor:
+    """A random permutation of 0 .. n-1."""
+    keys = bits((n,), generator)._concrete("randperm")
+    return Tensor(np.argsort(keys, kind="stable").astype((dtype or int64).np))
+
+
+def rand_like(input: Tensor, **options: Any) -> Tensor:
+    """Uniform numbers with the shape and dtype of ``input``."""
+    return rand(input.aval.shape, **{"dtype": input.dtype, **options})
+
+
+def randn_like(input: Tensor, **options: Any) -> Tensor:
+    """Normal numbers with the shape and dtype of ``input``."""
+    return randn(input.aval.shape, **{"dtype": input.dtype, **options})
+
+
+def normal(mean: Any = 0.0, std: Any = 1.0, size: Any = None, *,
+           generator: Generator | None = None) -> Tensor:
+    """Normal numbers with the given mean and standard deviation."""
+    shape = size if size is not None else getattr(mean, "shape", None) or std.shape
+    return randn(shape, generator=generator) * std + mean  # type: ignore[operator]
+
+
+def bernoulli(input: Tensor, *, generator: Generator | None = None) -> Tensor:
+    """1 with the probability given by each element, else 0."""
+    draw = _uniform(input.aval.shape, input.dtype, generator)
+    return cast(ew.lt(draw, input.detach()), input.dtype)  # type: ignore[attr-defined]
+
+
+@method("uniform_")
+def uniform_(self: Tensor, a: float = 0.0, b: float = 1.0, *, generator: Generator | None = None
+             ) -> Tensor:
+    """Fill with uniform numbers in [a, b) in place."""
+    draw = _uniform(self.aval.shape, self.dtype, generator)
+    return self._assign(ew.add(ew.mul(draw, b - a), a), "uniform_")
+
+
+@method("normal_")
+def normal_(self: Tensor, mean: float = 0.0, std: float = 1.0, *,
+            generator: Generator | None = None) -> Tensor:
+    """Fill with normal numbers in place."""
+    draw = randn(self.aval.shape, dtype=self.dtype, generator=generator)
+    return self._assign(ew.add(ew.mul(draw, std), mean), "normal_")
+
+
+@method("bernoulli_")
+def bernoulli_(self: Tensor, p: float = 0.5, *, generator: Generator | None = None) -> Tensor:
+    """Fill with ones of probability ``p`` and zeros in place."""
+    draw = _uniform(self.aval.shape, self.dtype, generator)
+    return self._assign(cast(ew.lt(draw, p), self.dtype), "bernoulli_")

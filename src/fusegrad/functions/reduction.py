@@ -1,0 +1,229 @@
+"""Reductions, statistics and what is composed of them (softmax, norms)."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+from ..dtypes import DType, int64
+from ..errors import ArgumentError, DTypeError
+from ..ops import elementwise as ew
+from ..ops import movement, reduce, source
+from ..tensor import Tensor
+from .common import axes_of, axis_of, cast, floating, method, pointwise
+from .indexing import gather
+from .pointwise import as_bool, where
+
+
+class _ValuesIndices(NamedTuple):
+    values: Tensor
+    indices: Tensor
+
+
+def keep(x: Tensor, shape: tuple[int, ...], axes: tuple[int, ...], keepdim: bool) -> Tensor:
+    """Put reduced axes back with extent 1 when ``keepdim``."""
+    if not keepdim:
+        return x
+    return movement.reshape(x, shape=tuple(1 if k in axes else n for k, n in enumerate(shape)))
+
+
+def _reduce(primitive: Any, x: Tensor, dim: Any, keepdim: bool) -> Tensor:
+    axes = axes_of(dim, x.aval.ndim)
+    return keep(primitive(x, axes=axes) if axes else x, x.aval.shape, axes, keepdim)
+
+
+@method()
+def sum(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: DType | None = None
+        ) -> Tensor:
+    """Sum over ``dim`` (all axes when ``None``); integers and booleans sum to int64."""
+    x = cast(input, dtype or (input.dtype if input.dtype.category >= 2 else int64))
+    return _reduce(reduce.sum_, x, dim, keepdim)
+
+
+@method()
+def prod(input: Tensor, dim: int | None = None, keepdim: bool = False, *,
+         dtype: DType | None = None) -> Tensor:
+    """Product over ``dim`` (all axes when ``None``)."""
+    x = cast(input, dtype or (input.dtype if input.dtype.category >= 2 else int64))
+    return _reduce(reduce.prod, x, dim, keepdim)
+
+
+@method()
+def mean(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: DType | None = None
+         ) -> Tensor:
+    """Arithmetic mean over ``dim``."""
+    x = cast(input, dtype) if dtype else input
+    if x.dtype.category < 2:
+        raise DTypeError(f"mean of {x.aval}", "The mean needs a floating dtype.", "x.float().mean()")
+    count = math.prod(x.aval.shape[a] for a in axes_of(dim, x.aval.ndim))
+    total = _reduce(reduce.sum_, x, dim, keepdim)
+    return pointwise(ew.mul, total, 1.0 / count) if count else pointwise(ew.div, total, 0.0)
+
+
+@method()
+def var(input: Tensor, dim: Any = None, unbiased: Any = None, keepdim: bool = False, *,
+        correction: Any = None) -> Tensor:
+    """Variance over ``dim``; ``correction`` (default 1) is subtracted from the count."""
+    if isinstance(dim, bool):
+        dim, unbiased = None, dim
+    if correction is None:
+        correction = 1 if unbiased is None or unbiased else 0
+    axes = axes_of(dim, input.aval.ndim)
+    count = math.prod(input.aval.shape[a] for a in axes)
+    centred = pointwise(ew.sub, input, mean(input, axes or None, True))
+    total = _reduce(reduce.sum_, pointwise(ew.mul, centred, centred), axes or None, keepdim)
+    divisor = max(count - correction, 0)
+    return pointwise(ew.mul, total, 1.0 / divisor) if divisor else pointwise(ew.div, total, 0.0)
+
+
+@method()
+def std(input: Tensor, dim: Any = None, unbiased: Any = None, keepdim: bool = False, *,
+        correction: Any = None) -> Tensor:
+    """Standard deviation over ``dim``."""
+    return ew.sqrt(var(input, dim, unbiased, keepdim, correction=correction))
+
+
+@method()
+def amax(input: Tensor, dim: Any = (), keepdim: bool = False) -> Tensor:
+    """Maximum over ``dim``; equal maxima share the gradient."""
+    return _reduce(reduce.max_, input, dim, keepdim)
+
+
+@method()
+def amin(input: Tensor, dim: Any = (), keepdim: bool = False) -> Tensor:
+    """Minimum over ``dim``; equal minima share the gradient."""
+    return _reduce(reduce.min_, input, dim, keepdim)
+
+
+def _arg(primitive: Any, input: Tensor, dim: int | None, keepdim: bool) -> Tensor:
+    x = input
+    if dim is None:
+        x, axis = movement.reshape(input, shape=(input.aval.size,)), 0
+    else:
+        axis = axis_of(dim, x.aval.ndim)
+    shape = x.aval.shape
+    if not shape:
+        return Tensor(source.full(shape=(), dtype=int64, value=0))
+    x = x.detach()
+    best = _reduce(primitive, x, axis, True)
+    hit = pointwise(ew.eq, x, best)
+    if x.dtype.is_floating_point:  # the extremum is nan where any element is
+        hit = pointwise(ew.or_, hit, ew.isnan(x))
+    position = Tensor(source.iota(shape=shape, dtype=int64, axis=axis))
+    index = _reduce(reduce.min_, where(hit, position, shape[axis]), axis, keepdim)
+    if dim is None and keepdim:
+        return movement.reshape(index, shape=(1,) * input.aval.ndim)
+    return index
+
+
+@method()
+def argmax(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
+    """Index of the first maximum along ``dim`` (of the flattened tensor when ``None``)."""
+    return _arg(reduce.max_, input, dim, keepdim)
+
+
+@method()
+def argmin(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
+    """Index of the first minimum along ``dim`` (of the flattened tensor when ``None``)."""
+    return _arg(reduce.min_, input, dim, keepdim)
+
+
+def _extremum(primitive: Any, pair: Any, input: Tensor, dim: Any, keepdim: bool) -> Any:
+    if dim is None:
+        return _reduce(primitive, input, None, False)
+    if isinstance(dim, Tensor):
+        return pointwise(pair, input, dim)
+    index = _arg(primitive, input, dim, True)
+    values = gather(input, dim, index)
+    axes = (axis_of(dim, input.aval.ndim),)
+    if not keepdim:
+        shape = tuple(n for k, n in enumerate(input.aval.shape) if k not in axes)
+        values, index = movement.reshape(values, shape=shape), movement.reshape(index, shape=shape)
+    return _ValuesIndices(values, index)
+
+
+@method()
+def max(input: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
+    """Maximum; with ``dim`` also the index of the first one; with a tensor, elementwise."""
+    return _extremum(reduce.max_, ew.maximum, input, dim, keepdim)
+
+
+@method()
+def min(input: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
+    """Minimum; with ``dim`` also the index of the first one; with a tensor, elementwise."""
+    return _extremum(reduce.min_, ew.minimum, input, dim, keepdim)
+
+
+@method()
+def any(input: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:
+    """Whether any element is non-zero."""
+    return _reduce(reduce.any_, as_bool(input), dim, keepdim)
+
+
+@method()
+def all(input: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:
+    """Whether all elements are non-zero."""
+    return _reduce(reduce.all_, as_bool(input), dim, keepdim)
+
+
+@method()
+def logsumexp(input: Tensor, dim: Any, keepdim: bool = False) -> Tensor:
+    """log(sum(exp(x))) over ``dim`` without overflow."""
+    x = floating(input)
+    axes = axes_of(dim, x.aval.ndim)
+    top = amax(x.detach(), axes, True)
+    finite = ew.isfinite(top)
+    shift = where(finite, top, 0.0)
+    total = _reduce(reduce.sum_, ew.exp(pointwise(ew.sub, x, shift)), axes, True)
+    out = pointwise(ew.add, ew.log(total), shift)
+    if keepdim:
+        return out
+    kept = tuple(n for k, n in enumerate(x.aval.shape) if k not in axes)
+    return movement.reshape(out, shape=kept)
+
+
+@method()
+def softmax(input: Tensor, dim: int, dtype: DType | None = None) -> Tensor:
+    """exp(x) / sum(exp(x)) along ``dim``."""
+    x = cast(input, dtype) if dtype else floating(input)
+    shifted = pointwise(ew.sub, x, amax(x.detach(), dim, True))
+    e = ew.exp(shifted)
+    return pointwise(ew.div, e, _reduce(reduce.sum_, e, dim, True))
+
+
+@method()
+def log_softmax(input: Tensor, dim: int, dtype: DType | None = None) -> Tensor:
+    """log(softmax(x)) along ``dim``."""
+    x = cast(input, dtype) if dtype else floating(input)
+    shifted = pointwise(ew.sub, x, amax(x.detach(), dim, True))
+    total = _reduce(reduce.sum_, ew.exp(shifted), dim, True)
+    return pointwise(ew.sub, shifted, ew.log(total))
+
+
+@method()
+def norm(input: Tensor, p: Any = 2, dim: Any = None, keepdim: bool = False) -> Tensor:
+    """p-norm over ``dim`` (all axes when ``None``); p may be "fro", inf, -inf or a number."""
+    x = floating(input)
+    if p in ("fro", None):
+        p = 2
+    if p == math.inf:
+        return amax(ew.abs_(x), dim, keepdim)
+    if p == -math.inf:
+        return amin(ew.abs_(x), dim, keepdim)
+    if p == 2:
+        return ew.sqrt(_reduce(reduce.sum_, pointwise(ew.mul, x, x), dim, keepdim))
+    if p == 1:
+        return _reduce(reduce.sum_, ew.abs_(x), dim, keepdim)
+    if p == 0:
+        return _reduce(reduce.sum_, cast(pointwise(ew.ne, x, 0.0), x.dtype), dim, keepdim)
+    if not isinstance(p, (int, float)):
+        raise ArgumentError(f"norm with p={p!r}", "p is a number, inf, -inf or 'fro'.")
+    powers = pointwise(ew.pow_, ew.abs_(x), float(p))
+    return pointwise(ew.pow_, _reduce(reduce.sum_, powers, dim, keepdim), 1.0 / p)
+
+
+@method()
+def count_nonzero(input: Tensor, dim: Any = None) -> Tensor:
+    """Number of non-zero elements."""
+    return _reduce(reduce.sum_, cast(as_bool(input), int64), dim, False)
+

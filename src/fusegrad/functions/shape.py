@@ -1,0 +1,284 @@
+"""Shape functions: views, permutations, joins, repeats."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from ..errors import ArgumentError, ShapeError
+from ..ops import movement
+from ..tensor import Tensor
+from .common import (
+    axes_of,
+    axis_of,
+    broadcast_shapes,
+    broadcast_to,
+    cast,
+    method,
+    promote,
+    shape_args,
+)
+
+
+def _infer(shape: tuple[int, ...], size: int, name: str) -> tuple[int, ...]:
+    """Replace a single -1 by what the element count leaves."""
+    if -1 not in shape:
+        return shape
+    known = math.prod(s for s in shape if s != -1)
+    if shape.count(-1) > 1 or known == 0 or size % known:
+        raise ShapeError(
+            f"{name} of {size} elements to {list(shape)}",
+            "One extent may be -1 and the others must divide the number of elements.",
+        )
+    return tuple(size // known if s == -1 else s for s in shape)
+
+
+@method()
+def reshape(input: Tensor, *shape: Any) -> Tensor:
+    """The same elements under another shape; one extent may be -1."""
+    target = _infer(shape_args(shape), input.aval.size, "reshape")
+    if target == input.aval.shape:
+        return movement.reshape(input, shape=target)
+    return movement.reshape(input, shape=target)
+
+
+@method()
+def view(input: Tensor, *shape: Any) -> Tensor:
+    """Like ``reshape``; or, given a dtype, the elements in that dtype."""
+    return reshape(input, *shape)
+
+
+@method()
+def view_as(input: Tensor, other: Tensor) -> Tensor:
+    """``input`` viewed with the shape of ``other``."""
+    return reshape(input, *other.shape)
+
+
+@method()
+def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
+    """Merge the axes ``start_dim`` to ``end_dim`` into one."""
+    shape = input.aval.shape
+    if not shape:
+        return reshape(input, 1)
+    first, last = axis_of(start_dim, len(shape)), axis_of(end_dim, len(shape))
+    merged = math.prod(shape[first:last + 1])
+    return reshape(input, (*shape[:first], merged, *shape[last + 1:]))
+
+
+@method()
+def unflatten(input: Tensor, dim: int, sizes: Sequence[int]) -> Tensor:
+    """Split one axis into several."""
+    shape = input.aval.shape
+    axis = axis_of(dim, len(shape))
+    inner = _infer(tuple(sizes), shape[axis], "unflatten")
+    return reshape(input, (*shape[:axis], *inner, *shape[axis + 1:]))
+
+
+@method()
+def squeeze(input: Tensor, dim: Any = None) -> Tensor:
+    """Drop axes of extent 1 (all, or those named)."""
+    shape = input.aval.shape
+    axes = axes_of(dim, len(shape))
+    return reshape(input, tuple(n for k, n in enumerate(shape) if k not in axes or n != 1))
+
+
+@method()
+def unsqueeze(input: Tensor, dim: int) -> Tensor:
+    """Insert an axis of extent 1."""
+    shape = input.aval.shape
+    axis = axis_of(dim, len(shape) + 1)
+    return reshape(input, (*shape[:axis], 1, *shape[axis:]))
+
+
+@method("permute")
+def permute(input: Tensor, *dims: Any) -> Tensor:
+    """Reorder the axes."""
+    order = tuple(axis_of(d, input.aval.ndim) for d in shape_args(dims))
+    if sorted(order) != list(range(input.aval.ndim)):
+        raise ShapeError(f"permute({list(dims)}) of {input.aval}", "Each axis must appear once.")
+    return movement.transpose(input, perm=order)
+
+
+@method("transpose", "swapaxes", "swapdims")
+def transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:
+    """Swap two axes."""
+    ndim = input.aval.ndim
+    order = list(range(ndim))
+    a, b = axis_of(dim0, ndim), axis_of(dim1, ndim)
+    if ndim:
+        order[a], order[b] = order[b], order[a]
+    return movement.transpose(input, perm=tuple(order))
+
+
+@method()
+def t(input: Tensor) -> Tensor:
+    """Transpose of a matrix; vectors stay."""
+    if input.aval.ndim > 2:
+        raise ShapeError(f"t() of {input.aval}", "t() takes tensors of at most 2 dimensions.",
+                         "transpose(-2, -1)")
+    return input if input.aval.ndim < 2 else transpose(input, 0, 1)
+
+
+@method()
+def movedim(input: Tensor, source: Any, destination: Any) -> Tensor:
+    """Move axes to new places, the others keep their order."""
+    ndim = input.aval.ndim
+    sources = [axis_of(s, ndim) for s in ([source] if isinstance(source, int) else source)]
+    places = [axis_of(d, ndim)
+              for d in ([destination] if isinstance(destination, int) else destination)]
+    order = [k for k in range(ndim) if k not in sources]
+    for place, axis in sorted(zip(places, sources, strict=True)):
+        order.insert(place, axis)
+    return movement.transpose(input, perm=tuple(order))
+
+
+@method()
+def expand(input: Tensor, *sizes: Any) -> Tensor:
+    """Repeat unit axes without copying; -1 keeps an extent."""
+    target = list(shape_args(sizes))
+    offset = len(target) - input.aval.ndim
+    for k, n in enumerate(target):
+        if n == -1 and k >= offset:
+            target[k] = input.aval.shape[k - offset]
+    return broadcast_to(input, target)
+
+
+@method()
+def expand_as(input: Tensor, other: Tensor) -> Tensor:
+    """``input`` expanded to the shape of ``other``."""
+    return expand(input, *other.shape)
+
+
+@method("broadcast_to")
+def broadcast_to_(input: Tensor, shape: Sequence[int]) -> Tensor:
+    """``input`` viewed with ``shape``."""
+    return expand(input, *shape)
+
+
+def broadcast_tensors(*tensors: Tensor) -> tuple[Tensor, ...]:
+    """All tensors expanded to their common shape."""
+    shape = broadcast_shapes(*[t.aval.shape for t in tensors])
+    return tuple(broadcast_to(t, shape) for t in tensors)
+
+
+@method()
+def repeat(input: Tensor, *sizes: Any) -> Tensor:
+    """Tile the tensor along each axis."""
+    counts = shape_args(sizes)
+    shape = (1,) * (len(counts) - input.aval.ndim) + input.aval.shape
+    paired = [n for c, s in zip(counts, shape, strict=True) for n in (1, s)]
+    wide = [n for c, s in zip(counts, shape, strict=True) for n in (c, s)]
+    x = broadcast_to(reshape(input, paired), wide)
+    return reshape(x, [c * s for c, s in zip(counts, shape, strict=True)])
+
+
+@method()
+def repeat_interleave(input: Tensor, repeats: int, dim: int | None = None) -> Tensor:
+    """Repeat each element ``repeats`` times along ``dim`` (flattened when ``None``)."""
+    if dim is None:
+        input, dim = reshape(input, -1), 0
+    shape = input.aval.shape
+    axis = axis_of(dim, len(shape))
+    x = broadcast_to(reshape(input, (*shape[:axis + 1], 1, *shape[axis + 1:])),
+                     (*shape[:axis + 1], repeats, *shape[axis + 1:]))
+    return reshape(x, (*shape[:axis], shape[axis] * repeats, *shape[axis + 1:]))
+
+
+def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
+    """Join tensors along an existing axis."""
+    if not len(tensors):
+        raise ArgumentError("cat of no tensors", "At least one tensor is needed.")
+    dtype = promote(*tensors)
+    kept = [x for x in tensors if x.aval.shape != (0,)] or [tensors[0]]
+    axis = axis_of(dim, kept[0].aval.ndim)
+    if any(x.aval.ndim == 0 for x in kept):
+        raise ShapeError("cat of a 0-d tensor", "Zero-dimensional tensors cannot be concatenated.",
+                         "fg.stack")
+    return movement.concat(*[cast(x, dtype) for x in kept], axis=axis)
+
+
+concat = concatenate = cat
+
+
+def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
+    """Join tensors along a new axis."""
+    if not len(tensors):
+        raise ArgumentError("stack of no tensors", "At least one tensor is needed.")
+    first = tensors[0].aval.shape
+    for x in tensors:
+        if x.aval.shape != first:
+            raise ShapeError(f"stack of {tensors[0].aval} and {x.aval}",
+                             "All tensors must have the same shape.")
+    axis = axis_of(dim, len(first) + 1)
+    return cat([unsqueeze(x, axis) for x in tensors], axis)
+
+
+@method()
+def narrow(input: Tensor, dim: int, start: int, length: int) -> Tensor:
+    """``length`` elements from ``start`` along one axis."""
+    shape = input.aval.shape
+    axis = axis_of(dim, len(shape))
+    start = start + shape[axis] if start < 0 else start
+    if not 0 <= start <= start + length <= shape[axis]:
+        raise ShapeError(f"narrow of {input.aval} from {start} by {length}",
+                         f"Axis {axis} has {shape[axis]} elements.")
+    return movement.slice_(
+        input,
+        start=tuple(start if k == axis else 0 for k in range(len(shape))),
+        limit=tuple(start + length if k == axis else n for k, n in enumerate(shape)),
+        step=(1,) * len(shape),
+    )
+
+
+@method()
+def select(input: Tensor, dim: int, index: int) -> Tensor:
+    """The slice at ``index`` of one axis, without that axis."""
+    axis = axis_of(dim, input.aval.ndim)
+    return squeeze(narrow(input, axis, index % max(input.aval.shape[axis], 1), 1), axis)
+
+
+@method()
+def split(input: Tensor, split_size_or_sections: Any, dim: int = 0) -> tuple[Tensor, ...]:
+    """Pieces along one axis, of one size or of the sizes given."""
+    extent = input.aval.shape[axis_of(dim, input.aval.ndim)]
+    sizes = split_size_or_sections
+    if isinstance(sizes, int):
+        sizes = [min(sizes, extent - k) for k in range(0, extent, sizes)] or [0]
+    elif sum(sizes) != extent:
+        raise ShapeError(f"split of {input.aval} into {list(sizes)}",
+                         f"The sizes must add up to {extent}.")
+    out, start = [], 0
+    for size in sizes:
+        out.append(narrow(input, dim, start, size))
+        start += size
+    return tuple(out)
+
+
+@method()
+def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
+    """At most ``chunks`` pieces of equal size (the last may be smaller)."""
+    extent = input.aval.shape[axis_of(dim, input.aval.ndim)]
+    return split(input, max(1, -(-extent // chunks)), dim)
+
+
+@method()
+def unbind(input: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
+    """All slices along one axis."""
+    return tuple(select(input, dim, k)
+                 for k in range(input.aval.shape[axis_of(dim, input.aval.ndim)]))
+
+
+@method()
+def flip(input: Tensor, *dims: Any) -> Tensor:
+    """Reverse the order along axes."""
+    return movement.flip(input, axes=axes_of(shape_args(dims), input.aval.ndim))
+
+
+def pad_constant(input: Tensor, pad: Sequence[int], value: float = 0.0) -> Tensor:
+    """Constant padding; ``pad`` lists (low, high) from the last axis backwards."""
+    ndim = input.aval.ndim
+    low, high = [0] * ndim, [0] * ndim
+    for k in range(len(pad) // 2):
+        low[ndim - 1 - k], high[ndim - 1 - k] = pad[2 * k], pad[2 * k + 1]
+    return movement.pad(input, low=tuple(low), high=tuple(high), interior=(0,) * ndim, value=value)

@@ -1,0 +1,183 @@
+"""Primitive records, their kinds and registry, and ``bind``, the one way to apply a primitive.
+
+A primitive is declared once (``ops/``) as a record of a *kind*; every stage asks the record and no
+stage keeps a list of names. ``bind`` hands the application to whoever owns the operands: a tensor
+library (boxes), the graph builder while capturing, or NumPy.
+
+A derivative rule asks for what it needs by parameter name: ``g`` (the cotangent, or for elementwise
+records also the tangent), ``out``, the names of the inputs, ``<input>_aval`` and the names of the
+static parameters. So the residuals of every rule are known without running it.
+"""
+
+from __future__ import annotations
+
+import inspect
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Optional
+
+import numpy as np
+
+from ..dtypes import ALL, DType
+from ..errors import LeakedTracerError
+from .aval import Aval, aval_of
+from .graph import Literal, Var
+
+Rule = Callable[..., Any]
+
+KINDS = (
+    "elementwise", "reduce", "movement", "contract", "window", "indexing",
+    "scan", "source", "control", "host",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class Primitive:
+    """Everything fusegrad knows about one operation.
+
+    Attributes:
+        name: unique name.
+        kind: one of ``KINDS``.
+        arg_names: names of the array operands.
+        aval_rule: ``(*avals, **params) -> Aval``; raises the user's shape and dtype errors.
+        reference: NumPy implementation ``(*arrays, **params) -> array``; the oracle.
+        derivs: one rule per operand (``None``: no gradient), see the module docstring.
+        linearity: ``"diagonal"`` (rules serve vjp and jvp), ``"linear"`` (linear in every operand,
+            so the jvp binds the primitive on tangents) or ``"explicit"`` (``jvps`` given).
+        jvps: rules with ``t`` for the tangent, for ``linearity="explicit"``.
+        scalar: text of the scalar expression, operands as ``{0}``; or a function
+            ``(operand dtypes, out dtype, params) -> text``.
+        identity, combine: for reductions, text of the neutral element and of the combination.
+        index_map: for movement: ``(index, in_aval, out_aval, params)`` -> operand index, see
+            ``schedule/index.py``.
+        cost: relative scalar cost, 1 for an addition; guides recomputation.
+        dtypes: dtypes that property tests draw.
+        domain: interval the property tests draw operands from.
+        alias: the result may share memory with the operand (a view).
+        doc: one sentence.
+    """
+
+    name: str
+    kind: str
+    arg_names: tuple[str, ...]
+    aval_rule: Callable[..., Aval]
+    reference: Callable[..., Any]
+    derivs: tuple[Optional[Rule], ...] = ()
+    linearity: str = "diagonal"
+    jvps: tuple[Optional[Rule], ...] = ()
+    scalar: Any = None
+    identity: Any = None
+    combine: str = ""
+    index_map: Optional[Callable[..., Any]] = None
+    cost: float = 1.0
+    dtypes: tuple[DType, ...] = ALL
+    domain: tuple[float, float] = (-3.0, 3.0)
+    samples: Optional[Callable[..., Any]] = None
+    commutative: bool = False
+    alias: bool = False
+    doc: str = ""
+    needs: tuple[tuple[str, ...], ...] = field(init=False, default=())
+    jvp_needs: tuple[tuple[str, ...], ...] = field(init=False, default=())
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise ValueError(f"primitive {self.name}: unknown kind {self.kind!r}")
+        if self.derivs and len(self.derivs) != len(self.arg_names):
+            raise ValueError(f"primitive {self.name}: {len(self.derivs)} derivative rules for "
+                             f"{len(self.arg_names)} operands")
+        object.__setattr__(self, "needs", tuple(map(_names, self.derivs)))
+        object.__setattr__(self, "jvp_needs", tuple(map(_names, self.jvps)))
+        if self.name in REGISTRY:
+            raise ValueError(f"primitive {self.name} is declared twice")
+        REGISTRY[self.name] = self
+
+    @property
+    def differentiable(self) -> bool:
+        """Whether any operand has a derivative rule."""
+        return any(rule is not None for rule in self.derivs)
+
+    def __repr__(self) -> str:
+        return self.name
+
+    def __call__(self, *args: Any, **params: Any) -> Any:
+        return bind(self, *args, **params)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (REGISTRY.__getitem__, (self.name,))
+
+
+def _names(rule: Rule | None) -> tuple[str, ...]:
+    return () if rule is None else tuple(inspect.signature(rule).parameters)
+
+
+REGISTRY: dict[str, Primitive] = {}
+
+
+class Boxed:
+    """Base of operand types that apply primitives themselves (tensors with a gradient history)."""
+
+    __slots__ = ()
+
+    @staticmethod
+    def bind(primitive: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Any:
+        """Apply ``primitive`` to operands at least one of which is boxed."""
+        raise NotImplementedError
+
+
+class _State(threading.local):
+    builder: Any = None
+
+
+_state = _State()
+
+
+def current_builder() -> Any:
+    """The graph builder of the capture that runs on this thread, or ``None``."""
+    return _state.builder
+
+
+def set_builder(builder: Any) -> Any:
+    """Make ``builder`` current and return the previous one."""
+    previous = _state.builder
+    _state.builder = builder
+    return previous
+
+
+def bind(primitive: Primitive, *args: Any, **params: Any) -> Any:
+    """Apply ``primitive``; the operands and the running capture decide who evaluates it."""
+    for arg in args:
+        if isinstance(arg, Boxed):
+            return arg.bind(primitive, args, params)
+    builder = _state.builder
+    if builder is not None:
+        return builder.append(primitive, args, params)
+    return evaluate(primitive, args, params)
+
+
+def evaluate(primitive: Primitive, args: Sequence[Any], params: dict[str, Any]) -> np.ndarray:
+    """Run the NumPy reference; scalars given as ``Literal`` or Python numbers are accepted."""
+    arrays: list[Any] = []
+    like: np.dtype | None = None
+    for arg in args:
+        if isinstance(arg, Var):
+            raise LeakedTracerError(
+                f"{primitive.name} got a traced value {arg.aval} outside its trace",
+                "A tensor created inside a jitted function was kept and used after the call.",
+                "return the tensor from the function instead of storing it",
+            )
+        if isinstance(arg, Literal):
+            arg = arg.value
+        elif isinstance(arg, (np.ndarray, np.generic)):
+            like = arg.dtype
+        arrays.append(arg)
+    if like is not None:
+        arrays = [
+            like.type(a) if isinstance(a, (bool, int, float)) else a for a in arrays
+        ]
+    with np.errstate(all="ignore"):
+        out = primitive.reference(*arrays, **params)
+    aval = primitive.aval_rule(*map(aval_of, arrays), **params)
+    if isinstance(out, np.ndarray) and out.dtype == aval.dtype.np:
+        return out
+    return np.asarray(out, dtype=aval.dtype.np)

@@ -1,0 +1,140 @@
+"""Printer and parser of graphs: ``parse_graph(print_graph(g))`` is ``g`` up to variable identity.
+
+One line an equation, the user's line behind ``#``::
+
+    graph(a: f32[2,3], b: f32[3]) {
+      c: f32[2,3] = broadcast[axes=(1,), shape=(2, 3)] b
+      d: f32[2,3] = mul a c                                  # train.py:7
+      return d
+    }
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from typing import Any
+
+import numpy as np
+
+from ..dtypes import DType, from_short
+from .aval import parse_aval
+from .graph import Atom, Eqn, Graph, Literal, Var
+from .primitive import REGISTRY
+
+
+def var_name(index: int) -> str:
+    """``a, b, ... z, ba, bb, ...``"""
+    name = ""
+    while True:
+        index, digit = divmod(index, 26)
+        name = chr(ord("a") + digit) + name
+        if index == 0:
+            return name
+
+
+def name_vars(graph: Graph) -> dict[Var, str]:
+    """A stable name for each Var, in order of definition."""
+    names: dict[Var, str] = {}
+    for var in [*graph.inputs, *[o for e in graph.eqns for o in e.outputs]]:
+        if var not in names:
+            name = var_name(len(names))
+            names[var] = name + "_" if name in ("in", "is", "if", "as", "or") else name
+    return names
+
+
+def _param(value: Any) -> str:
+    if isinstance(value, DType):
+        return value.short
+    if isinstance(value, (np.integer, np.floating, np.bool_)):
+        value = value.item()
+    return repr(value)
+
+
+def _atom(atom: Atom, names: dict[Var, str]) -> str:
+    return names[atom] if isinstance(atom, Var) else repr(atom)
+
+
+def print_eqn(eqn: Eqn, names: dict[Var, str], sites: bool = True) -> str:
+    """One equation as a line of text."""
+    outs = ", ".join(f"{names[o]}: {o.aval}" for o in eqn.outputs)
+    params = ", ".join(f"{k}={_param(v)}" for k, v in sorted(eqn.params.items()))
+    params = f"[{params}]" if params else ""
+    line = f"{outs} = {eqn.primitive.name}{params}"
+    line = " ".join([line, *[_atom(a, names) for a in eqn.inputs]])
+    where = eqn.where if sites else ""
+    return f"{line:<70} # {where}" if where else line
+
+
+def print_graph(graph: Graph, sites: bool = True) -> str:
+    """The whole graph as text; ``sites=False`` leaves the user's lines out."""
+    names = name_vars(graph)
+    inputs = ", ".join(f"{names[v]}: {v.aval}" for v in graph.inputs)
+    lines = [f"graph({inputs}) {{"]
+    lines += ["  " + print_eqn(eqn, names, sites) for eqn in graph.eqns]
+    lines.append("  return " + ", ".join(_atom(a, names) for a in graph.outputs))
+    return "\n".join([*lines, "}"])
+
+
+_EQN = re.compile(r"^(?P<out>\w+): (?P<aval>\w+\[[\d,]*\]) = (?P<prim>\w+)(?P<rest>.*)$")
+
+
+def parse_graph(text: str) -> Graph:
+    """Inverse of ``print_graph``; comments are dropped.
+
+    Raises:
+        ValueError: a line that is not of the printed form.
+    """
+    head, *body = [re.sub(r"\s+# .*$", "", line).strip() for line in text.strip().splitlines()]
+    match = re.match(r"^graph\((.*)\) \{$", head)
+    if match is None:
+        raise ValueError(f"not a graph: {head!r}")
+    table: dict[str, Var] = {}
+    for name, aval in re.findall(r"(\w+): (\w+\[[\d,]*\])", match[1]):
+        table[name] = Var(parse_aval(aval))
+    inputs = list(table.values())
+    eqns: list[Eqn] = []
+    outputs: list[Atom] = []
+    for line in body:
+        if line == "}":
+            break
+        if line.startswith("return"):
+            rest = line[len("return"):].strip()
+            outputs = [_parse_atom(a, table) for a in rest.split(", ") if a]
+            continue
+        found = _EQN.match(line)
+        if found is None:
+            raise ValueError(f"not an equation: {line!r}")
+        params, operands = _split_params(found["rest"])
+        atoms = tuple(_parse_atom(a, table) for a in operands.split())
+        out = table[found["out"]] = Var(parse_aval(found["aval"]))
+        eqns.append(Eqn(REGISTRY[found["prim"]], atoms, params, (out,)))
+    return Graph(inputs, eqns, outputs)
+
+
+def _parse_atom(text: str, table: dict[str, Var]) -> Atom:
+    if text in table:
+        return table[text]
+    value, _, dtype = text.rpartition(":")
+    number = float(value) if value in ("inf", "-inf", "nan") else ast.literal_eval(value)
+    return Literal(number, from_short(dtype))
+
+
+def _split_params(rest: str) -> tuple[dict[str, Any], str]:
+    if not rest.startswith("["):
+        return {}, rest
+    depth = 0
+    for position, char in enumerate(rest):
+        depth += (char in "[(") - (char in "])")
+        if depth == 0:
+            break
+    call = ast.parse(f"f({rest[1:position]})", mode="eval").body
+    assert isinstance(call, ast.Call)
+    params = {str(k.arg): _parse_param(k.value) for k in call.keywords}
+    return params, rest[position + 1:]
+
+
+def _parse_param(node: ast.expr) -> Any:
+    if isinstance(node, ast.Name):
+        return from_short(node.id)
+    return ast.literal_eval(node)

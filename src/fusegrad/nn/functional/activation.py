@@ -1,0 +1,268 @@
+"""Activation functions, composed of elementwise primitives.
+
+In: tensors of any shape. Out: tensors of the same shape (``glu`` halves an axis). Where a formula
+overflows on one side of a choice, its argument is made harmless there first: the gradient of the
+side not taken would otherwise be 0 * inf. Next file: ``regression.py``.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from typing import Any
+
+from ...dtypes import DType
+from ...errors import ArgumentError, ShapeError
+from ...functions import reduction
+from ...functions.common import axis_of, cast, floating, pointwise
+from ...functions.creation import zeros_like
+from ...functions.pointwise import clamp, where
+from ...functions.pointwise import relu as _relu
+from ...functions.pointwise import sigmoid as _sigmoid
+from ...functions.pointwise import tanh as _tanh
+from ...functions.random import rand_like
+from ...functions.shape import chunk, reshape
+from ...ops import elementwise as ew
+from ...tensor import Tensor
+
+_SELU_ALPHA = 1.6732632423543772848170429916717
+_SELU_SCALE = 1.0507009873554804934193349852946
+
+
+def _put(input: Tensor, out: Tensor, inplace: bool) -> Tensor:
+    return input._assign(out, "an in-place activation") if inplace else out
+
+
+def relu(input: Tensor, inplace: bool = False) -> Tensor:
+    """max(x, 0)."""
+    return _put(input, _relu(input), inplace)
+
+
+def relu_(input: Tensor) -> Tensor:
+    """In-place ``relu``."""
+    return relu(input, True)
+
+
+def hardtanh(
+    input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False
+) -> Tensor:
+    """x limited to [min_val, max_val]; no gradient at the limits."""
+    limited = where(ew.ge(input, max_val), max_val, input)
+    return _put(input, where(ew.le(input, min_val), min_val, limited), inplace)
+
+
+def relu6(input: Tensor, inplace: bool = False) -> Tensor:
+    """x limited to [0, 6]."""
+    return hardtanh(input, 0.0, 6.0, inplace)
+
+
+def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = False) -> Tensor:
+    """x where positive, ``negative_slope * x`` elsewhere."""
+    out = where(ew.gt(input, 0.0), input, ew.mul(input, negative_slope))
+    return _put(input, out, inplace)
+
+
+def rrelu(
+    input: Tensor, lower: float = 1.0 / 8, upper: float = 1.0 / 3, training: bool = False,
+    inplace: bool = False,
+) -> Tensor:
+    """Leaky ReLU whose slope is drawn from [lower, upper] in training, else their mean."""
+    if not training:
+        return leaky_relu(input, (lower + upper) / 2, inplace)
+    slope = ew.add(ew.mul(rand_like(input), upper - lower), lower)
+    return _put(input, where(ew.gt(input, 0.0), input, ew.mul(input, slope)), inplace)
+
+
+def prelu(input: Tensor, weight: Tensor) -> Tensor:
+    """x where positive, ``weight * x`` elsewhere; one weight, or one per channel (axis 1)."""
+    if weight.aval.size != 1:
+        ndim = input.aval.ndim
+        channels = input.aval.shape[1] if ndim > 1 else 1
+        if ndim == 0 or weight.aval.size != channels:
+            raise ShapeError(
+                f"prelu got input {input.aval} and weight {weight.aval}",
+                f"The weight has one element, or one per channel ({channels}).",
+                f"nn.PReLU(num_parameters={channels})",
+            )
+        weight = reshape(weight, tuple(channels if k == 1 else 1 for k in range(ndim)))
+    elif weight.aval.ndim > input.aval.ndim:
+        weight = reshape(weight, ())
+    return where(ew.gt(input, 0.0), input, pointwise(ew.mul, input, weight))
+
+
+def _negative(input: Tensor) -> Tensor:
+    """x where not positive, 0 elsewhere, so that exp of it cannot overflow."""
+    return where(ew.gt(input, 0.0), 0.0, input)
+
+
+def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
+    """x where positive, alpha * (exp(x) - 1) elsewhere."""
+    low = ew.mul(ew.expm1(_negative(input)), alpha)
+    return _put(input, where(ew.gt(input, 0.0), input, low), inplace)
+
+
+def selu(input: Tensor, inplace: bool = False) -> Tensor:
+    """Scaled ELU with the self-normalising constants."""
+    low = ew.mul(ew.expm1(_negative(input)), _SELU_SCALE * _SELU_ALPHA)
+    out = where(ew.gt(input, 0.0), ew.mul(input, _SELU_SCALE), low)
+    return _put(input, out, inplace)
+
+
+def celu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
+    """x where positive, alpha * (exp(x / alpha) - 1) elsewhere."""
+    low = ew.mul(ew.expm1(ew.mul(_negative(input), 1.0 / alpha)), alpha)
+    return _put(input, where(ew.gt(input, 0.0), input, low), inplace)
+
+
+def gelu(input: Tensor, approximate: str = "none") -> Tensor:
+    """x * Phi(x), by erf or (``approximate="tanh"``) by its tanh approximation."""
+    if approximate == "none":
+        cdf = ew.mul(ew.add(ew.erf(ew.mul(input, math.sqrt(0.5))), 1.0), 0.5)
+        return ew.mul(input, cdf)
+    if approximate != "tanh":
+        raise ArgumentError(f"gelu with approximate={approximate!r}",
+                         "approximate argument must be either none or tanh.")
+    cube = ew.mul(ew.mul(input, input), input)
+    inner = ew.mul(ew.add(input, ew.mul(cube, 0.044715)), math.sqrt(2.0 / math.pi))
+    return ew.mul(ew.mul(input, 0.5), ew.add(ew.tanh(inner), 1.0))
+
+
+def silu(input: Tensor, inplace: bool = False) -> Tensor:
+    """x * sigmoid(x)."""
+    return _put(input, ew.mul(input, ew.sigmoid(input)), inplace)
+
+
+def softplus_stable(input: Tensor) -> Tensor:
+    """log(1 + exp(x)) for any x; the gradient at 0 is 1/2 by the rule of ``maximum``."""
+    tail = ew.log1p(ew.exp(ew.neg(ew.abs_(input))))
+    return ew.add(ew.maximum(input, 0.0), tail)
+
+
+def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
+    """log(1 + exp(beta * x)) / beta; x itself above ``threshold``."""
+    scaled = ew.mul(input, beta)
+    smooth = ew.mul(softplus_stable(scaled), 1.0 / beta)
+    return where(ew.gt(scaled, threshold), input, smooth)
+
+
+def mish(input: Tensor, inplace: bool = False) -> Tensor:
+    """x * tanh(softplus(x))."""
+    return _put(input, ew.mul(input, ew.tanh(softplus_stable(input))), inplace)
+
+
+def sigmoid(input: Tensor) -> Tensor:
+    """1 / (1 + exp(-x))."""
+    return _sigmoid(input)
+
+
+def tanh(input: Tensor) -> Tensor:
+    """Hyperbolic tangent."""
+    return _tanh(input)
+
+
+def logsigmoid(input: Tensor) -> Tensor:
+    """log(sigmoid(x)) for any x."""
+    return ew.neg(softplus_stable(ew.neg(input)))
+
+
+def softsign(input: Tensor) -> Tensor:
+    """x / (1 + abs(x))."""
+    return ew.div(input, ew.add(ew.abs_(input), 1.0))
+
+
+def tanhshrink(input: Tensor) -> Tensor:
+    """x - tanh(x)."""
+    return ew.sub(input, ew.tanh(input))
+
+
+def softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
+    """x moved towards 0 by ``lambd``, 0 within."""
+    if lambd < 0:
+        raise ArgumentError(f"softshrink with lambd={lambd}",
+                         "lambda must be greater or equal to 0.")
+    low = where(ew.lt(input, -lambd), ew.add(input, lambd), ew.mul(input, 0.0))
+    return where(ew.gt(input, lambd), ew.sub(input, lambd), low)
+
+
+def hardshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
+    """x outside [-lambd, lambd], 0 within."""
+    return where(ew.le(ew.abs_(input), lambd), 0.0, input)
+
+
+def hardsigmoid(input: Tensor, inplace: bool = False) -> Tensor:
+    """relu6(x + 3) / 6."""
+    return _put(input, ew.mul(relu6(ew.add(input, 3.0)), 1.0 / 6.0), inplace)
+
+
+def hardswish(input: Tensor, inplace: bool = False) -> Tensor:
+    """x * relu6(x + 3) / 6."""
+    gate = ew.mul(relu6(ew.add(input, 3.0)), 1.0 / 6.0)
+    return _put(input, ew.mul(input, gate), inplace)
+
+
+def threshold(input: Tensor, threshold: float, value: float, inplace: bool = False) -> Tensor:
+    """x where above ``threshold``, ``value`` elsewhere."""
+    return _put(input, where(ew.le(input, threshold), value, input), inplace)
+
+
+def glu(input: Tensor, dim: int = -1) -> Tensor:
+    """First half times the sigmoid of the second half along ``dim``."""
+    axis = axis_of(dim, input.aval.ndim)
+    if not input.aval.ndim or input.aval.shape[axis] % 2:
+        raise ShapeError(f"glu of {input.aval} along dim {dim}",
+                         "Halving dimension must be even.", "double the features of the layer")
+    value, gate = chunk(input, 2, axis)
+    return ew.mul(value, ew.sigmoid(gate))
+
+
+def _softmax_dim(name: str, ndim: int, dim: int | None) -> int:
+    if dim is not None:
+        return dim
+    warnings.warn(
+        f"Implicit dimension choice for {name} has been deprecated. "
+        "Change the call to include dim=X as an argument.", stacklevel=3,
+    )
+    return 0 if ndim in (0, 1, 3) else 1
+
+
+def softmax(
+    input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: DType | None = None
+) -> Tensor:
+    """exp(x) / sum(exp(x)) along ``dim``."""
+    return reduction.softmax(input, _softmax_dim("softmax", input.aval.ndim, dim), dtype)
+
+
+def log_softmax(
+    input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: DType | None = None
+) -> Tensor:
+    """log(softmax(x)) along ``dim``."""
+    return reduction.log_softmax(input, _softmax_dim("log_softmax", input.aval.ndim, dim), dtype)
+
+
+def softmin(
+    input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: DType | None = None
+) -> Tensor:
+    """softmax(-x) along ``dim``."""
+    x = floating(input) if dtype is None else cast(input, dtype)
+    return reduction.softmax(ew.neg(x), _softmax_dim("softmin", input.aval.ndim, dim))
+
+
+def normalize(input: Tensor, p: float = 2.0, dim: Any = 1, eps: float = 1e-12) -> Tensor:
+    """x / max(norm(x), eps) along ``dim``."""
+    size = clamp(reduction.norm(input, p, dim, keepdim=True), min=eps)
+    return pointwise(ew.div, input, size)
+
+
+def gumbel_softmax(
+    logits: Tensor, tau: float = 1.0, hard: bool = False, eps: float = 1e-10, dim: int = -1
+) -> Tensor:
+    """A sample of the Gumbel-softmax distribution; ``hard`` makes it one-hot."""
+    tiny = 1e-20
+    draw = ew.neg(ew.log(ew.add(ew.neg(ew.log(ew.add(rand_like(logits), tiny))), tiny)))
+    soft = reduction.softmax(ew.mul(ew.add(logits, draw), 1.0 / tau), dim)
+    if not hard:
+        return soft
+    axis = axis_of(dim, soft.aval.ndim)
+    top = reduction.amax(soft.detach(), axis, True)  # type: ignore[attr-defined]
+    one_hot = where(pointwise(ew.eq, soft, top), 1.0, zeros_like(soft))
+    return ew.add(ew.sub(one_hot, soft.detach()), soft)  # type: ignore[attr-defined]

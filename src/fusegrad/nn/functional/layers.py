@@ -1,0 +1,224 @@
+"""Functions behind layers with weights, noise or statistics.
+
+In: an input and the tensors of the layer. Out: the layer's result. ``linear`` itself is
+``functions/linear.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ...autograd import Function, no_grad
+from ...dtypes import int64
+from ...errors import ArgumentError, DTypeError, ShapeError
+from ...functions.common import broadcast_to, cast, floating, pointwise
+from ...functions.indexing import wrap_index
+from ...functions.linear import linear
+from ...functions.pointwise import add, where
+from ...functions.random import Generator, rand
+from ...functions.reduction import mean, norm, sum
+from ...functions.shape import unsqueeze
+from ...ops import contract, indexing
+from ...ops import elementwise as ew
+from ...ops import source
+from ...tensor import Tensor
+
+__all__ = ["bilinear", "dropout", "embedding", "layer_norm", "linear", "rms_norm"]
+
+
+def bilinear(
+    input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None = None
+) -> Tensor:
+    """out[o] = input1 . weight[o] . input2 + bias[o].
+
+    Args:
+        input1: ``[..., in1]``.
+        input2: ``[..., in2]``.
+        weight: ``[out, in1, in2]``.
+    """
+    out, in1, in2 = weight.aval.shape
+    if input1.aval.shape[:-1] != input2.aval.shape[:-1]:
+        raise ShapeError(f"bilinear got {input1.aval} and {input2.aval}",
+                         "The inputs must agree in all axes but the last.")
+    if input1.aval.shape[-1] != in1 or input2.aval.shape[-1] != in2:
+        raise ShapeError(
+            f"bilinear got {input1.aval}, {input2.aval} and weight {weight.aval}",
+            f"The last axes of the inputs must equal the features of the layer ({in1}, {in2}).",
+            f"nn.Bilinear({input1.aval.shape[-1]}, {input2.aval.shape[-1]}, {out})")
+    half = contract.dot(input1, weight, cx=(input1.aval.ndim - 1,), cy=(1,), bx=(), by=())
+    result = sum(pointwise(ew.mul, half, unsqueeze(input2, -2)), -1)
+    return result if bias is None else add(result, bias)
+
+
+# --- dropout --------------------------------------------------------------------------------------
+def _dropout(
+    input: Tensor, p: float, training: bool, inplace: bool, shape: tuple[int, ...],
+    generator: Generator | None = None,
+) -> Tensor:
+    if not 0.0 <= p <= 1.0:
+        raise ArgumentError(f"dropout with p={p}",
+                            "dropout probability has to be between 0 and 1.")
+    if not training or p == 0.0:
+        return input
+    if p == 1.0:
+        out = ew.mul(input, 0.0)
+    else:
+        keep = 1.0 - p
+        kept = ew.lt(rand(shape, dtype=input.dtype, generator=generator), keep)
+        out = where(kept, ew.mul(input, 1.0 / keep), 0.0)
+    return input._assign(out, "in-place dropout") if inplace else out
+
+
+def dropout(
+    input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False
+) -> Tensor:
+    """Zero each element with probability ``p`` and scale the others by 1 / (1 - p)."""
+    return _dropout(input, p, training, inplace, input.aval.shape)
+
+
+def feature_dropout(
+    input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False,
+    batched: bool = True,
+) -> Tensor:
+    """Zero whole channels with probability ``p``."""
+    keep = 2 if batched else 1
+    shape = tuple(n if k < keep else 1 for k, n in enumerate(input.aval.shape))
+    return _dropout(input, p, training, inplace, shape)
+
+
+def alpha_dropout(
+    input: Tensor, p: float = 0.5, training: bool = False, inplace: bool = False
+) -> Tensor:
+    """Dropout that keeps the mean and variance of SELU activations."""
+    if not 0.0 <= p <= 1.0:
+        raise ArgumentError(f"alpha_dropout with p={p}",
+                            "dropout probability has to be between 0 and 1.")
+    if not training or p == 0.0:
+        return input
+    saturated = -1.7580993408473766
+    keep = 1.0 - p
+    if p == 1.0:
+        out = ew.mul(input, 0.0)
+    else:
+        scale = (keep + saturated * saturated * keep * p) ** -0.5
+        kept = ew.lt(rand(input.aval.shape, dtype=input.dtype), keep)
+        out = ew.add(ew.mul(where(kept, input, saturated), scale), -scale * saturated * p)
+    return input._assign(out, "in-place dropout") if inplace else out
+
+
+# --- normalization ----------------------------------------------------------------------------------
+def _normalized_axes(
+    name: str, input: Tensor, normalized_shape: Sequence[int], weight: Tensor | None,
+    bias: Tensor | None = None,
+) -> tuple[int, ...]:
+    wanted = tuple(normalized_shape)
+    shape = input.aval.shape
+    if not wanted or shape[len(shape) - len(wanted):] != wanted or len(shape) < len(wanted):
+        raise ShapeError(
+            f"{name} got input {input.aval} and normalized_shape {list(wanted)}",
+            "The last axes of the input must equal normalized_shape.",
+            f"normalized_shape={list(shape[max(0, len(shape) - max(len(wanted), 1)):])}")
+    for label, part in (("weight", weight), ("bias", bias)):
+        if part is not None and part.aval.shape != wanted:
+            raise ShapeError(f"{name} got {label} {part.aval}",
+                             f"Expected {label} to have the shape {list(wanted)}.")
+    return tuple(range(len(shape) - len(wanted), len(shape)))
+
+
+def layer_norm(
+    input: Tensor, normalized_shape: Sequence[int], weight: Tensor | None = None,
+    bias: Tensor | None = None, eps: float = 1e-5,
+) -> Tensor:
+    """Mean 0 and variance 1 over the last axes, then weight and bias."""
+    axes = _normalized_axes("layer_norm", input, normalized_shape, weight, bias)
+    centred = pointwise(ew.sub, input, mean(input, axes, keepdim=True))
+    variance = mean(ew.mul(centred, centred), axes, keepdim=True)
+    out = pointwise(ew.mul, centred, ew.rsqrt(ew.add(variance, eps)))
+    if weight is not None:
+        out = pointwise(ew.mul, out, weight)
+    return out if bias is None else pointwise(ew.add, out, bias)
+
+
+def rms_norm(
+    input: Tensor, normalized_shape: Sequence[int], weight: Tensor | None = None,
+    eps: float | None = None,
+) -> Tensor:
+    """x divided by its root mean square over the last axes, then weight."""
+    axes = _normalized_axes("rms_norm", input, normalized_shape, weight)
+    epsilon = float(np.finfo(input.dtype.np).eps) if eps is None else eps
+    square = mean(ew.mul(input, input), axes, keepdim=True)
+    out = pointwise(ew.mul, input, ew.rsqrt(ew.add(square, epsilon)))
+    return out if weight is None else pointwise(ew.mul, out, weight)
+
+
+# --- embedding ----------------------------------------------------------------------------------------
+class _ScaleGradient(Function):
+    """Identity whose gradient is multiplied by a factor."""
+
+    @staticmethod
+    def forward(ctx: Any, *args: Any) -> Any:
+        ctx.save_for_backward(args[1])
+        return args[0]
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Any) -> Any:
+        (factor,) = ctx.saved_tensors
+        return pointwise(ew.mul, grad_outputs[0], factor), None
+
+
+def _frequency(index: Tensor, rows: int, like: Tensor) -> Tensor:
+    """How often each row is used, one count per row."""
+    ones = Tensor(source.full(shape=index.aval.shape, dtype=like.dtype, value=1))
+    return indexing.take_add(ones, index, axis=0, extent=rows)
+
+
+def _renormalize(weight: Tensor, index: Tensor, max_norm: float, norm_type: float) -> None:
+    """Shrink the rows in use whose norm exceeds ``max_norm``, in place."""
+    with no_grad():
+        table = weight.detach()  # type: ignore[attr-defined]
+        size = norm(table, norm_type, 1, keepdim=True)
+        used = unsqueeze(ew.gt(_frequency(index, table.aval.shape[0], table), 0.0), 1)
+        scale = ew.div(max_norm, ew.add(size, 1e-7))
+        shrink = ew.and_(used, ew.gt(size, max_norm))
+        weight._assign(pointwise(ew.mul, table, where(shrink, scale, 1.0)), "embedding max_norm")
+
+
+def embedding(
+    input: Tensor, weight: Tensor, padding_idx: int | None = None, max_norm: float | None = None,
+    norm_type: float = 2.0, scale_grad_by_freq: bool = False, sparse: bool = False,
+) -> Tensor:
+    """Rows of ``weight`` at the indices ``input``.
+
+    Args:
+        input: integer indices of any shape.
+        weight: ``[rows, features]``.
+        padding_idx: row that receives no gradient.
+        max_norm: rows in use are first shrunk to this norm, in place.
+        scale_grad_by_freq: divide gradients by how often a row is used.
+        sparse: accepted; gradients are dense.
+    """
+    rows = weight.aval.shape[0]
+    if input.dtype.category != 1:
+        raise DTypeError(f"embedding with indices {input.aval}",
+                         "Expected tensor for argument 'indices' to have an integer dtype.",
+                         "input.long()")
+    if padding_idx is not None:
+        if not -rows <= padding_idx < rows:
+            raise ArgumentError(f"embedding with padding_idx={padding_idx} of {rows} rows",
+                                "Padding_idx must be within num_embeddings.")
+        padding_idx %= rows
+    index = wrap_index(input, rows, "embedding")
+    if max_norm is not None:
+        _renormalize(weight, index, max_norm, norm_type)
+    out = indexing.take(weight, index, axis=0)
+    if scale_grad_by_freq:
+        share = ew.reciprocal(indexing.take(_frequency(index, rows, weight.detach()), index, axis=0))  # type: ignore[attr-defined]
+        out = _ScaleGradient.apply(out, unsqueeze(share, -1))
+    if padding_idx is not None and out.requires_grad:
+        padded = broadcast_to(unsqueeze(ew.eq(cast(index, int64), padding_idx), -1),
+                              out.aval.shape)
+        out = ew.where(padded, out.detach(), out)  # type: ignore[attr-defined]
+    return floating(out)

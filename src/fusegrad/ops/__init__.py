@@ -1,0 +1,9 @@
+"""Primitive records by kind: the whole vocabulary of the IR.
+
+Importing this package fills ``ir.primitive.REGISTRY``. Rules are written in the primitives
+themselves, so second derivatives and fusion of derivative code need nothing more.
+"""
+
+from . import contract, elementwise, indexing, movement, reduce, source
+
+__all__ = ["contract", "elementwise", "indexing", "movement", "reduce", "source"]

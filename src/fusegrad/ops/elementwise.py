@@ -1,0 +1,319 @@
+"""Elementwise primitives: one record each, a scalar expression and its derivative.
+
+A derivative rule is the map ``g -> g * d out / d x``; the Jacobian is diagonal, so the same rule
+pulls cotangents back and pushes tangents forward. Operands have equal shapes (broadcasting is a
+movement of its own); Python numbers in rules become typed literals.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..dtypes import ALL, FLOATING, DType, bool_
+from ..errors import DTypeError, GradientError, ShapeError
+from ..ir.aval import Aval
+from ..ir.primitive import Primitive, Rule
+from . import special
+
+NUMERIC = tuple(d for d in ALL if d is not bool_)
+REAL = tuple(d for d in NUMERIC if not d.is_complex and d.short != "f16")
+FLOAT = tuple(d for d in FLOATING if d.short != "f16")
+INTEGRAL = tuple(d for d in ALL if d.category <= 1)
+ANY = tuple(d for d in ALL if not d.is_complex and d.short != "f16")
+
+
+def common_shape(name: str, avals: Sequence[Aval]) -> tuple[int, ...]:
+    """The one shape of all operands; 0-d operands go with any shape."""
+    shape: tuple[int, ...] = ()
+    for aval in avals:
+        if aval.shape:
+            if shape and aval.shape != shape:
+                raise ShapeError(
+                    f"{name} got {', '.join(map(str, avals))}",
+                    "Elementwise operands must have the same shape after broadcasting.",
+                )
+            shape = aval.shape
+    return shape
+
+
+def _aval_rule(name: str, accepted: tuple[DType, ...], result: DType | None) -> Callable[..., Aval]:
+    categories = {d.category for d in accepted}
+
+    def rule(*avals: Aval) -> Aval:
+        dtype = avals[-1].dtype
+        if dtype.category not in categories or any(a.dtype is not dtype for a in avals):
+            raise DTypeError(
+                f"{name} got {', '.join(map(str, avals))}",
+                f"{name} takes operands of one dtype, of kind "
+                f"{', '.join(sorted({d.name for d in accepted}))}.",
+                "convert with .to(dtype)",
+            )
+        return Aval(common_shape(name, avals), result or dtype)
+
+    return rule
+
+
+def _typed(text: str) -> Callable[..., str]:
+    """A scalar text with ``{T}`` for the result dtype's constructor."""
+
+    def scalar(operands: Sequence[DType], out: DType, params: dict[str, Any]) -> str:
+        return text.replace("{T}", out.name)
+
+    return scalar
+
+
+def _by_category(floating: str, integer: str, boolean: str = "") -> Callable[..., str]:
+    """A scalar text chosen by the category of the operand; ``{T}`` as in ``_typed``."""
+
+    def scalar(operands: Sequence[DType], out: DType, params: dict[str, Any]) -> str:
+        kind = operands[0]
+        text = floating if kind.category >= 2 else integer if kind.category == 1 else boolean
+        return text.replace("{T}", out.name)
+
+    return scalar
+
+
+def elementwise(
+    name: str,
+    reference: Callable[..., Any],
+    scalar: Any,
+    derivs: Sequence[Rule | None] = (),
+    dtypes: tuple[DType, ...] = FLOAT,
+    result: DType | None = None,
+    cost: float = 1.0,
+    domain: tuple[float, float] = (-3.0, 3.0),
+    commutative: bool = False,
+    doc: str = "",
+) -> Primitive:
+    """Declare an elementwise primitive; the number of operands is read from ``scalar``."""
+    shape = scalar if isinstance(scalar, str) else scalar([FLOATING[0]], FLOATING[0], {})
+    arity = max(k for k in range(3) if f"{{{k}}}" in shape) + 1
+    return Primitive(
+        name=name,
+        kind="elementwise",
+        arg_names=("x", "y", "z")[:arity],
+        aval_rule=_aval_rule(name, dtypes, result),
+        reference=reference,
+        derivs=tuple(derivs) if derivs else (None,) * arity,
+        scalar=scalar,
+        cost=cost,
+        dtypes=dtypes,
+        domain=domain,
+        commutative=commutative,
+        doc=doc,
+    )
+
+
+def not_differentiable(name: str) -> Rule:
+    """A rule that refuses, for derivatives fusegrad does not have."""
+
+    def rule(g: Any) -> Any:
+        raise GradientError(f"{name} has no derivative rule", "Its derivative is not implemented.")
+
+    return rule
+
+
+# --- arithmetic ---------------------------------------------------------------------------------
+add = elementwise("add", np.add, "{0} + {1}", [lambda g: g, lambda g: g],
+                  NUMERIC, commutative=True, doc="Sum of two arrays.")
+sub = elementwise("sub", np.subtract, "{0} - {1}", [lambda g: g, lambda g: neg(g)],
+                  NUMERIC, doc="Difference of two arrays.")
+mul = elementwise("mul", np.multiply, "{0} * {1}", [lambda g, y: mul(g, y), lambda g, x: mul(g, x)],
+                  NUMERIC, commutative=True, doc="Product of two arrays.")
+div = elementwise("div", np.divide, "{0} / {1}",
+                  [lambda g, y: div(g, y), lambda g, y, out: neg(mul(g, div(out, y)))],
+                  FLOATING, cost=4, doc="True quotient of two arrays.")
+neg = elementwise("neg", np.negative, "-{0}", [lambda g: neg(g)], NUMERIC, doc="Negation.")
+abs_ = elementwise("abs", np.abs, _by_category("absolute({0})", "{T}(absolute({0}))"), [lambda g, x: mul(g, sign(x))], REAL,
+                   doc="Absolute value.")
+sign = elementwise("sign", np.sign, _by_category("sign({0})", "{T}(({0} > 0) - ({0} < 0))"), [None], REAL, doc="Sign: -1, 0, 1 or nan.")
+floor_div = elementwise("floor_div", np.floor_divide, _by_category(
+    "where({1} == 0, {0} / {1}, rint(({0} - remainder({0}, {1})) / {1}))", "{T}({0} // {1})"), [None, None], REAL,
+                        cost=6, doc="Quotient rounded towards minus infinity.")
+remainder = elementwise("remainder", np.remainder, _by_category("remainder({0}, {1})", "{T}({0} % {1})"),
+                        [lambda g: g, lambda g, x, y: neg(mul(g, floor_div(x, y)))], REAL, cost=8,
+                        doc="Remainder with the sign of the divisor.")
+fmod = elementwise("fmod", np.fmod, "fmod({0}, {1})",
+                   [lambda g: g, lambda g, x, y: neg(mul(g, trunc(div(x, y))))], FLOAT, cost=8,
+                   doc="Remainder with the sign of the dividend.")
+pow_ = elementwise(
+    "pow", np.power, "pow({0}, {1})",
+    [lambda g, x, y: where(eq(y, 0.0), 0.0, mul(g, mul(y, pow_(x, sub(y, 1.0))))),
+     lambda g, x, y, out: where(
+         and_(eq(x, 0.0), ge(y, 0.0)), 0.0, mul(g, mul(out, log(x))))],
+    FLOAT, cost=25, domain=(0.2, 3.0), doc="Power x ** y.")
+ipow = elementwise("ipow", np.power, _typed("{T}({0} ** {1})"), [None, None],
+                   tuple(d for d in INTEGRAL if d.category == 1), cost=10, domain=(0.0, 4.0),
+                   doc="Integer power with a non-negative exponent.")
+maximum = elementwise(
+    "maximum", np.maximum, "maximum({0}, {1})",
+    [lambda g, x, y: where(gt(x, y), g, where(eq(x, y), mul(g, 0.5), 0.0)),
+     lambda g, x, y: where(lt(x, y), g, where(eq(x, y), mul(g, 0.5), 0.0))],
+    REAL, commutative=True, doc="Larger operand; nan when either is nan.")
+minimum = elementwise(
+    "minimum", np.minimum, "minimum({0}, {1})",
+    [lambda g, x, y: where(lt(x, y), g, where(eq(x, y), mul(g, 0.5), 0.0)),
+     lambda g, x, y: where(gt(x, y), g, where(eq(x, y), mul(g, 0.5), 0.0))],
+    REAL, commutative=True, doc="Smaller operand; nan when either is nan.")
+copysign = elementwise("copysign", np.copysign, "copysign({0}, {1})",
+                       [lambda g, x, out: mul(g, mul(sign(x), sign(out))), None], FLOAT,
+                       doc="Magnitude of the first operand, sign of the second.")
+
+# --- exponentials and logarithms ----------------------------------------------------------------
+_LN2, _LN10 = math.log(2.0), math.log(10.0)
+exp = elementwise("exp", np.exp, "exp({0})", [lambda g, out: mul(g, out)], cost=10,
+                  doc="Exponential.")
+exp2 = elementwise("exp2", np.exp2, "exp2({0})", [lambda g, out: mul(g, mul(out, _LN2))], cost=10,
+                   doc="Power of two.")
+expm1 = elementwise("expm1", np.expm1, "expm1({0})", [lambda g, out: mul(g, add(out, 1.0))],
+                    cost=12, doc="exp(x) - 1, accurate near zero.")
+log = elementwise("log", np.log, "log({0})", [lambda g, x: div(g, x)], cost=10,
+                  domain=(0.2, 4.0), doc="Natural logarithm.")
+log2 = elementwise("log2", np.log2, "log2({0})", [lambda g, x: div(g, mul(x, _LN2))], cost=10,
+                   domain=(0.2, 4.0), doc="Logarithm to base 2.")
+log10 = elementwise("log10", np.log10, "log10({0})", [lambda g, x: div(g, mul(x, _LN10))], cost=10,
+                    domain=(0.2, 4.0), doc="Logarithm to base 10.")
+log1p = elementwise("log1p", np.log1p, "log1p({0})", [lambda g, x: div(g, add(x, 1.0))], cost=12,
+                    domain=(-0.7, 3.0), doc="log(1 + x), accurate near zero.")
+sqrt = elementwise("sqrt", np.sqrt, "sqrt({0})", [lambda g, out: div(g, mul(out, 2.0))], cost=4,
+                   domain=(0.2, 4.0), doc="Square root.")
+rsqrt = elementwise("rsqrt", lambda x: 1 / np.sqrt(x), "rsqrt({0})",
+                    [lambda g, out: mul(g, mul(-0.5, mul(out, mul(out, out))))], cost=6,
+                    domain=(0.2, 4.0), doc="Reciprocal square root.")
+reciprocal = elementwise("reciprocal", lambda x: 1 / x, _typed("{T}(1) / {0}"),
+                         [lambda g, out: neg(mul(g, mul(out, out)))], cost=4, domain=(0.3, 3.0),
+                         doc="1 / x.")
+
+# --- activations with a derivative by the output -------------------------------------------------
+# Composing them would keep the pre-activation in memory for the backward pass.
+tanh = elementwise("tanh", np.tanh, "tanh({0})",
+                   [lambda g, out: mul(g, sub(1.0, mul(out, out)))], cost=12,
+                   doc="Hyperbolic tangent.")
+sigmoid = elementwise("sigmoid", special.sigmoid, "sigmoid({0})",
+                      [lambda g, out: mul(g, mul(out, sub(1.0, out)))], cost=12,
+                      doc="Logistic function 1 / (1 + exp(-x)).")
+relu = elementwise("relu", lambda x: np.maximum(x, x.dtype.type(0)), _typed("maximum({0}, {T}(0))"),
+                   [lambda g, out: where(gt(out, 0.0), g, 0.0)], FLOAT,
+                   doc="max(x, 0); nan stays nan.")
+
+# --- error functions, gamma -----------------------------------------------------------------------
+_ERF = 2.0 / math.sqrt(math.pi)
+erf = elementwise("erf", special.erf, "erf({0})",
+                  [lambda g, x: mul(g, mul(_ERF, exp(neg(mul(x, x)))))], cost=15,
+                  doc="Error function.")
+erfc = elementwise("erfc", special.erfc, "erfc({0})",
+                   [lambda g, x: mul(g, mul(-_ERF, exp(neg(mul(x, x)))))], cost=20,
+                   doc="Complementary error function 1 - erf(x).")
+erfinv = elementwise("erfinv", special.erfinv, "erfinv({0})",
+                     [lambda g, out: mul(g, mul(1.0 / _ERF, exp(mul(out, out))))], cost=20,
+                     domain=(-0.9, 0.9), doc="Inverse error function.")
+lgamma = elementwise("lgamma", special.lgamma, "lgamma({0})", [lambda g, x: mul(g, digamma(x))],
+                     cost=30, domain=(0.3, 4.0), doc="Logarithm of |gamma(x)|.")
+digamma = elementwise("digamma", special.digamma, "digamma({0})", [not_differentiable("digamma")],
+                      cost=30, domain=(0.3, 4.0), doc="Derivative of lgamma.")
+
+# --- trigonometric and hyperbolic ------------------------------------------------------------------
+sin = elementwise("sin", np.sin, "sin({0})", [lambda g, x: mul(g, cos(x))], cost=15, doc="Sine.")
+cos = elementwise("cos", np.cos, "cos({0})", [lambda g, x: neg(mul(g, sin(x)))], cost=15,
+                  doc="Cosine.")
+tan = elementwise("tan", np.tan, "tan({0})", [lambda g, out: mul(g, add(1.0, mul(out, out)))],
+                  cost=20, domain=(-1.2, 1.2), doc="Tangent.")
+asin = elementwise("asin", np.arcsin, "asin({0})",
+                   [lambda g, x: mul(g, rsqrt(sub(1.0, mul(x, x))))], cost=15,
+                   domain=(-0.8, 0.8), doc="Inverse sine.")
+acos = elementwise("acos", np.arccos, "acos({0})",
+                   [lambda g, x: neg(mul(g, rsqrt(sub(1.0, mul(x, x)))))], cost=15,
+                   domain=(-0.8, 0.8), doc="Inverse cosine.")
+atan = elementwise("atan", np.arctan, "atan({0})",
+                   [lambda g, x: div(g, add(1.0, mul(x, x)))], cost=15, doc="Inverse tangent.")
+atan2 = elementwise("atan2", np.arctan2, "atan2({0}, {1})",
+                    [lambda g, x, y: mul(g, div(y, add(mul(x, x), mul(y, y)))),
+                     lambda g, x, y: neg(mul(g, div(x, add(mul(x, x), mul(y, y)))))], cost=20,
+                    domain=(0.3, 3.0), doc="Angle of the point (y, x).")
+sinh = elementwise("sinh", np.sinh, "sinh({0})", [lambda g, x: mul(g, cosh(x))], cost=15,
+                   doc="Hyperbolic sine.")
+cosh = elementwise("cosh", np.cosh, "cosh({0})", [lambda g, x: mul(g, sinh(x))], cost=15,
+                   doc="Hyperbolic cosine.")
+asinh = elementwise("asinh", np.arcsinh, "asinh({0})",
+                    [lambda g, x: mul(g, rsqrt(add(mul(x, x), 1.0)))], cost=20,
+                    doc="Inverse hyperbolic sine.")
+acosh = elementwise("acosh", np.arccosh, "acosh({0})",
+                    [lambda g, x: mul(g, rsqrt(sub(mul(x, x), 1.0)))], cost=20,
+                    domain=(1.3, 4.0), doc="Inverse hyperbolic cosine.")
+atanh = elementwise("atanh", np.arctanh, "atanh({0})",
+                    [lambda g, x: div(g, sub(1.0, mul(x, x)))], cost=20, domain=(-0.8, 0.8),
+                    doc="Inverse hyperbolic tangent.")
+
+# --- rounding ---------------------------------------------------------------------------------------
+floor = elementwise("floor", np.floor, "floor({0})", [None], doc="Largest integer not above.")
+ceil = elementwise("ceil", np.ceil, "ceil({0})", [None], doc="Smallest integer not below.")
+trunc = elementwise("trunc", np.trunc, "trunc({0})", [None], doc="Integer part.")
+round_ = elementwise("round", np.rint, "rint({0})", [None], doc="Nearest integer, ties to even.")
+
+# --- comparison, selection, logic -----------------------------------------------------------------
+eq = elementwise("eq", np.equal, "{0} == {1}", dtypes=ANY, result=bool_, commutative=True,
+                 doc="x == y.")
+ne = elementwise("ne", np.not_equal, "{0} != {1}", dtypes=ANY, result=bool_, commutative=True,
+                 doc="x != y.")
+lt = elementwise("lt", np.less, "{0} < {1}", dtypes=ANY, result=bool_, doc="x < y.")
+le = elementwise("le", np.less_equal, "{0} <= {1}", dtypes=ANY, result=bool_, doc="x <= y.")
+gt = elementwise("gt", np.greater, "{0} > {1}", dtypes=ANY, result=bool_, doc="x > y.")
+ge = elementwise("ge", np.greater_equal, "{0} >= {1}", dtypes=ANY, result=bool_, doc="x >= y.")
+isnan = elementwise("isnan", np.isnan, "{0} != {0}", result=bool_, doc="Whether x is nan.")
+isfinite = elementwise("isfinite", np.isfinite, "isfinite({0})", result=bool_,
+                       doc="Whether x is neither infinite nor nan.")
+and_ = elementwise("and", np.bitwise_and, "{0} & {1}", dtypes=INTEGRAL, commutative=True,
+                   doc="Bitwise and; logical and of booleans.")
+or_ = elementwise("or", np.bitwise_or, "{0} | {1}", dtypes=INTEGRAL, commutative=True,
+                  doc="Bitwise or; logical or of booleans.")
+xor = elementwise("xor", np.bitwise_xor, "{0} ^ {1}", dtypes=INTEGRAL, commutative=True,
+                  doc="Bitwise exclusive or; of booleans too.")
+not_ = elementwise("not", np.invert, _by_category("~{0}", "{T}(~{0})", "not {0}"), dtypes=INTEGRAL,
+                   doc="Bitwise complement; logical not of booleans.")
+shift_left = elementwise("shift_left", np.left_shift, "{0} << {1}",
+                         dtypes=tuple(d for d in INTEGRAL if d.category == 1), domain=(0.0, 5.0),
+                         doc="x shifted left by y bits.")
+shift_right = elementwise("shift_right", np.right_shift, "{0} >> {1}",
+                          dtypes=tuple(d for d in INTEGRAL if d.category == 1), domain=(0.0, 5.0),
+                          doc="x shifted right by y bits.")
+
+
+def _where_aval(c: Aval, x: Aval, y: Aval) -> Aval:
+    if c.dtype is not bool_ or x.dtype is not y.dtype:
+        raise DTypeError(
+            f"where got condition {c}, x {x} and y {y}",
+            "The condition must be bool and both choices must have one dtype.",
+            "compare first, for example where(mask != 0, x, y)",
+        )
+    return Aval(common_shape("where", (c, x, y)), x.dtype)
+
+
+where = Primitive(
+    name="where", kind="elementwise", arg_names=("c", "x", "y"), aval_rule=_where_aval,
+    reference=np.where, scalar="where({0}, {1}, {2})",
+    derivs=(None, lambda g, c: where(c, g, 0.0), lambda g, c: where(c, 0.0, g)),
+    dtypes=ANY, doc="x where the condition holds, y elsewhere.",
+)
+
+
+def _convert_reference(x: np.ndarray, dtype: DType) -> np.ndarray:
+    return np.asarray(x).astype(dtype.np)
+
+
+def _convert_scalar(operands: Sequence[DType], out: DType, params: dict[str, Any]) -> str:
+    if out is bool_:
+        return "{0} != 0"
+    return f"{out.name}({{0}})"
+
+
+convert = Primitive(
+    name="convert", kind="elementwise", arg_names=("x",),
+    aval_rule=lambda x, dtype: Aval(x.shape, dtype), reference=_convert_reference,
+    scalar=_convert_scalar,
+    derivs=(lambda g, x_aval: convert(g, dtype=x_aval.dtype),),
+    linearity="linear", dtypes=ANY, doc="Conversion to another dtype.",
+)

@@ -1,0 +1,137 @@
+"""Reductions over ``axes``; the reduced axes disappear (keeping them is a reshape).
+
+``identity`` and ``combine`` are the texts from which kernels are generated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ..dtypes import DType, bool_
+from ..errors import DimError, ShapeError
+from ..ir.aval import Aval
+from ..ir.primitive import Primitive, Rule
+from .elementwise import REAL, convert, div, eq, mul, where
+from .movement import broadcast
+
+Axes = tuple[int, ...]
+
+
+def kept_axes(ndim: int, axes: Axes) -> Axes:
+    """The axes that a reduction over ``axes`` keeps."""
+    return tuple(a for a in range(ndim) if a not in axes)
+
+
+def _aval_rule(name: str, needs_elements: bool) -> Callable[..., Aval]:
+    def rule(x: Aval, axes: Axes) -> Aval:
+        if any(not 0 <= a < x.ndim for a in axes):
+            raise DimError(f"{name} over axes {axes} of {x}", "The axis is out of range.")
+        if needs_elements and any(x.shape[a] == 0 for a in axes):
+            raise ShapeError(
+                f"{name} over axes {axes} of {x}",
+                "The reduction has no identity, so the reduced axes must not be empty.",
+            )
+        return Aval(tuple(x.shape[a] for a in kept_axes(x.ndim, axes)), x.dtype)
+
+    return rule
+
+
+def spread(value: Any, aval: Aval, axes: Axes) -> Any:
+    """Broadcast a reduced value back over the reduced axes."""
+    return broadcast(value, shape=aval.shape, axes=kept_axes(aval.ndim, axes))
+
+
+def reduction(
+    name: str,
+    reference: Callable[..., Any],
+    identity: Callable[[DType], str],
+    combine: str,
+    derivs: tuple[Rule | None, ...],
+    linearity: str = "explicit",
+    jvps: tuple[Rule | None, ...] = (),
+    dtypes: tuple[DType, ...] = REAL,
+    needs_elements: bool = False,
+    doc: str = "",
+) -> Primitive:
+    """Declare a reduction; ``identity`` maps the dtype to the text of the neutral element."""
+    return Primitive(
+        name=name, kind="reduce", arg_names=("x",), aval_rule=_aval_rule(name, needs_elements),
+        reference=lambda x, axes: reference(x, axes), derivs=derivs, linearity=linearity,
+        jvps=jvps, identity=identity, combine=combine, dtypes=dtypes, doc=doc,
+    )
+
+
+def _lowest(dtype: DType) -> str:
+    if dtype.is_floating_point:
+        return f"{dtype.name}(-math.inf)"
+    return "False" if dtype is bool_ else f"{dtype.name}({np.iinfo(dtype.np).min})"
+
+
+def _highest(dtype: DType) -> str:
+    if dtype.is_floating_point:
+        return f"{dtype.name}(math.inf)"
+    return "True" if dtype is bool_ else f"{dtype.name}({np.iinfo(dtype.np).max})"
+
+
+def _numpy_sum(x: np.ndarray, axes: Axes) -> np.ndarray:
+    return np.sum(x, axis=axes, dtype=x.dtype)
+
+
+def _numpy_prod(x: np.ndarray, axes: Axes) -> np.ndarray:
+    return np.prod(x, axis=axes, dtype=x.dtype)
+
+
+def _tied(g: Any, x: Any, out: Any, x_aval: Aval, axes: Axes) -> Any:
+    """Share ``g`` evenly among the elements that attain the extremum, as PyTorch does."""
+    mask = convert(eq(x, spread(out, x_aval, axes)), dtype=x_aval.dtype)
+    share = div(g, sum_(mask, axes=axes))
+    return mul(spread(share, x_aval, axes), mask)
+
+
+def _tied_tangent(t: Any, x: Any, out: Any, x_aval: Aval, axes: Axes) -> Any:
+    mask = convert(eq(x, spread(out, x_aval, axes)), dtype=x_aval.dtype)
+    return div(sum_(mul(t, mask), axes=axes), sum_(mask, axes=axes))
+
+
+def _prod_partial(x: Any, out: Any, x_aval: Aval, axes: Axes) -> Any:
+    """Product of the other elements; exact also where one element is zero."""
+    zero = eq(x, 0.0)
+    others = prod(where(zero, 1.0, x), axes=axes)
+    count = sum_(convert(zero, dtype=x_aval.dtype), axes=axes)
+    single = where(eq(count, 1.0), others, 0.0)
+    return where(zero, spread(single, x_aval, axes), div(spread(out, x_aval, axes), x))
+
+
+sum_ = reduction(
+    "sum", _numpy_sum, lambda d: f"{d.name}(0)", "{0} + {1}",
+    (lambda g, x_aval, axes: spread(g, x_aval, axes),), linearity="linear", doc="Sum over axes.",
+)
+prod = reduction(
+    "prod", _numpy_prod, lambda d: f"{d.name}(1)", "{0} * {1}",
+    (lambda g, x, out, x_aval, axes:
+        mul(spread(g, x_aval, axes), _prod_partial(x, out, x_aval, axes)),),
+    jvps=(lambda t, x, out, x_aval, axes:
+          sum_(mul(t, _prod_partial(x, out, x_aval, axes)), axes=axes),),
+    doc="Product over axes.",
+)
+max_ = reduction(
+    "reduce_max", lambda x, axes: np.max(x, axis=axes), _lowest, "maximum({0}, {1})",
+    (_tied,), jvps=(_tied_tangent,), dtypes=REAL, needs_elements=True,
+    doc="Maximum over axes; nan when any element is nan.",
+)
+min_ = reduction(
+    "reduce_min", lambda x, axes: np.min(x, axis=axes), _highest, "minimum({0}, {1})",
+    (_tied,), jvps=(_tied_tangent,), dtypes=REAL, needs_elements=True,
+    doc="Minimum over axes; nan when any element is nan.",
+)
+any_ = reduction(
+    "reduce_or", lambda x, axes: np.any(x, axis=axes), lambda d: "False", "{0} | {1}",
+    (None,), dtypes=(bool_,), doc="Whether any element is true.",
+)
+all_ = reduction(
+    "reduce_and", lambda x, axes: np.all(x, axis=axes), lambda d: "True", "{0} & {1}",
+    (None,), dtypes=(bool_,), doc="Whether all elements are true.",
+)

@@ -1,0 +1,57 @@
+"""Sources: values made from an index, and counter-based random bits.
+
+``random_bits`` reads a generator's state ``u64[2]`` (seed, offset) and is a pure function of state
+and position (Philox4x32-10: Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3"), so
+eager and compiled draws agree at any thread count and a mask can be recomputed instead of stored.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..dtypes import DType, uint64
+from ..ir.aval import Aval
+from ..ir.primitive import Primitive
+from .elementwise import ANY, REAL
+from .special import philox
+
+Shape = tuple[int, ...]
+
+full = Primitive(
+    name="full", kind="source", arg_names=(),
+    aval_rule=lambda shape, dtype, value: Aval(tuple(shape), dtype),
+    reference=lambda shape, dtype, value: np.full(shape, value, dtype.np),
+    scalar=lambda params, dtype: params["value"], cost=0, dtypes=ANY, doc="A constant array.",
+)
+
+
+def _iota_reference(shape: Shape, dtype: DType, axis: int) -> np.ndarray:
+    ramp = np.arange(shape[axis]).astype(dtype.np)
+    return np.broadcast_to(ramp.reshape([-1 if k == axis else 1 for k in range(len(shape))]), shape)
+
+
+iota = Primitive(
+    name="iota", kind="source", arg_names=(),
+    aval_rule=lambda shape, dtype, axis: Aval(tuple(shape), dtype), reference=_iota_reference,
+    cost=1, dtypes=REAL, doc="The index along one axis.",
+)
+
+
+def _bits_reference(state: np.ndarray, shape: Shape) -> np.ndarray:
+    count = int(np.prod(shape, dtype=np.int64))
+    position = np.arange(count, dtype=np.uint64)
+    seed, offset = np.uint64(state[0]), np.uint64(state[1])
+    return np.asarray(philox(seed, offset, position), np.uint64).reshape(shape)
+
+
+def _bits_aval(state: Aval, shape: Shape) -> Aval:
+    return Aval(tuple(shape), uint64)
+
+
+random_bits: Any = Primitive(
+    name="random_bits", kind="source", arg_names=("state",), aval_rule=_bits_aval,
+    reference=_bits_reference, derivs=(None,), cost=25, dtypes=(uint64,),
+    doc="64 random bits per element, a function of (seed, offset, position).",
+)

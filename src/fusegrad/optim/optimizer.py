@@ -1,0 +1,481 @@
+"""Optimizer: parameter groups, state by parameter, hooks; and the base of compiled updates.
+
+In: parameters with gradients. Out: parameters and state changed in place. While a jitted step is
+traced the update appends to its graph; an eager ``step()`` runs the same update as one compiled
+program. Next files: ``sgd.py``, ``adam.py``.
+"""
+
+from __future__ import annotations
+
+import copy
+import functools
+import itertools
+from collections import OrderedDict, defaultdict
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from .. import config
+from ..autograd import RemovableHandle, enable_grad, no_grad
+from ..dtypes import float32, float64
+from ..errors import ArgumentError, ArgumentTypeError
+from ..functions.common import cast
+from ..ir.primitive import current_builder, set_builder
+from ..ops import elementwise as ew
+from ..tensor import Tensor, bump_epoch
+from ..trace.capture import Capture
+from .param_group import ParamGroup
+
+_ids = itertools.count()
+Hooks = OrderedDict[int, Callable[..., Any]]
+
+
+class _Required:
+    def __repr__(self) -> str:
+        return "<required parameter>"
+
+
+required = _Required()
+
+
+def _add_hook(hooks: Hooks, hook: Callable[..., Any], prepend: bool = False) -> RemovableHandle:
+    key = next(_ids)
+    hooks[key] = hook
+    if prepend:
+        hooks.move_to_end(key, last=False)
+    return RemovableHandle(lambda: hooks.pop(key, None))
+
+
+def _with_hooks(step: Callable[..., Any]) -> Callable[..., Any]:
+    """``step`` between the registered hooks, guarded while traced."""
+
+    @functools.wraps(step)
+    def wrapped(self: Optimizer, *args: Any, **kwargs: Any) -> Any:
+        for hook in list(self._step_pre_hooks.values()):
+            replaced = hook(self, args, kwargs)
+            if replaced is not None:
+                args, kwargs = replaced
+        result = step(self, *args, **kwargs)
+        for hook in list(self._step_post_hooks.values()):
+            hook(self, args, kwargs)
+        builder = current_builder()
+        if isinstance(builder, Capture):
+            builder.guard("optimizer", self, self._structure)
+        self._opt_called = True
+        return result
+
+    wrapped._hooked = True  # type: ignore[attr-defined]
+    return wrapped
+
+
+class Optimizer:
+    """Base of all optimizers.
+
+    Args:
+        params: tensors, ``(name, tensor)`` pairs, or dictionaries with ``"params"`` and options.
+        defaults: options of groups that do not give their own.
+    """
+
+    branches: tuple[str, ...] = ()  # options that the update branches on being zero
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        step = cls.__dict__.get("step")
+        if step is not None and not getattr(step, "_hooked", False):
+            cls.step = _with_hooks(step)  # type: ignore[method-assign]
+
+    def __init__(self, params: Any, defaults: dict[str, Any]) -> None:
+        self.defaults = defaults
+        self._step_pre_hooks: Hooks = OrderedDict()
+        self._step_post_hooks: Hooks = OrderedDict()
+        self._state_dict_pre_hooks: Hooks = OrderedDict()
+        self._state_dict_post_hooks: Hooks = OrderedDict()
+        self._load_state_dict_pre_hooks: Hooks = OrderedDict()
+        self._load_state_dict_post_hooks: Hooks = OrderedDict()
+        self._opt_called = False
+        self.state: defaultdict[Any, dict[str, Any]] = defaultdict(dict)
+        self.param_groups: list[ParamGroup] = []
+        if isinstance(params, Tensor):
+            raise ArgumentTypeError(
+                f"{type(self).__name__} got a single tensor",
+                "params argument given to the optimizer should be an iterable of Tensors or dicts.",
+                "[tensor]")
+        groups = list(params)
+        if not groups:
+            raise ArgumentError("optimizer got an empty parameter list",
+                                "There is nothing to optimize.", "pass model.parameters()")
+        if not isinstance(groups[0], dict):
+            groups = [{"params": groups}]
+        for group in groups:
+            self.add_param_group(dict(group))
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Add parameters with their own options.
+
+        Raises:
+            TypeError: not a dictionary, or not tensors.
+            ValueError: a non-leaf tensor, a repeated parameter, a missing option.
+        """
+        if not isinstance(param_group, dict):
+            raise ArgumentTypeError(f"param_group of type {type(param_group).__name__}",
+                                    "param_group must be a dict.")
+        group = dict(param_group)
+        params = group["params"]
+        if isinstance(params, set):
+            raise ArgumentTypeError(
+                "optimizer parameters in a set",
+                "The ordering of tensors in sets will change between runs.", "use a list")
+        listed = [params] if isinstance(params, Tensor) else list(params)
+        named = [p for p in listed if isinstance(p, tuple)]
+        if named:
+            if len(named) != len(listed):
+                raise ArgumentError("parameters with and without names",
+                                    "all optimizer params should be with/without names.")
+            group["param_names"] = [name for name, _ in listed]
+            listed = [p for _, p in listed]
+        for p in listed:
+            if not isinstance(p, Tensor):
+                raise ArgumentTypeError(
+                    f"one of the params is {type(p).__name__}",
+                    "optimizer can only optimize Tensors.")
+            if not self.defaults.get("differentiable") and not p.is_leaf:
+                raise ArgumentError(f"a parameter {p.aval} with a history",
+                                    "can't optimize a non-leaf Tensor.", "use .detach()")
+        for name, default in self.defaults.items():
+            if default is required and name not in group:
+                raise ArgumentError(
+                    f"parameter group without {name}",
+                    f"parameter group didn't specify a value of required optimization parameter "
+                    f"{name}.")
+            group.setdefault(name, default)
+        present = {id(p) for g in self.param_groups for p in g["params"]}
+        if len({id(p) for p in listed}) != len(listed) or present & {id(p) for p in listed}:
+            raise ArgumentError("some parameters appear in more than one parameter group",
+                                "Each parameter is updated once per step.")
+        group["params"] = listed
+        self.param_groups.append(ParamGroup(group, self.branches))
+        bump_epoch()
+
+    def _structure(self) -> tuple[Any, ...]:
+        """A snapshot of everything a trace of ``step`` bakes in."""
+        return tuple(
+            (g.structure() if isinstance(g, ParamGroup) else repr(g), tuple(
+                (id(p), tuple((k, id(v)) for k, v in self.state[p].items())
+                 if p in self.state else None)
+                for p in g["params"]))
+            for g in self.param_groups
+        )
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Clear the gradients of all parameters."""
+        from ..nn.traverse import clear_grads  # nn does not know optim
+
+        for group in self.param_groups:
+            clear_grads(group["params"], set_to_none)
+
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Update the parameters; to be overridden."""
+        raise NotImplementedError(f"{type(self).__name__} defines no step")
+
+    # --- hooks ------------------------------------------------------------------------------------
+    def register_step_pre_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
+        """Call ``hook(optimizer, args, kwargs)`` before each step."""
+        return _add_hook(self._step_pre_hooks, hook)
+
+    def register_step_post_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
+        """Call ``hook(optimizer, args, kwargs)`` after each step."""
+        return _add_hook(self._step_post_hooks, hook)
+
+    def register_state_dict_pre_hook(
+        self, hook: Callable[..., Any], prepend: bool = False
+    ) -> RemovableHandle:
+        """Call ``hook(optimizer)`` before saving."""
+        return _add_hook(self._state_dict_pre_hooks, hook, prepend)
+
+    def register_state_dict_post_hook(
+        self, hook: Callable[..., Any], prepend: bool = False
+    ) -> RemovableHandle:
+        """Call ``hook(optimizer, state_dict)`` after saving; it may return another one."""
+        return _add_hook(self._state_dict_post_hooks, hook, prepend)
+
+    def register_load_state_dict_pre_hook(
+        self, hook: Callable[..., Any], prepend: bool = False
+    ) -> RemovableHandle:
+        """Call ``hook(optimizer, state_dict)`` before loading; it may return another one."""
+        return _add_hook(self._load_state_dict_pre_hooks, hook, prepend)
+
+    def register_load_state_dict_post_hook(
+        self, hook: Callable[..., Any], prepend: bool = False
+    ) -> RemovableHandle:
+        """Call ``hook(optimizer)`` after loading."""
+        return _add_hook(self._load_state_dict_post_hooks, hook, prepend)
+
+    # --- save and load ------------------------------------------------------------------------------
+    def state_dict(self) -> dict[str, Any]:
+        """State by parameter number and the options of the groups, as plain dictionaries."""
+        for hook in self._state_dict_pre_hooks.values():
+            hook(self)
+        number: dict[int, int] = {}
+        groups = []
+        for group in self.param_groups:
+            packed = {k: v for k, v in group.copy().items() if k != "params"}
+            for p in group["params"]:
+                number.setdefault(id(p), len(number))
+            packed["params"] = [number[id(p)] for p in group["params"]]
+            groups.append(packed)
+        state = {
+            (number[id(p)] if isinstance(p, Tensor) else p): dict(values)
+            for p, values in self.state.items()
+        }
+        result: dict[str, Any] = {"state": state, "param_groups": groups}
+        for hook in self._state_dict_post_hooks.values():
+            replaced = hook(self, result)
+            result = result if replaced is None else replaced
+        return result
+
+    @no_grad
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take over options and state from a ``state_dict``.
+
+        Raises:
+            ValueError: the groups or their sizes differ.
+        """
+        state_dict = dict(state_dict)
+        for hook in self._load_state_dict_pre_hooks.values():
+            replaced = hook(self, state_dict)
+            state_dict = state_dict if replaced is None else replaced
+        saved = copy.deepcopy(state_dict["param_groups"])
+        if len(saved) != len(self.param_groups):
+            raise ArgumentError(
+                f"{len(saved)} parameter groups loaded into {len(self.param_groups)}",
+                "loaded state dict has a different number of parameter groups.")
+        by_number: dict[int, Any] = {}
+        for group, old in zip(self.param_groups, saved, strict=True):
+            if len(group["params"]) != len(old["params"]):
+                raise ArgumentError(
+                    f"{len(old['params'])} parameters loaded into a group of "
+                    f"{len(group['params'])}",
+                    "loaded state dict contains a parameter group that doesn't match the size of "
+                    "optimizer's group.")
+            by_number.update(zip(old["params"], group["params"], strict=True))
+        self.state = defaultdict(dict)
+        for key, values in state_dict["state"].items():
+            p = by_number.get(key)
+            self.state[key if p is None else p] = {
+                name: _loaded(name, value, p) for name, value in values.items()
+            }
+        for group, old in zip(self.param_groups, saved, strict=True):
+            group.update({k: v for k, v in old.items() if k != "params"})
+        bump_epoch()
+        self._after_load()
+        for hook in self._load_state_dict_post_hooks.values():
+            hook(self)
+
+    def _after_load(self) -> None:
+        """Called when state was replaced."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Attributes without what belongs to the running process."""
+        kept = {k: v for k, v in self.__dict__.items() if not k.startswith("_compiled")}
+        return {**kept, "state": dict(self.state)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self.state = defaultdict(dict, state.get("state", {}))
+        self.param_groups = [ParamGroup(g, self.branches) for g in self.param_groups]
+        bump_epoch()
+
+    def __repr__(self) -> str:
+        lines = []
+        for k, group in enumerate(self.param_groups):
+            lines.append(f"Parameter Group {k}\n")
+            options = group.copy()
+            lines += [f"    {key}: {options[key]}\n" for key in sorted(options) if key != "params"]
+        return f"{type(self).__name__} (\n{''.join(lines)})"
+
+
+def _loaded(name: str, value: Any, p: Tensor | None) -> Any:
+    """A copy of a loaded state value, floating ones in the dtype of their parameter."""
+    if isinstance(value, np.ndarray):
+        value = Tensor(value)
+    if not isinstance(value, Tensor):
+        return copy.deepcopy(value)
+    array = np.array(value._value)
+    if name == "step":
+        return Tensor(array.astype(np.float32))
+    if p is not None and p.dtype.is_floating_point:
+        array = array.astype(p.dtype.np)
+    return Tensor(array)
+
+
+class CompiledOptimizer(Optimizer):
+    """Base of optimizers whose update is pure tensor code.
+
+    A subclass creates missing state in ``_init_state`` and writes its update in ``_update_one``:
+    each state and parameter assigned once, from a pure expression, so that it fuses.
+    """
+
+    def __init__(self, params: Any, defaults: dict[str, Any]) -> None:
+        super().__init__(params, defaults)
+        self._compiled: Any = None
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self._compiled = None
+
+    def _init_state(self, group: ParamGroup, p: Tensor, fresh: Callable[[], Tensor]) -> None:
+        """Create the state of ``p`` that is missing; ``fresh()`` is a shared step counter at 0."""
+        raise NotImplementedError
+
+    def _update_one(
+        self, group: ParamGroup, p: Any, grad: Any, state: dict[str, Any], scalars: Any
+    ) -> None:
+        """Update one parameter and its state in place."""
+        raise NotImplementedError
+
+    def _scalars(self, group: ParamGroup, step: Tensor | None) -> Any:
+        """0-d values that all parameters of a group with the same step count share."""
+        return None
+
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Update every parameter that has a gradient.
+
+        Args:
+            closure: recomputes the loss and its gradients; called first.
+        """
+        loss = None
+        if closure is not None:
+            with enable_grad():
+                loss = closure()
+        grads: list[Any] = []
+        chosen: list[bool] = []
+        for group in self.param_groups:
+            for p in group["params"]:
+                grad = p.grad
+                chosen.append(grad is not None)
+                if grad is not None:
+                    grads.append(grad)
+        if not grads:
+            return loss
+        self._prepare(chosen)
+        builder = current_builder()
+        mask = "".join("1" if c else "0" for c in chosen)
+        if isinstance(builder, Capture):
+            for group in self.param_groups:
+                for p in group["params"]:
+                    if p.grad is not None:
+                        builder.consumed.add(p)
+            self._update(mask, grads)
+        elif config.JIT.flag() and self._compile():
+            self._compiled(mask, grads)
+        else:
+            self._update(mask, grads)
+        return loss
+
+    def _compile(self) -> bool:
+        """Make ``_compiled``, the update as one program; false while there is no compiler."""
+        if self._compiled is None:
+            try:
+                from .. import api  # imports optimizers itself; needed at the first step only
+            except ImportError:
+                return False
+            self._compiled = api.jit(self._update)
+        return True
+
+    def _prepare(self, chosen: Sequence[bool]) -> None:
+        """Create missing state as real tensors, also while traced: it is found by identity."""
+        builder = set_builder(None)
+        try:
+            with no_grad():
+                self._create_missing(iter(chosen))
+        finally:
+            set_builder(builder)
+
+    def _create_missing(self, chosen: Any) -> None:
+        for group in self.param_groups:
+            flags = list(itertools.islice(chosen, len(group["params"])))
+            active = [p for p, flag in zip(group["params"], flags, strict=True) if flag]
+            shared: list[Tensor] = []
+
+            def fresh(shared: list[Tensor] = shared) -> Tensor:
+                if not shared:
+                    shared.append(Tensor(np.zeros((), float32.np)))
+                    shared[0].__dict__["_hint"] = "step"
+                return shared[0]
+
+            before = sum(len(self.state[p]) for p in active if p in self.state)
+            for p in active:
+                self._init_state(group, p, fresh)
+            if before != sum(len(self.state[p]) for p in active if p in self.state):
+                bump_epoch()
+            if len(active) != len(flags):
+                self._separate(group, flags)
+
+    def _separate(self, group: ParamGroup, flags: Sequence[bool]) -> None:
+        """Give active parameters a step counter apart from that of the inactive ones."""
+        idle = {id(self.state[p].get("step")) for p, flag in zip(group["params"], flags, strict=True)
+                if not flag and p in self.state}
+        copies: dict[int, Tensor] = {}
+        for p, flag in zip(group["params"], flags, strict=True):
+            step = self.state[p].get("step") if flag and p in self.state else None
+            if step is not None and id(step) in idle:
+                if id(step) not in copies:
+                    copies[id(step)] = Tensor(np.array(step._value))
+                    bump_epoch()
+                self.state[p]["step"] = copies[id(step)]
+
+    def _after_load(self) -> None:
+        """Let parameters of a group that are at the same step share one counter again."""
+        for group in self.param_groups:
+            shared: dict[float, Tensor] = {}
+            for p in group["params"]:
+                step = self.state[p].get("step") if p in self.state else None
+                if isinstance(step, (int, float)):
+                    step = Tensor(np.array(step, float32.np))
+                if step is not None:
+                    self.state[p]["step"] = shared.setdefault(float(step._value), step)
+
+    @no_grad
+    def _update(self, mask: str, grads: Sequence[Tensor]) -> None:
+        """The whole update; ``mask`` has a 1 for every parameter that has a gradient."""
+        builder = current_builder()
+        if isinstance(builder, Capture):
+            builder.guard("optimizer", self, self._structure)
+        flags, gradients = iter(mask), iter(grads)
+        stepped: set[int] = set()
+        for group in self.param_groups:
+            shared: dict[int, Any] = {}
+            for p in group["params"]:
+                if next(flags) == "0":
+                    continue
+                state = self.state[p]
+                step = state.get("step")
+                if step is not None and id(step) not in stepped:
+                    stepped.add(id(step))
+                    step._assign(ew.add(step, 1.0), "step count")
+                if id(step) not in shared:
+                    shared[id(step)] = self._scalars(
+                        group, None if step is None else cast(step, float64))
+                grad = next(gradients)
+                grad = ew.neg(grad) if group["maximize"] else grad
+                self._update_one(group, p, grad, state, shared[id(step)])
+
+
+def zeros_state(p: Tensor, name: str) -> Tensor:
+    """A state tensor of zeros in the shape of a parameter."""
+    out = Tensor(np.zeros(p.aval.shape, p.dtype.np))
+    out.__dict__["_hint"] = name
+    return out
+
+
+def check_non_negative(**values: Any) -> None:
+    """Raise ``ValueError`` for a negative option, in PyTorch's words."""
+    for label, value in values.items():
+        text = label.replace("_", " ") if label == "learning_rate" else label
+        if isinstance(value, Tensor):
+            if value.aval.size != 1:
+                raise ArgumentError(f"{label} {value.aval}", "Tensor lr must be 1-element.")
+            continue
+        if not value >= 0.0:
+            raise ArgumentError(f"Invalid {text}: {value}", f"{text} must not be negative.")

@@ -1,0 +1,1 @@
+"""Scheduling: equations to kernels (fusion), loop nests, and the memory plan."""

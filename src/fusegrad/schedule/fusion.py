@@ -1,0 +1,489 @@
+"""Fusion: which equations share a kernel.
+
+*Sinks* are what a kernel must produce: reductions, contractions, values that go to memory. Every
+other value is inlined where it is used. A sink joins the kernel of a value it depends on, or one
+that loads the same data, when their loops agree, every value is read where it is computed, and no
+cycle arises; each join and each refusal leaves a sentence. Values that would be recomputed in
+several kernels at a cost are promoted to sinks and the grouping runs again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..ir.graph import Eqn, Graph, Var
+from ..ops import indexing, movement
+from .index import Ix
+from .loops import Buffer, LoopNest, Scalar, Store
+from .lower import Lowering, Unfusable, view_of
+
+MAX_SINKS = 24
+RECOMPUTE_COST = 30.0
+
+
+@dataclass(eq=False)
+class Sink:
+    """A value a kernel produces; ``how`` is point, inner, outer, total, tail, dot or host."""
+
+    var: Var
+    eqn: Eqn
+    how: str = "point"
+
+
+@dataclass(eq=False)
+class Group:
+    """Sinks that share one kernel, and the loops they share.
+
+    Attributes:
+        shape: extents of the loops, unit axes left out.
+        split: number of outer axes, -1 while free.
+        kept: leading outer axes kept by outer reductions, -1 while free.
+    """
+
+    number: int
+    kind: str
+    shape: tuple[int, ...] = ()
+    split: int = -1
+    kept: int = -1
+    sinks: list[Sink] = field(default_factory=list)
+    needs: set[Group] = field(default_factory=set)
+    reads: set[Var] = field(default_factory=set)
+    reasons: list[str] = field(default_factory=list)
+
+    def reaches(self, other: Group) -> bool:
+        """Whether this group needs ``other``, directly or not."""
+        seen: set[Group] = set()
+        stack = [self]
+        while stack:
+            group = stack.pop()
+            if group is other:
+                return True
+            if group not in seen:
+                seen.add(group)
+                stack.extend(group.needs)
+        return False
+
+
+def squeezed(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Extents without the unit axes."""
+    return tuple(n for n in shape if n != 1)
+
+
+def natural_index(shape: tuple[int, ...], axes: list[int]) -> tuple[Any, ...]:
+    """Index of a value whose non-unit axes are the given loop axes."""
+    position = iter(axes)
+    return tuple(0 if n == 1 else Ix({next(position): 1}) for n in shape)
+
+
+class Fusion:
+    """Grouping of one graph; ``groups`` in an order that respects dependencies."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.makers = {o: e for e in graph.eqns for o in e.outputs}
+        self.uses = graph.uses()
+        self.inputs = set(graph.inputs)
+        self.required = self._required()
+        self.promoted: set[Var] = set()
+        for _ in range(6):
+            self._group()
+            more = self._expensive()
+            if not more:
+                break
+            self.promoted |= more
+        self.stored = self._stored()
+
+    # --- what must be in memory -----------------------------------------------------------------
+    def _required(self) -> set[Var]:
+        """Values that something reads through memory whatever the grouping."""
+        required = {o for o in self.graph.outputs if isinstance(o, Var)}
+        for eqn in self.graph.eqns:
+            kind = eqn.primitive.kind
+            if kind in ("elementwise", "reduce", "source"):
+                continue
+            if eqn.primitive in (indexing.take, indexing.take_along):
+                required.add(eqn.inputs[0])  # type: ignore[arg-type]
+            elif eqn.primitive is movement.reshape:
+                aval = eqn.outputs[0].aval
+                index = tuple(Ix({k: 1}) for k in range(aval.ndim))
+                x = eqn.inputs[0]
+                assert movement.reshape.index_map is not None
+                if movement.reshape.index_map(index, [x.aval], aval, {}) is None:
+                    required.add(x)  # type: ignore[arg-type]
+            elif kind != "movement":
+                required.update(a for a in eqn.inputs if isinstance(a, Var))
+        return {self._root(v) for v in required if v not in self.inputs} - self.inputs
+
+    def _root(self, var: Var) -> Var:
+        """The value behind a chain of movements that a strided access can follow."""
+        eqn = self.makers.get(var)
+        chain = [var]
+        while eqn is not None and eqn.primitive.alias and isinstance(eqn.inputs[0], Var):
+            chain.append(eqn.inputs[0])
+            eqn = self.makers.get(eqn.inputs[0])
+        for root in reversed(chain):
+            if view_of(var, self.makers, lambda v, root=root: v is root) is not None:  # type: ignore[misc]
+                return root
+        return var
+
+    def is_sink(self, var: Var) -> bool:
+        """Whether a kernel produces this value by name (as opposed to inlining it)."""
+        if var in self.inputs:
+            return False
+        kind = self.makers[var].primitive.kind
+        return var in self.required or var in self.promoted or kind in ("reduce", "contract") or (
+            kind in ("indexing", "window", "scan", "host", "control")
+            and self.makers[var].primitive not in (indexing.take, indexing.take_along))
+
+    def in_memory(self, var: Var) -> bool:
+        """Whether loads of this value are possible (inputs and sinks)."""
+        return var in self.inputs or self.is_sink(var)
+
+    # --- grouping ---------------------------------------------------------------------------------
+    def _group(self) -> None:
+        self.groups: list[Group] = []
+        self.home: dict[Var, Group] = {}
+        self.inlined: dict[Var, set[Group]] = {}
+        for eqn in self.graph.eqns:
+            var = eqn.outputs[0]
+            if self.is_sink(var):
+                self._place(Sink(var, eqn))
+
+    def _place(self, sink: Sink) -> None:
+        kind = sink.eqn.primitive.kind
+        if kind == "contract":
+            self._open(sink, "dot", squeezed(sink.var.aval.shape))
+            return
+        if kind not in ("elementwise", "movement", "source", "reduce") and (
+            sink.eqn.primitive not in (indexing.take, indexing.take_along)
+        ):
+            self._open(sink, "host", ())
+            return
+        refusals: list[str] = []
+        for group, why in self._candidates(sink):
+            try:
+                self._join(group, sink)
+            except Unfusable as reason:
+                refusals.append(f"{sink.eqn.primitive.name} {sink.var.aval} does not join kernel "
+                                f"{group.number}: {reason}.")
+                continue
+            group.reasons.append(f"{sink.eqn.primitive.name} {sink.var.aval} joins: {why}.")
+            group.reasons += refusals
+            return
+        self._open(sink, "loops", None)
+        self.home[sink.var].reasons += refusals
+
+    def _candidates(self, sink: Sink) -> list[tuple[Group, str]]:
+        probe = self._probe(None, sink)
+        producers = {self.home[v] for v in probe if v in self.home}
+        found = [(g, "it uses a value computed there")
+                 for g in sorted(producers, key=lambda g: -g.number) if g.kind != "host"]
+        size = sink.var.aval.size
+        heavy = {v for v in probe if v.aval.size * 2 >= size and v.aval.size > 1}
+        for group in reversed(self.groups):
+            if group in producers or group.kind == "host":
+                continue
+            if heavy & group.reads:
+                found.append((group, "it loads the same data"))
+            elif size == 1 and not group.shape and group.kind == "loops":
+                found.append((group, "both are single numbers"))
+        return found
+
+    def _open(self, sink: Sink, kind: str, shape: tuple[int, ...] | None) -> None:
+        group = Group(len(self.groups), kind)
+        if kind == "loops":
+            self.groups.append(group)
+            self._join(group, sink, fresh=True)
+            return
+        group.shape = shape or ()
+        sink.how = kind
+        for atom in sink.eqn.inputs:
+            if isinstance(atom, Var):
+                view = view_of(atom, self.makers, self.in_memory)
+                if view is None:
+                    raise Unfusable(f"operand {atom.aval} is not in memory")
+                group.reads.add(view.root)
+                if view.root in self.home:
+                    group.needs.add(self.home[view.root])
+        self.groups.append(group)
+        group.sinks.append(sink)
+        self.home[sink.var] = group
+
+    def _join(self, group: Group, sink: Sink, fresh: bool = False) -> None:
+        if len(group.sinks) >= MAX_SINKS:
+            raise Unfusable("the kernel is large already")
+        state = (group.shape, group.split, group.kept)
+        try:
+            if fresh:
+                group.shape = squeezed(self._space(sink))
+            self._unify(group, sink)
+            leaves = self._probe(group, sink)
+            needs = {self.home[v] for v in leaves if v in self.home} - {group}
+            if group.kind == "dot":
+                self._check_epilogue(group, sink)
+            if any(n.reaches(group) for n in needs):
+                raise Unfusable("another kernel would have to run in between")
+        except Unfusable:
+            group.shape, group.split, group.kept = state
+            raise
+        group.sinks.append(sink)
+        group.needs |= needs
+        group.reads |= {v for v in leaves if self.home.get(v) is not group}
+        self.home[sink.var] = group
+
+    def _check_epilogue(self, group: Group, sink: Sink) -> None:
+        """An epilogue walks (item, row, column): every load must agree with that."""
+        dot = group.sinks[0].eqn
+        nb = len(squeezed(tuple(dot.inputs[0].aval.shape[i] for i in dot.params["bx"])))
+        x = dot.inputs[0].aval
+        free = [a for a in range(x.ndim) if a not in dot.params["cx"] + dot.params["bx"]]
+        nm = len(squeezed(tuple(x.shape[a] for a in free)))
+        ends = {nb, nb + nm, len(group.shape)}
+        lowering = self._lowering_of(group, sink)
+        nest = LoopNest(list(group.shape), len(group.shape), 0)
+        nest.stores = [Store(_no_buffer(sink.var), Ix(), self.lower_sink(lowering, group, sink),
+                             sink.var)]
+        for axis in range(len(group.shape) - 1):
+            if axis + 1 not in ends and not all(
+                nest._together(ix, axis) for ix in nest._indices()
+            ):
+                raise Unfusable("it reads memory in an order that the blocks do not follow")
+
+    def _space(self, sink: Sink) -> tuple[int, ...]:
+        """The iteration space a sink asks for: its own shape, or that of what it reduces."""
+        if sink.eqn.primitive.kind == "reduce":
+            return sink.eqn.inputs[0].aval.shape
+        return sink.var.aval.shape
+
+    def _unify(self, group: Group, sink: Sink) -> None:
+        """Fit the sink's loops to the group's, refining free choices; sets ``sink.how``."""
+        space = squeezed(self._space(sink))
+        reduces = sink.eqn.primitive.kind == "reduce"
+        if not reduces and self._uses_acc(group, sink):
+            inner = group.shape[group.split:] if group.split >= 0 else ()
+            if group.kept > 0 or space not in ((), inner):
+                raise Unfusable("it needs a result that is complete only after all rows")
+            sink.how = "tail"
+            return
+        if group.kind == "dot":
+            if reduces:
+                raise Unfusable("reductions do not run inside a contraction")
+            if space != group.shape:
+                raise Unfusable("its shape differs from the contraction's result")
+            sink.how = "point"
+            return
+        level = self._match(group, space)
+        if not reduces:
+            sink.how = "point"
+            return
+        x = sink.eqn.inputs[0].aval
+        axes = [k for k, n in enumerate(x.shape) if n != 1]
+        reduced = [axes.index(a) for a in sink.eqn.params["axes"] if x.shape[a] != 1]
+        self._reduce(group, sink, reduced, len(space), level)
+
+    def _match(self, group: Group, space: tuple[int, ...]) -> str:
+        shape = group.shape
+        if space == shape:
+            return "full"
+        n, m = len(space), len(shape)
+        if m > n and shape[:n] == space and n:
+            if group.split not in (-1, n):
+                raise Unfusable("the kernel's rows are other rows")
+            group.split = n
+            return "row"
+        if n > m and space[:m] == shape and m and group.split in (-1, m):
+            # what is there becomes the row level of the larger space
+            group.split = m
+            group.shape = space
+            for other in group.sinks:
+                if other.how == "total":
+                    other.how = "outer"
+            return "full"
+        raise Unfusable(f"it walks {list(space)}, the kernel walks {list(shape)}")
+
+    def _reduce(self, group: Group, sink: Sink, reduced: list[int], n: int, level: str) -> None:
+        first, last = reduced[0], reduced[-1]
+        if level == "row" or (first == 0 and last == n - 1):
+            if first == 0:
+                if level == "row" and last != n - 1:
+                    raise Unfusable("it reduces part of the row index")
+                self._set_kept(group, 0)
+                sink.how = "outer" if level == "row" else "total"
+                return
+            raise Unfusable("it reduces part of the row index")
+        if last == n - 1:  # trailing axes: along the row
+            if group.split not in (-1, first):
+                raise Unfusable("it reduces along other rows")
+            group.split = first
+            sink.how = "inner"
+            return
+        if group.split not in (-1, last + 1):
+            raise Unfusable("it reduces across other rows")
+        self._set_kept(group, first)
+        group.split = last + 1
+        sink.how = "outer"
+
+    def _set_kept(self, group: Group, kept: int) -> None:
+        if group.kept not in (-1, kept):
+            raise Unfusable("the kernel keeps other axes of its outer reductions")
+        group.kept = kept
+
+    def _uses_acc(self, group: Group, sink: Sink) -> bool:
+        accs = {s.var for s in group.sinks if s.how in ("outer", "total", "tail")}
+        return bool(accs) and bool(accs & self._inputs_of(sink))
+
+    def _inputs_of(self, sink: Sink) -> set[Var]:
+        """Sinks and inputs reached from a sink through inlined values."""
+        found: set[Var] = set()
+        seen: set[Var] = set()
+        stack = [a for a in sink.eqn.inputs if isinstance(a, Var)]
+        while stack:
+            var = stack.pop()
+            if var in seen:
+                continue
+            seen.add(var)
+            if self.in_memory(var):
+                found.add(var)
+            else:
+                stack.extend(a for a in self.makers[var].inputs if isinstance(a, Var))
+        return found
+
+    # --- the question "can this kernel compute that?" ----------------------------------------------
+    def sink_axes(self, group: Group, sink: Sink) -> list[int]:
+        """Loop axes of the non-unit axes of a sink's value."""
+        n = len(group.shape)
+        split = n if group.split < 0 else group.split
+        count = len(squeezed(sink.var.aval.shape))
+        if sink.how in ("point", "dot"):
+            return list(range(count))
+        if sink.how == "inner":
+            return list(range(split))
+        if sink.how in ("outer", "total"):
+            kept = list(range(max(group.kept, 0)))
+            return kept + (list(range(split, n)) if count > len(kept) else [])
+        return list(range(split, n)) if count else []
+
+    def lower_sink(self, lowering: Lowering, group: Group, sink: Sink) -> Scalar:
+        """The scalar of one sink in a kernel, and its place among the members."""
+        axes = self.sink_axes(group, sink)
+        if sink.eqn.primitive.kind == "reduce":
+            x = sink.eqn.inputs[0]
+            walked = list(range(len(squeezed(x.aval.shape))))
+            arg = lowering.evaluate(x, natural_index(x.aval.shape, walked))
+            p, dtype = sink.eqn.primitive, sink.var.aval.dtype
+            op = "reduce" if sink.how == "inner" else "acc"
+            scalar = Scalar(op, dtype, (arg,), p.combine, p.identity(dtype), over=sink.how,
+                            eqn=sink.eqn)
+        else:
+            index = natural_index(sink.var.aval.shape, axes)
+            saved = lowering.stored
+            lowering.stored = lambda v: v is not sink.var and saved(v)
+            try:
+                scalar = lowering.evaluate(sink.var, index)
+            finally:
+                lowering.stored = saved
+        key = tuple(Ix({a: 1}).key for a in axes)
+        lowering.members[sink.var] = (scalar, key)
+        return scalar
+
+    def _probe(self, group: Group | None, sink: Sink) -> set[Var]:
+        """Values the sink loads when computed in ``group``; raises when it cannot be."""
+        if group is None:
+            return self._inputs_of(sink)
+        lowering = self._lowering_of(group, sink)
+        self.lower_sink(lowering, group, sink)
+        late = {s.var for s in group.sinks if s.how in ("outer", "total", "tail")}
+        if sink.how == "tail":
+            if lowering.used - late:
+                raise Unfusable("it mixes a completed reduction with values of single rows")
+        elif lowering.used & late:
+            raise Unfusable("it needs a result that is complete only after all rows")
+        return {v for v, _ in lowering.loads} | lowering.used
+
+    def _lowering_of(self, group: Group, sink: Sink) -> Lowering:
+        """A lowering in which the group's other sinks are values at hand."""
+        lowering = Lowering(self.makers, self.in_memory, _no_buffer)
+        for other in group.sinks:
+            axes = self.sink_axes(group, other)
+            scalar = Scalar("load", other.var.aval.dtype)
+            lowering.members[other.var] = (scalar, tuple(Ix({a: 1}).key for a in axes))
+        return lowering
+
+    # --- recomputation ------------------------------------------------------------------------------
+    def _expensive(self) -> set[Var]:
+        """Inlined values that several kernels would compute at a cost."""
+        where: dict[Var, set[Group]] = {}
+        for group in self.groups:
+            for sink in group.sinks:
+                if sink.how in ("dot", "host"):
+                    continue
+                self._mark(sink, group, where)
+        found: set[Var] = set()
+        for var, groups in where.items():
+            if len(groups) < 2 or self.makers[var].primitive.kind == "source":
+                continue
+            users = [where.get(e.outputs[0], set()) for e in self.uses.get(var, [])
+                     if not self.is_sink(e.outputs[0])]
+            if any(u == groups for u in users):
+                continue  # a later value is shared by the same kernels: decide there
+            if self._cost_of(var) > RECOMPUTE_COST or self._heavy_leaves(var) > 1 \
+                    or self._only_from_dot(var):
+                found.add(var)
+        return found
+
+    def _mark(self, sink: Sink, group: Group, where: dict[Var, set[Group]]) -> None:
+        stack = [a for a in sink.eqn.inputs if isinstance(a, Var)]
+        seen: set[Var] = set()
+        while stack:
+            var = stack.pop()
+            if var in seen or self.in_memory(var):
+                continue
+            seen.add(var)
+            eqn = self.makers[var]
+            if eqn.primitive.kind == "elementwise":
+                where.setdefault(var, set()).add(group)
+            stack.extend(a for a in eqn.inputs if isinstance(a, Var))
+
+    def _tree(self, var: Var) -> tuple[list[Eqn], set[Var]]:
+        eqns: list[Eqn] = []
+        leaves: set[Var] = set()
+        seen: set[Var] = set()
+        stack = [var]
+        while stack:
+            v = stack.pop()
+            if v in seen:
+                continue
+            seen.add(v)
+            if self.in_memory(v):
+                leaves.add(v)
+                continue
+            eqns.append(self.makers[v])
+            stack.extend(a for a in self.makers[v].inputs if isinstance(a, Var))
+        return eqns, leaves
+
+    def _cost_of(self, var: Var) -> float:
+        return sum(e.primitive.cost for e in self._tree(var)[0])
+
+    def _heavy_leaves(self, var: Var) -> int:
+        return sum(v.aval.size * 2 >= var.aval.size for v in self._tree(var)[1])
+
+    def _only_from_dot(self, var: Var) -> bool:
+        """Recomputing would force a contraction's raw result into memory beside this value."""
+        for leaf in self._tree(var)[1]:
+            if leaf in self.inputs or leaf in self.required or leaf in self.promoted:
+                continue
+            if self.makers[leaf].primitive.kind == "contract":
+                return True
+        return False
+
+    def _stored(self) -> set[Var]:
+        """Sinks that go to memory: required ones and those that another kernel reads."""
+        stored = {v for v in self.required if v in self.home}
+        for group in self.groups:
+            stored |= {v for v in group.reads if v in self.home and self.home[v] is not group}
+        return stored
+
+
+def _no_buffer(var: Var) -> Buffer:
+    return Buffer("", var.aval.shape, var.aval.dtype)

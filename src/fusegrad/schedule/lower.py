@@ -1,0 +1,231 @@
+"""Lowering: the values of one kernel as scalars of a loop nest.
+
+``Lowering.evaluate(atom, index)`` gives the scalar that holds an element: values the kernel computes
+itself are used directly, values in memory are loaded, everything else is inlined through the
+records' ``scalar`` texts and ``index_map`` functions. ``Unfusable`` says why a value cannot be
+reached, in a sentence that ``explain()`` prints.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..dtypes import bool_, from_short, int64, uint64
+from ..ir.graph import Atom, Eqn, Literal, Var
+from ..ops import indexing, movement, source
+from .index import Ix, as_ix, flat, row_major
+from .loops import Buffer, Scalar
+
+
+class Unfusable(Exception):
+    """A value that cannot be computed inside this kernel; the message is the reason."""
+
+
+class View:
+    """A strided view of memory that starts at ``root``: what movements of stored values become."""
+
+    __slots__ = ("array", "base", "root")
+
+    def __init__(self, root: Var, array: np.ndarray, base: int) -> None:
+        self.root = root
+        self.array = array  # one byte per element, never read: NumPy does the stride arithmetic
+        self.base = base
+
+    @property
+    def strides(self) -> tuple[int, ...]:
+        """Strides in elements."""
+        return self.array.strides
+
+    @property
+    def offset(self) -> int:
+        """Offset of the first element."""
+        return self.array.__array_interface__["data"][0] - self.base
+
+
+_DUMMY = np.zeros(1, np.int8)
+_DUMMY_BASE = _DUMMY.__array_interface__["data"][0]
+
+
+def dense_view(root: Var) -> View:
+    """The whole of a stored value, row-major."""
+    shape = root.aval.shape
+    array = np.lib.stride_tricks.as_strided(_DUMMY, shape, row_major(shape))
+    return View(root, array, _DUMMY_BASE)
+
+
+def view_of(var: Var, makers: dict[Var, Eqn], stored: Callable[[Var], bool]) -> View | None:
+    """``var`` as a strided view of a stored value, ``None`` when it is none."""
+    if stored(var):
+        return dense_view(var)
+    eqn = makers.get(var)
+    if eqn is None or not eqn.primitive.alias or not isinstance(eqn.inputs[0], Var):
+        return None
+    inner = view_of(eqn.inputs[0], makers, stored)
+    if inner is None:
+        return None
+    if inner.array.size == 0:
+        return None
+    try:
+        if eqn.primitive is movement.reshape:
+            array = np.reshape(inner.array, eqn.params["shape"], copy=False)
+        else:
+            array = eqn.primitive.reference(inner.array, **eqn.params)
+    except ValueError:
+        return None
+    return View(inner.root, array, inner.base)
+
+
+class Lowering:
+    """Scalars of one kernel.
+
+    Attributes:
+        members: values this kernel computes: ``var -> (scalar, natural index key)``.
+        loads: leaf values that were loaded, with whether each load was at its natural index.
+    """
+
+    def __init__(
+        self, makers: dict[Var, Eqn], stored: Callable[[Var], bool],
+        buffer: Callable[[Var], Buffer],
+    ) -> None:
+        self.makers = makers
+        self.stored = stored
+        self.buffer = buffer
+        self.members: dict[Var, tuple[Scalar, Any]] = {}
+        self.memo: dict[Any, Scalar] = {}
+        self.loads: list[tuple[Var, Any]] = []
+        self.used: set[Var] = set()
+
+    def evaluate(self, atom: Atom, index: tuple[Any, ...], guard: Scalar | None = None) -> Scalar:
+        """The scalar holding ``atom[index]``."""
+        if isinstance(atom, Literal):
+            return Scalar("literal", atom.aval.dtype, literal=atom)
+        natural = tuple(as_ix(i).key for i in index)
+        key = (atom, natural, id(guard) if guard is not None else 0)
+        found = self.memo.get(key)
+        if found is None:
+            found = self.memo[key] = self._evaluate(atom, index, natural, guard)
+        return found
+
+    def _evaluate(
+        self, var: Var, index: tuple[Any, ...], natural: Any, guard: Scalar | None
+    ) -> Scalar:
+        member = self.members.get(var)
+        if member is not None:
+            scalar, expected = member
+            unit = tuple(n for n, e in zip(natural, var.aval.shape, strict=True) if e != 1)
+            if unit != expected or guard is not None:
+                raise Unfusable(
+                    f"{var.aval} is read at another position than the one it is computed at")
+            self.used.add(var)
+            return scalar
+        if self.stored(var):
+            return self._load(var, index, natural, guard)
+        eqn = self.makers[var]
+        kind = eqn.primitive.kind
+        if kind == "elementwise":
+            args = tuple(self._operand(a, index, guard) for a in eqn.inputs)
+            return Scalar("apply", var.aval.dtype, args, _template(eqn), eqn=eqn)
+        if kind == "movement":
+            return self._movement(var, eqn, index, guard)
+        if kind == "source":
+            return self._source(var, eqn, index)
+        if eqn.primitive is indexing.take or eqn.primitive is indexing.take_along:
+            return self._gather(eqn, index, guard)
+        raise Unfusable(f"{eqn.primitive.name} has a kernel of its own")
+
+    def _operand(self, atom: Atom, index: tuple[Any, ...], guard: Scalar | None) -> Scalar:
+        return self.evaluate(atom, index if atom.aval.shape else (), guard)
+
+    def _load(
+        self, root: Var, index: tuple[Any, ...], natural: Any, guard: Scalar | None
+    ) -> Scalar:
+        self.loads.append((root, natural))
+        offset = flat([0 if n == 1 else i for i, n in zip(index, root.aval.shape, strict=True)],
+                      row_major(root.aval.shape))
+        return Scalar("load", root.aval.dtype, index=offset, buffer=self.buffer(root), guard=guard)
+
+    def _movement(
+        self, var: Var, eqn: Eqn, index: tuple[Any, ...], guard: Scalar | None
+    ) -> Scalar:
+        avals = [a.aval for a in eqn.inputs]
+        assert eqn.primitive.index_map is not None
+        accesses = eqn.primitive.index_map(
+            tuple(as_ix(i) for i in index), avals, var.aval, eqn.params)
+        if accesses is None:  # a merge of axes: only as an alias of memory
+            view = view_of(var, self.makers, self.stored)
+            if view is None:
+                raise Unfusable(f"a reshape to {list(var.aval.shape)} merges axes")
+            self.loads.append((view.root, None))
+            offset = flat(index, view.strides) + view.offset
+            return Scalar("load", var.aval.dtype, index=offset, buffer=self.buffer(view.root),
+                          guard=guard)
+        if not accesses[0].guards and len(accesses) == 1:
+            return self.evaluate(eqn.inputs[0], accesses[0].index, guard)
+        return self._choose(var, eqn, accesses, guard)
+
+    def _choose(
+        self, var: Var, eqn: Eqn, accesses: Sequence[Any], guard: Scalar | None
+    ) -> Scalar:
+        """Padding and concatenation: the operand whose guards hold, else the fill value."""
+        fill = Literal(eqn.params.get("value", 0), var.aval.dtype)
+        out = Scalar("literal", var.aval.dtype, literal=fill)
+        for atom, access in zip(eqn.inputs, accesses, strict=True):
+            inside = guard
+            test: Scalar | None = None
+            for g in access.guards:
+                one = Scalar("guard", bool_, index=as_ix(g.index), extent=g.extent, step=g.step)
+                test = one if test is None else Scalar("apply", bool_, (test, one), "{0} & {1}")
+            if test is not None:
+                inside = test if guard is None else Scalar(
+                    "apply", bool_, (guard, test), "{0} & {1}")
+            value = self.evaluate(atom, access.index, inside)
+            if test is None:
+                return value
+            out = Scalar("apply", var.aval.dtype, (test, value, out), "where({0}, {1}, {2})",
+                         eqn=eqn)
+        return out
+
+    def _source(self, var: Var, eqn: Eqn, index: tuple[Any, ...]) -> Scalar:
+        if eqn.primitive is source.full:
+            return Scalar("literal", var.aval.dtype,
+                          literal=Literal(eqn.params["value"], var.aval.dtype))
+        if eqn.primitive is source.iota:
+            position = Scalar("index", int64, index=as_ix(index[eqn.params["axis"]]))
+            return Scalar("apply", var.aval.dtype, (position,), f"{var.aval.dtype.name}({{0}})",
+                          eqn=eqn)
+        seed = self.evaluate(eqn.inputs[0], (0,))
+        offset = self.evaluate(eqn.inputs[0], (1,))
+        position = Scalar("index", int64, index=flat(index, row_major(var.aval.shape)))
+        word = Scalar("apply", uint64, (position,), "uint64({0})")
+        return Scalar("apply", uint64, (seed, offset, word), "philox({0}, {1}, {2})", eqn=eqn)
+
+    def _gather(self, eqn: Eqn, index: tuple[Any, ...], guard: Scalar | None) -> Scalar:
+        x, where = eqn.inputs
+        axis = eqn.params["axis"]
+        if not isinstance(x, Var) or not self.stored(x):
+            raise Unfusable("a gather reads a value that is not in memory")
+        if eqn.primitive is indexing.take:
+            n = where.aval.ndim
+            position = self.evaluate(where, index[axis:axis + n], guard)
+            full = (*index[:axis], Ix({position: 1}), *index[axis + n:])
+        else:
+            position = self.evaluate(where, index, guard)
+            full = (*index[:axis], Ix({position: 1}), *index[axis + 1:])
+        return self._load(x, full, None, guard)
+
+
+_CAST_INTEGERS = ("i8", "i16", "i32", "u8", "u16", "u32", "u64", "i64")
+
+
+def _template(eqn: Eqn) -> str:
+    """The scalar text of an elementwise equation, with numba's integer widening undone."""
+    text = eqn.primitive.scalar
+    out = eqn.outputs[0].aval.dtype
+    if callable(text):
+        return text([a.aval.dtype for a in eqn.inputs], out, eqn.params)
+    if out.short in _CAST_INTEGERS and "(" not in text:
+        return f"{from_short(out.short).name}({text})"
+    return text

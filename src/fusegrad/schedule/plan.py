@@ -1,0 +1,519 @@
+"""The plan of a program: kernels in order, each with its loops, buffers and reasons.
+
+In: an optimised graph and which outputs overwrite which inputs. Out: ``KernelPlan`` records for
+code generation and the buffers they use. In-place outputs are written into their input's memory
+when no kernel can still need the old value; otherwise through a copy at the end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..ir.graph import Atom, Eqn, Graph, Literal, Var
+from ..ops import elementwise as ew
+from ..ops import movement, source
+from ..ops.contract import free_axes
+from .fusion import Fusion, Group, Sink, natural_index, squeezed
+from .index import Ix, flat, row_major
+from .loops import Buffer, LoopNest, Scalar, Store
+from .lower import Lowering, View, view_of
+
+
+@dataclass(eq=False)
+class Operand:
+    """A strided matrix (or batch of them): its memory, first element and strides."""
+
+    buffer: Buffer
+    offset: int
+    batch: tuple[int, ...]
+    row: int
+    column: int
+
+
+@dataclass(eq=False)
+class Contraction:
+    """``c[item, i, j] = sum_k a[item, i, k] * b[item, k, j]`` and its epilogue over (item, i, j)."""
+
+    a: Operand
+    b: Operand
+    c: Buffer
+    m: int
+    n: int
+    k: int
+    batch: tuple[int, ...]
+    nest: LoopNest
+    raw: Scalar
+    eqn: Eqn
+
+
+@dataclass(eq=False)
+class HostCall:
+    """A primitive run by its NumPy reference: operands as strided views, one dense output."""
+
+    eqn: Eqn
+    operands: list[tuple[Buffer, int, tuple[int, ...], tuple[int, ...]] | Literal]
+    output: Buffer
+
+
+@dataclass(eq=False)
+class KernelPlan:
+    """One launch before code generation."""
+
+    label: str
+    work: LoopNest | Contraction | HostCall
+    reads: set[Buffer]
+    writes: set[Buffer]
+    reasons: list[str] = field(default_factory=list)
+    flops: float = 0.0
+    eqns: list[Eqn] = field(default_factory=list)
+
+    @property
+    def bytes(self) -> int:
+        """Least bytes to move: every buffer once in each direction it is used."""
+        return sum(_nbytes(b) for b in self.reads) + sum(_nbytes(b) for b in self.writes)
+
+
+def _nbytes(buffer: Buffer) -> int:
+    size = buffer.dtype.itemsize
+    for extent in buffer.shape:
+        size *= extent
+    return size
+
+
+@dataclass(eq=False)
+class Plan:
+    """All kernels, the buffers of inputs and outputs, and what was decided."""
+
+    graph: Graph
+    kernels: list[KernelPlan]
+    inputs: list[Buffer]
+    outputs: list[Buffer]
+    temporaries: list[Buffer]
+
+
+class OperandOrder(Exception):
+    """A contraction operand whose axes do not merge into a matrix; it must be copied."""
+
+    def __init__(self, eqn: Eqn, position: int) -> None:
+        super().__init__()
+        self.eqn = eqn
+        self.position = position
+
+
+def make_plan(graph: Graph, in_place: dict[int, int], hints: Sequence[str]) -> Plan:
+    """Plan ``graph``; ``in_place`` maps output positions to the input positions they overwrite."""
+    while True:
+        try:
+            return _Planner(distinct_outputs(graph), in_place, hints).run()
+        except OperandOrder as order:
+            graph = _copy_operand(graph, order.eqn, order.position)
+
+
+def distinct_outputs(graph: Graph) -> Graph:
+    """Every output is a value of its own that a kernel can write (copies are added)."""
+    makers = {o: e for e in graph.eqns for o in e.outputs}
+    eqns = list(graph.eqns)
+    taken: set[Var] = set()
+    outputs: list[Atom] = []
+    for atom in graph.outputs:
+        root = atom
+        while isinstance(root, Var) and root in makers and (
+            makers[root].primitive is movement.reshape
+        ):
+            root = makers[root].inputs[0]
+        computed = isinstance(root, Var) and root in makers and root not in taken and (
+            not makers[root].primitive.alias)
+        if computed:
+            taken.add(root)  # type: ignore[arg-type]
+            outputs.append(root)
+            continue
+        out = Var(atom.aval)
+        if isinstance(atom, Literal):
+            params = {"shape": atom.aval.shape, "dtype": atom.aval.dtype,
+                      "value": atom.value.item()}
+            eqns.append(Eqn(source.full, (), params, (out,)))
+        else:
+            eqns.append(Eqn(ew.convert, (atom,), {"dtype": atom.aval.dtype}, (out,)))
+        taken.add(out)
+        outputs.append(out)
+    return Graph(graph.inputs, eqns, outputs)
+
+
+def _copy_operand(graph: Graph, eqn: Eqn, position: int) -> Graph:
+    """Put a contraction's operand into memory with its axes in the order batch, free, contracted."""
+    x = eqn.inputs[position]
+    contract, batch = ("cx", "bx") if position == 0 else ("cy", "by")
+    c, b = eqn.params[contract], eqn.params[batch]
+    f = free_axes(x.aval.ndim, c, b)
+    perm = (*b, *f, *c)
+    moved = Var(movement.transpose.aval_rule(x.aval, perm=perm))
+    copied = Var(moved.aval)
+    params = {**eqn.params, batch: tuple(range(len(b))),
+              contract: tuple(range(len(b) + len(f), len(perm)))}
+    inputs = tuple(copied if i == position else a for i, a in enumerate(eqn.inputs))
+    eqns: list[Eqn] = []
+    for e in graph.eqns:
+        if e.outputs == eqn.outputs:
+            eqns.append(Eqn(movement.transpose, (x,), {"perm": perm}, (moved,), e.site, e.backward))
+            eqns.append(Eqn(ew.convert, (moved,), {"dtype": x.aval.dtype}, (copied,), e.site))
+            eqns.append(Eqn(e.primitive, inputs, params, e.outputs, e.site, e.backward))
+        else:
+            eqns.append(e)
+    return Graph(graph.inputs, eqns, graph.outputs)
+
+
+class _Planner:
+    def __init__(self, graph: Graph, in_place: dict[int, int], hints: Sequence[str]) -> None:
+        self.graph = graph
+        self.fusion = Fusion(graph)
+        self.makers = self.fusion.makers
+        self.buffers: dict[Var, Buffer] = {}
+        self.temporaries: list[Buffer] = []
+        for k, var in enumerate(graph.inputs):
+            hint = hints[k] if k < len(hints) else ""
+            self.buffers[var] = Buffer(f"in{k}", var.aval.shape, var.aval.dtype, hint)
+        self.outputs: list[Buffer] = []
+        self.copies: list[tuple[Buffer, Buffer]] = []
+        self.after: dict[Group, set[Group]] = {g: set(g.needs) for g in self.fusion.groups}
+        for k, atom in enumerate(graph.outputs):
+            assert isinstance(atom, Var)
+            self.outputs.append(self._claim(k, atom, in_place.get(k)))
+
+    # --- outputs -------------------------------------------------------------------------------
+    def _claim(self, k: int, root: Var, target: int | None) -> Buffer:
+        """The buffer of output ``k``: the overwritten input's where that is safe."""
+        aval = root.aval
+        if target is not None:
+            old = self.graph.inputs[target]
+            place = self.buffers[old]
+            if self._safe(root, old):
+                self.buffers[root] = place
+                return place
+            temporary = Buffer(f"new{k}", aval.shape, aval.dtype, place.hint)
+            self.temporaries.append(temporary)
+            self.buffers[root] = temporary
+            self.copies.append((temporary, place))
+            return place
+        self.buffers[root] = Buffer(f"out{k}", aval.shape, aval.dtype, root.hint)
+        return self.buffers[root]
+
+    def _safe(self, root: Var, old: Var) -> bool:
+        home = self.fusion.home[root]
+        readers = [g for g in self.fusion.groups if old in g.reads and g is not home]
+        if any(self._reaches(g, home) for g in readers):
+            return False
+        if home.kind == "dot" and old in self._operand_roots(home):
+            return False
+        if home.kind != "host" and old in home.reads and not self._same_position(home, root, old):
+            return False
+        self.after[home] |= set(readers)
+        return True
+
+    def _reaches(self, start: Group, goal: Group) -> bool:
+        seen: set[Group] = set()
+        stack = [start]
+        while stack:
+            group = stack.pop()
+            if group is goal:
+                return True
+            if group not in seen:
+                seen.add(group)
+                stack.extend(self.after[group])
+        return False
+
+    def _operand_roots(self, group: Group) -> set[Var]:
+        roots = set()
+        for atom in group.sinks[0].eqn.inputs:
+            if isinstance(atom, Var):
+                view = view_of(atom, self.makers, self.fusion.in_memory)
+                assert view is not None
+                roots.add(view.root)
+        return roots
+
+    def _same_position(self, group: Group, root: Var, old: Var) -> bool:
+        """Whether the kernel reads the old value only where it writes the new one."""
+        sink = next(s for s in group.sinks if s.var is root)
+        if sink.how not in ("point", "tail", "outer", "total"):
+            return False
+        if sink.how != "point" and group.kept > 0:
+            return False
+        lowering = self._lowering(lambda v: Buffer("", v.aval.shape, v.aval.dtype))
+        scalars = self._members(lowering, group)
+        if sink.how != "point":
+            return True  # written by the tail, when every thread has read everything
+        written = flat(natural_index(root.aval.shape, self.fusion.sink_axes(group, sink)),
+                       row_major(root.aval.shape)).key
+        place = next((b for v, b in self._load_buffers(lowering) if v is old), None)
+        if place is None:
+            return True
+        nest = LoopNest(list(group.shape), -1, 0)
+        nest.stores = [Store(place, Ix(), s, root) for s in scalars.values()]
+        return all(s.index is not None and s.index.key == written
+                   for s in nest.scalars() if s.op == "load" and s.buffer is place)
+
+    def _load_buffers(self, lowering: Lowering) -> list[tuple[Var, Buffer]]:
+        return list(self._probe_buffers.items())
+
+    def _lowering(self, buffer: Any = None) -> Lowering:
+        if buffer is None:
+            return Lowering(self.makers, self.fusion.in_memory, self._buffer)
+        self._probe_buffers: dict[Var, Buffer] = {}
+
+        def cached(var: Var) -> Buffer:
+            if var not in self._probe_buffers:
+                self._probe_buffers[var] = buffer(var)
+            return self._probe_buffers[var]
+
+        return Lowering(self.makers, self.fusion.in_memory, cached)
+
+    def _buffer(self, var: Var) -> Buffer:
+        if var not in self.buffers:
+            buffer = Buffer(f"t{len(self.temporaries)}", var.aval.shape, var.aval.dtype)
+            self.temporaries.append(buffer)
+            self.buffers[var] = buffer
+        return self.buffers[var]
+
+    # --- kernels ---------------------------------------------------------------------------------
+    def run(self) -> Plan:
+        """Kernels in an order that respects data and in-place dependencies."""
+        kernels = [self._kernel(g) for g in self._order()]
+        for old, new in self.copies:
+            kernels.append(_copy_kernel(old, new))
+        inputs = [self.buffers[v] for v in self.graph.inputs]
+        return Plan(self.graph, kernels, inputs, self.outputs, self.temporaries)
+
+    def _order(self) -> list[Group]:
+        order: list[Group] = []
+        done: set[Group] = set()
+
+        def visit(group: Group) -> None:
+            stack = [(group, iter(sorted(self.after[group], key=lambda g: g.number)))]
+            done.add(group)
+            while stack:
+                current, rest = stack[-1]
+                following = next((g for g in rest if g not in done), None)
+                if following is None:
+                    order.append(current)
+                    stack.pop()
+                else:
+                    done.add(following)
+                    stack.append((following, iter(sorted(
+                        self.after[following], key=lambda g: g.number))))
+
+        for group in self.fusion.groups:
+            if group not in done:
+                visit(group)
+        return order
+
+    def _kernel(self, group: Group) -> KernelPlan:
+        if group.kind == "host":
+            return self._host(group)
+        work: LoopNest | Contraction
+        work = self._contraction(group) if group.kind == "dot" else self._nest(group)
+        nest = work.nest if isinstance(work, Contraction) else work
+        eqns = self._eqns(group)
+        reads = {s.buffer for s in nest.scalars() if s.op == "load" and s.buffer is not None}
+        writes = {s.buffer for s in nest.stores}
+        size = 1.0
+        for extent in group.shape:
+            size *= extent
+        flops = size * sum(e.primitive.cost for e in eqns)
+        if isinstance(work, Contraction):
+            reads = (reads - {work.c}) | {work.a.buffer, work.b.buffer}
+            writes.add(work.c)
+            flops += 2.0 * size * work.k
+        return KernelPlan(_label(group, eqns), work, reads, writes, group.reasons, flops, eqns)
+
+    def _eqns(self, group: Group) -> list[Eqn]:
+        found: dict[Eqn, None] = {}
+        for sink in group.sinks:
+            stack = [sink.eqn]
+            while stack:
+                eqn = stack.pop()
+                if eqn in found:
+                    continue
+                found[eqn] = None
+                if eqn.primitive.kind == "contract":
+                    continue
+                stack.extend(self.makers[a] for a in eqn.inputs
+                             if isinstance(a, Var) and not self.fusion.in_memory(a))
+        order = {e: k for k, e in enumerate(self.graph.eqns)}
+        return sorted(found, key=lambda e: order[e])
+
+    def _members(self, lowering: Lowering, group: Group) -> dict[Sink, Scalar]:
+        scalars: dict[Sink, Scalar] = {}
+        for sink in group.sinks:
+            if sink.how == "dot":
+                axes = list(range(len(group.shape)))
+                index = flat(natural_index(sink.var.aval.shape, axes),
+                             row_major(sink.var.aval.shape))
+                raw = Scalar("load", sink.var.aval.dtype, index=index, eqn=sink.eqn)
+                lowering.members[sink.var] = (raw, tuple(Ix({a: 1}).key for a in axes))
+                scalars[sink] = raw
+            else:
+                scalars[sink] = self.fusion.lower_sink(lowering, group, sink)
+        return scalars
+
+    def _fill(self, nest: LoopNest, group: Group, scalars: dict[Sink, Scalar]) -> None:
+        for sink, scalar in scalars.items():
+            if scalar.op == "acc":
+                nest.accs.append(scalar)
+            if sink.var in self.fusion.stored and sink.how != "dot":
+                axes = self.fusion.sink_axes(group, sink)
+                index = flat(natural_index(sink.var.aval.shape, axes),
+                             row_major(sink.var.aval.shape))
+                nest.stores.append(Store(self._buffer(sink.var), index, scalar, sink.var))
+
+    def _nest(self, group: Group) -> LoopNest:
+        lowering = self._lowering()
+        nest = LoopNest(list(group.shape), group.split, max(group.kept, 0))
+        self._fill(nest, group, self._members(lowering, group))
+        nest.arrange()
+        return nest
+
+    def _host(self, group: Group) -> KernelPlan:
+        (sink,) = group.sinks
+        operands: list[Any] = []
+        for atom in sink.eqn.inputs:
+            if isinstance(atom, Literal):
+                operands.append(atom)
+                continue
+            view = view_of(atom, self.makers, self.fusion.in_memory)
+            assert view is not None
+            operands.append((self._buffer(view.root), view.offset, atom.aval.shape, view.strides))
+        out = self._buffer(sink.var)
+        reads = {o[0] for o in operands if isinstance(o, tuple)}
+        why = f"{sink.eqn.primitive.name} has no native lowering; its NumPy reference runs"
+        return KernelPlan(f"host_{sink.eqn.primitive.name}", HostCall(sink.eqn, operands, out),
+                          reads, {out}, [*group.reasons, why + "."], 0.0, [sink.eqn])
+
+    # --- contractions ------------------------------------------------------------------------------
+    def _contraction(self, group: Group) -> Contraction:
+        sink = group.sinks[0]
+        eqn = sink.eqn
+        sections, a, b, (m, n, k), batch = self._matrices(eqn)
+        lowering = self._lowering()
+        nest = LoopNest(list(group.shape), len(group.shape), 0)
+        scalars = self._members(lowering, group)
+        raw = scalars[sink]
+        self._fill(nest, group, scalars)
+        c = self._result_buffer(group, sink, nest, {a.buffer, b.buffer})
+        raw.buffer = c
+        if sink.var in self.fusion.stored:
+            axes = list(range(len(group.shape)))
+            index = flat(natural_index(sink.var.aval.shape, axes), row_major(sink.var.aval.shape))
+            nest.stores.append(Store(c, index, raw, sink.var))
+        merge_sections(nest, sections)
+        for s in nest.scalars():
+            nest._place(s)
+        return Contraction(a, b, c, m, n, k, batch, nest, raw, eqn)
+
+    def _result_buffer(
+        self, group: Group, sink: Sink, nest: LoopNest, operands: set[Buffer]
+    ) -> Buffer:
+        """Where the raw product goes: its own memory, or that of a value made from it."""
+        if sink.var in self.fusion.stored:
+            return self._buffer(sink.var)
+        loaded = {s.buffer for s in nest.scalars() if s.op == "load"}
+        for store in nest.stores:
+            fits = store.buffer.dtype is sink.var.aval.dtype and store.var.aval.size == (
+                sink.var.aval.size)
+            if fits and store.buffer not in loaded and store.buffer not in operands:
+                return store.buffer
+        buffer = Buffer(f"t{len(self.temporaries)}", sink.var.aval.shape, sink.var.aval.dtype)
+        self.temporaries.append(buffer)
+        return buffer
+
+    def _matrices(self, eqn: Eqn) -> Any:
+        x, y = eqn.inputs
+        assert isinstance(x, Var) and isinstance(y, Var)
+        vx = view_of(x, self.makers, self.fusion.in_memory)
+        vy = view_of(y, self.makers, self.fusion.in_memory)
+        assert vx is not None and vy is not None
+        cx, cy, bx, by = (eqn.params[p] for p in ("cx", "cy", "bx", "by"))
+        fx, fy = free_axes(x.aval.ndim, cx, bx), free_axes(y.aval.ndim, cy, by)
+        m, row_x = self._section(eqn, 0, vx, fx)
+        k, col_x = self._section(eqn, 0, vx, cx)
+        n, col_y = self._section(eqn, 1, vy, fy)
+        _, row_y = self._section(eqn, 1, vy, cy)
+        extents = [x.aval.shape[i] for i in bx]
+        bsx = [vx.strides[i] for i in bx]
+        bsy = [vy.strides[i] for i in by]
+        batch, step_x, step_y = _merge_batch(extents, bsx, bsy)
+        a = Operand(self._buffer(vx.root), vx.offset, step_x, row_x, col_x)
+        b = Operand(self._buffer(vy.root), vy.offset, step_y, row_y, col_y)
+        count = [len(squeezed(tuple(x.aval.shape[i] for i in bx))),
+                 len(squeezed(tuple(x.aval.shape[i] for i in fx))),
+                 len(squeezed(tuple(y.aval.shape[i] for i in fy)))]
+        return count, a, b, (m, n, k), batch
+
+    def _section(self, eqn: Eqn, position: int, view: View, axes: Sequence[int]) -> tuple[int, int]:
+        """Extent and stride of several axes as one."""
+        extent, stride = 1, 0
+        for axis in reversed(axes):
+            n, s = view.array.shape[axis], view.strides[axis]
+            if n == 1:
+                continue
+            if extent == 1:
+                extent, stride = n, s
+            elif s == extent * stride:
+                extent *= n
+            else:
+                raise OperandOrder(eqn, position)
+        return extent, stride
+
+
+def _merge_batch(
+    extents: list[int], sx: list[int], sy: list[int]
+) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
+    merged: list[list[int]] = []
+    for n, a, b in zip(extents, sx, sy, strict=True):
+        if n == 1:
+            continue
+        if merged and merged[-1][1] == n * a and merged[-1][2] == n * b:
+            merged[-1] = [merged[-1][0] * n, a, b]
+        else:
+            merged.append([n, a, b])
+    columns = list(zip(*merged, strict=True)) if merged else [(), (), ()]
+    return columns[0], columns[1], columns[2]
+
+
+def merge_sections(nest: LoopNest, sections: Sequence[int]) -> bool:
+    """Merge the axes of each section (items, rows, columns) into one; False when some cannot be."""
+    done = 0
+    for count in sections:
+        for _ in range(count - 1):
+            if not all(nest._together(ix, done) for ix in nest._indices()):
+                return False
+            nest._merge(done)
+        done += 1 if count else 0
+    return True
+
+
+def _copy_kernel(old: Buffer, new: Buffer) -> KernelPlan:
+    """Move a new value into the memory it replaces, after every reader of the old one."""
+    size = 1
+    for extent in old.shape:
+        size *= extent
+    nest = LoopNest([size], 1, 0)
+    value = Scalar("load", old.dtype, index=Ix({0: 1}), buffer=old)
+    nest.stores.append(Store(new, Ix({0: 1}), value, Var(None)))  # type: ignore[arg-type]
+    nest.arrange()
+    why = "The old value is still needed by kernels that run later, so the new one is copied."
+    return KernelPlan("copy", nest, {old}, {new}, [why])
+
+
+def _label(group: Group, eqns: Sequence[Eqn]) -> str:
+    """A readable name from the primitives: dot_add_relu, map_mul_exp, row_sub_exp_sum_..."""
+    names: list[str] = []
+    for eqn in eqns:
+        if eqn.primitive.kind in ("elementwise", "reduce", "contract", "indexing"):
+            name = eqn.primitive.name
+            if name not in names and name != "convert":
+                names.append(name)
+    kind = "dot" if group.kind == "dot" else (
+        "row" if any(s.how == "inner" for s in group.sinks) else "map")
+    rest = [n for n in names if n != "dot"][:5]
+    return "_".join([kind, *rest]) if rest else (kind if kind == "dot" else "copy")

@@ -1,0 +1,1 @@
+"""Tracing: argument trees and the capture of a function into a graph."""

@@ -1,0 +1,1 @@
+"""Transformations: reverse mode over recorded equations, forward mode over graphs."""

@@ -1,0 +1,202 @@
+"""Reverse mode: a loop over recorded applications that never names an operation.
+
+A ``Node`` records one application: its primitive, where its operands came from (edges) and the
+residuals its rules ask for. ``pull_back`` walks nodes from the outputs to the leaves and binds the
+rules. Eagerly the rules compute; inside a capture the same rules append equations to the same
+graph, so differentiation is IR to IR and nests to any order.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
+from typing import Any
+
+from ..errors import GradientError, Site
+from ..ir.aval import Aval
+from ..ir.primitive import Primitive, current_builder
+from ..ops.elementwise import add
+
+_sequence = itertools.count()
+
+
+class Node:
+    """One recorded application.
+
+    Attributes:
+        edges: for each operand the ``(node or leaf, output index)`` it came from, or ``None``.
+        out_avals: avals of the outputs.
+        hooks: functions applied to the cotangent of each output, ``(output index, hook)``.
+    """
+
+    __slots__ = ("edges", "freed", "hooks", "name", "out_avals", "sequence", "site")
+
+    def __init__(
+        self, name: str, edges: Sequence[Any], out_avals: Sequence[Aval], site: Site | None
+    ) -> None:
+        self.name = name
+        self.edges = tuple(edges)
+        self.out_avals = tuple(out_avals)
+        self.site = site
+        self.sequence = next(_sequence)
+        self.hooks: list[tuple[int, Callable[[Any], Any]]] = []
+        self.freed = False
+
+    def pull(self, cotangents: Sequence[Any], unpack: Callable[[Any], Any]) -> list[Any]:
+        """Cotangents of the operands from those of the outputs (``None``: no gradient)."""
+        raise NotImplementedError
+
+    def free(self) -> None:
+        """Drop the residuals."""
+        self.freed = True
+
+
+class PrimitiveNode(Node):
+    """A node whose rules are those of a primitive record."""
+
+    __slots__ = ("in_avals", "params", "primitive", "saved")
+
+    def __init__(
+        self,
+        primitive: Primitive,
+        params: dict[str, Any],
+        edges: Sequence[Any],
+        in_avals: Sequence[Aval],
+        out_aval: Aval,
+        saved: dict[str, Any],
+        site: Site | None,
+    ) -> None:
+        super().__init__(primitive.name, edges, (out_aval,), site)
+        self.primitive = primitive
+        self.params = params
+        self.in_avals = tuple(in_avals)
+        self.saved = saved
+
+    def pull(self, cotangents: Sequence[Any], unpack: Callable[[Any], Any]) -> list[Any]:
+        primitive, result = self.primitive, []
+        pool: dict[str, Any] = {"g": cotangents[0]}
+        for i, edge in enumerate(self.edges):
+            k = min(i, len(primitive.derivs) - 1)  # a variadic primitive has one rule
+            rule = primitive.derivs[k]
+            if edge is None or rule is None:
+                result.append(None)
+                continue
+            needs = primitive.needs[k]
+            args = {n: self._residual(n, i, pool, unpack) for n in needs}
+            result.append(rule(**args))
+        return result
+
+    def _residual(
+        self, name: str, i: int, pool: dict[str, Any], unpack: Callable[[Any], Any]
+    ) -> Any:
+        if name in pool:
+            return pool[name]
+        if name in self.saved:
+            pool[name] = unpack(self.saved[name])
+            return pool[name]
+        if name in self.params:
+            return self.params[name]
+        if name == "index":
+            return i
+        if name == "in_avals":
+            return self.in_avals
+        return self.in_avals[self.primitive.arg_names.index(name.removesuffix("_aval"))]
+
+    def free(self) -> None:
+        self.saved = {}
+        self.freed = True
+
+
+def residual_names(primitive: Primitive, active: Iterable[int]) -> set[str]:
+    """Names of operands (and ``out``) that the rules of the active operands ask for."""
+    names: set[str] = set()
+    for i in active:
+        k = min(i, len(primitive.needs) - 1)
+        names.update(n for n in primitive.needs[k] if n in primitive.arg_names or n == "out")
+    return names
+
+
+def pull_back(
+    roots: Sequence[tuple[Any, Any]],
+    unpack: Callable[[Any], Any],
+    wanted: set[Any] | None = None,
+    retain: bool = False,
+) -> dict[Any, Any]:
+    """Cotangents of leaves (or of the ``wanted`` edges) for the given root cotangents.
+
+    Args:
+        roots: ``(edge, cotangent)`` of every output.
+        unpack: turns a saved residual into an operand for the rules.
+        wanted: edges ``(node or leaf, index)`` whose cotangent is asked for; all leaves if ``None``.
+        retain: keep residuals for another pass.
+
+    Returns:
+        cotangent by edge.
+    """
+    useful = None if wanted is None else _reaching([e for e, _ in roots], wanted)
+    found: dict[Any, Any] = {}
+    pending: dict[Node, list[Any]] = {}
+    queue: list[tuple[int, Node]] = []
+
+    def deliver(edge: Any, cotangent: Any) -> None:
+        target, index = edge
+        if not isinstance(target, Node):
+            if wanted is None or edge in wanted:
+                found[edge] = add(found[edge], cotangent) if edge in found else cotangent
+            return
+        if useful is not None and target not in useful and edge not in wanted:  # type: ignore[operator]
+            return
+        if target not in pending:
+            pending[target] = [None] * len(target.out_avals)
+            heapq.heappush(queue, (-target.sequence, target))
+        slot = pending[target]
+        slot[index] = cotangent if slot[index] is None else add(slot[index], cotangent)
+
+    builder = current_builder()
+    for edge, cotangent in roots:
+        deliver(edge, cotangent)
+    while queue:
+        _, node = heapq.heappop(queue)
+        cotangents = pending.pop(node)
+        if node.freed:
+            raise GradientError(
+                f"the backward pass reached {node.name} a second time",
+                "Saved intermediate values are freed after the first backward pass.",
+                "backward(retain_graph=True) in the first pass", node.site,
+            )
+        with builder.at(node.site) if builder is not None else nullcontext():
+            for index, hook in node.hooks:
+                if cotangents[index] is not None:
+                    cotangents[index] = hook(cotangents[index])
+            if wanted is not None:
+                for index, cotangent in enumerate(cotangents):
+                    if cotangent is not None and (node, index) in wanted:
+                        found[(node, index)] = cotangent
+            if useful is None or node in useful:
+                for edge, cotangent in zip(node.edges, node.pull(cotangents, unpack), strict=True):
+                    if edge is not None and cotangent is not None:
+                        deliver(edge, cotangent)
+        if not retain:
+            node.free()
+    return found
+
+
+def _reaching(edges: Sequence[Any], wanted: set[Any]) -> set[Node]:
+    """Nodes from which a wanted edge can be reached by pulling further."""
+    order: list[Node] = []
+    seen: set[Node] = set()
+    stack = [e[0] for e in edges if e is not None and isinstance(e[0], Node)]
+    while stack:
+        node = stack.pop()
+        if node not in seen:
+            seen.add(node)
+            order.append(node)
+            stack.extend(e[0] for e in node.edges if e is not None and isinstance(e[0], Node))
+    useful: set[Node] = set()
+    for node in sorted(order, key=lambda n: n.sequence):
+        for edge in node.edges:
+            if edge is not None and (edge in wanted or edge[0] in useful):
+                useful.add(node)
+    return useful
