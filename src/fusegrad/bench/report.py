@@ -30,7 +30,15 @@ def make_console() -> Console:
 
 def make_table(title: str) -> Table:
     """Return an empty table in the house's form."""
-    return Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
+    return Table(
+        title=title,
+        title_justify="left",
+        title_style="bold",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        collapse_padding=True,
+        pad_edge=False,
+    )
 
 
 def format_time(seconds: float | None) -> str:

@@ -49,13 +49,13 @@ def generate_contraction(job: Contraction, label: str, parts: int) -> Generated:
              "c": signature.buffer(job.c)}
     need = tiles.workspace_bytes(short, job.m, job.n, job.k, parts)
     names["workspace"] = signature.scratch("workspace", job.eqn.outputs[0].aval.dtype, need)
-    epilogue = _epilogue_lines(job, signature)
+    epilogue, constants = _epilogue_lines(job, signature)
     lines = tiles.contract_lines(
         short, batch_axes=len(job.batch), epilogue=epilogue,
         names={"a": "a_", "b": "b_", "c": names["c"], "workspace": "workspace"})
     offsets = [signature.integer("a_offset", job.a.offset, "o"),
                signature.integer("b_offset", job.b.offset, "o")]
-    lines = [f"a_ = offset({names['a']}, {offsets[0]})", f"b_ = offset({names['b']}, {offsets[1]})",
+    lines = [*constants, f"a_ = offset({names['a']}, {offsets[0]})", f"b_ = offset({names['b']}, {offsets[1]})",
              *lines]
     values = {"M": job.m, "N": job.n, "K": job.k, "a_rs": job.a.row, "a_cs": job.a.column,
               "b_rs": job.b.row, "b_cs": job.b.column, "c_rs": job.n}
@@ -89,12 +89,12 @@ def _assemble(
     return Generated(KernelSource(label, text, params), shown, arguments, parts)
 
 
-def _epilogue_lines(job: Contraction, signature: Signature) -> list[str]:
-    """Loops over the block that apply the fused values; empty when there is nothing to do."""
+def _epilogue_lines(job: Contraction, signature: Signature) -> tuple[list[str], list[str]]:
+    """Loops over the block that apply the fused values, and the constants they use."""
     nest = job.nest
     stores = [s for s in nest.stores if not (s.value is job.raw and s.buffer is job.c)]
     if not stores:
-        return []
+        return [], []
     axis_names = (["item"] if job.batch else []) + ["i", "j"]
     body = _Epilogue(nest, signature, axis_names)
     for store in stores:
@@ -113,4 +113,4 @@ def _epilogue_lines(job: Contraction, signature: Signature) -> list[str]:
             source = eqn.site.source if eqn.site else ""
             out.append(f"        # {shown}  {source}".rstrip())
         out.append("        " + text)
-    return out
+    return out, [line.strip() for line in body.constant_lines()[0]]

@@ -115,6 +115,7 @@ class Body:
         self.names: dict[Scalar, str] = {}
         self.count = 0
         self.access = 0
+        self.constants: dict[object, tuple[str, str, object]] = {}
 
     # --- integers --------------------------------------------------------------------------------
     def extent(self, axis: int) -> str:
@@ -168,6 +169,31 @@ class Body:
         self.access += 1
         return f"{factor} * {self.signature.integer(('stride', self.access), coefficient)}"
 
+    def literal(self, literal: Literal) -> str:
+        """A constant: simple ones in the text, others (1 / batch size, say) at run time."""
+        value, dtype = literal.value.item(), literal.aval.dtype
+        if dtype is bool_ or value in (0, 1, -1, 2) or value != value or abs(value) == math.inf:
+            return literal_text(literal)
+        key = (dtype.short, literal.value.tobytes())
+        if key not in self.constants:
+            name = f"c{len(self.constants)}"
+            if dtype.is_floating_point:
+                bits = int.from_bytes(literal.value.tobytes(), "little", signed=dtype.itemsize == 8)
+                word = f"uint{8 * dtype.itemsize}"
+                text = f"bits_float({word}({self.signature.integer(key, bits, 'k')}))"
+            else:
+                bits = value if value < 1 << 63 else value - (1 << 64)
+                text = f"{dtype.name}({self.signature.integer(key, bits, 'k')})"
+            self.constants[key] = (name, text, value)
+        return self.constants[key][0]
+
+    def constant_lines(self) -> tuple[list[str], list[str]]:
+        """Definitions of the run-time constants: the text, and the text with their values."""
+        plain = [f"    {name} = {text}" for name, text, _ in self.constants.values()]
+        shown = [f"    {name} = {text}  # {value!r}" for name, text, value in
+                 self.constants.values()]
+        return plain, shown
+
     # --- statements -------------------------------------------------------------------------------
     def fresh(self) -> str:
         """A new value name."""
@@ -179,7 +205,7 @@ class Body:
         """Emit what ``scalar`` needs and return its name; ``scope`` holds what is there."""
         if scalar.op == "literal":
             assert scalar.literal is not None
-            return literal_text(scalar.literal)
+            return self.literal(scalar.literal)
         if scalar in scope:
             return scope[scalar]
         for dep in scalar.depends():
@@ -275,8 +301,9 @@ class _NestPrinter:
         head = f"def {self.label}({names}):"
         about = [f"    # {name}: {b.hint or b.name} {b.dtype.short}{list(b.shape)}"
                  for b, name in self.signature.buffers.items()]
-        text = "\n".join([head, *lines.plain]) + "\n"
-        shown = "\n".join([head, *about, *lines.shown]) + "\n"
+        plain, annotated = self.body.constant_lines()
+        text = "\n".join([head, *plain, *lines.plain]) + "\n"
+        shown = "\n".join([head, *about, *annotated, *lines.shown]) + "\n"
         return Generated(KernelSource(self.label, text, params), shown, arguments, self.parts)
 
     def _put(self, depth: int, lines: Sequence[tuple[str, Eqn | None]]) -> None:
@@ -297,11 +324,12 @@ class _NestPrinter:
         else:
             w.put(1, f"lo = {self.body.extent(0)} * thread // threads")
             w.put(1, f"hi = {self.body.extent(0)} * (thread + 1) // threads")
+        self._allocate_accs()
         if nest.kept <= 0:
-            self._declare_accs(1)
+            self._clear_accs(1)
         for axis in range(nest.split):
             if axis == nest.kept and nest.kept > 0:
-                self._declare_accs(depth)
+                self._clear_accs(depth)
             bounds = "lo, hi" if axis == 0 else self.body.extent(axis)
             w.put(depth, f"for i{axis} in range({bounds}):")
             depth += 1
@@ -310,26 +338,27 @@ class _NestPrinter:
             self._tail(1 + max(nest.kept, 0))
         return w
 
-    def _declare_accs(self, depth: int) -> None:
-        w, private = self.writer, self.nest.kept > 0
+    def _allocate_accs(self) -> None:
+        """A local variable for a scalar, a slice of scratch per thread for a column of them."""
         for k, acc in enumerate(self.nest.accs):
-            if acc in self.acc_names:
-                name = self.acc_names[acc]
-            elif acc.width == "scalar":
-                name = self.acc_names[acc] = f"a{k}"
-            else:
-                size = math.prod(self.nest.extents[a] for a in self.inner)
-                padded = -(-size * acc.dtype.itemsize // CACHE_LINE) * CACHE_LINE
-                self.signature.scratch(f"t{k}", acc.dtype, padded * self.parts)
-                name = self.acc_names[acc] = f"t{k}"
-                stride = self.signature.integer(("row", k), padded // acc.dtype.itemsize, "w")
-                w.put(1, f"a{k} = thread * {stride}")
             if acc.width == "scalar":
-                w.put(depth, f"{name} = {acc.identity}")
+                self.acc_names[acc] = f"a{k}"
+                continue
+            size = math.prod(self.nest.extents[a] for a in self.inner)
+            padded = -(-size * acc.dtype.itemsize // CACHE_LINE) * CACHE_LINE
+            self.signature.scratch(f"t{k}", acc.dtype, padded * self.parts)
+            self.acc_names[acc] = f"t{k}"
+            stride = self.signature.integer(("row", k), padded // acc.dtype.itemsize, "w")
+            self.writer.put(1, f"a{k} = thread * {stride}")
+
+    def _clear_accs(self, depth: int) -> None:
+        for k, acc in enumerate(self.nest.accs):
+            if acc.width == "scalar":
+                self.writer.put(depth, f"a{k} = {acc.identity}")
             else:
-                self._inner_loops(depth, [(f"{name}[a{k} + {self._inner_index()}] = "
-                                           f"{store_value(acc.identity, acc.dtype)}", None)])
-        assert private or self.nest.kept <= 0
+                place = f"t{k}[a{k} + {self._inner_index()}]"
+                zero = store_value(acc.identity, acc.dtype)
+                self._inner_loops(depth, [(f"{place} = {zero}", None)])
 
     def _inner_index(self) -> str:
         return self.body.index(Ix(self.body._dense(self.split, len(self.nest.extents))), {})

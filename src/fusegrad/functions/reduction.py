@@ -72,7 +72,7 @@ def var(input: Tensor, dim: Any = None, unbiased: Any = None, keepdim: bool = Fa
     count = math.prod(input.aval.shape[a] for a in axes)
     centred = pointwise(ew.sub, input, mean(input, axes or None, True))
     total = _reduce(reduce.sum_, pointwise(ew.mul, centred, centred), axes or None, keepdim)
-    divisor = max(count - correction, 0)
+    divisor = count - correction if count > correction else 0
     return pointwise(ew.mul, total, 1.0 / divisor) if divisor else pointwise(ew.div, total, 0.0)
 
 

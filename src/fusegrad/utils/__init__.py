@@ -1,0 +1,5 @@
+"""Utilities around training (``torch.utils``)."""
+
+from . import data
+
+__all__ = ["data"]
