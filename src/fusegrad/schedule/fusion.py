@@ -70,6 +70,13 @@ def squeezed(shape: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(n for n in shape if n != 1)
 
 
+def _size(shape: tuple[int, ...]) -> int:
+    size = 1
+    for extent in shape:
+        size *= extent
+    return size
+
+
 def natural_index(shape: tuple[int, ...], axes: list[int]) -> tuple[Any, ...]:
     """Index of a value whose non-unit axes are the given loop axes."""
     position = iter(axes)
@@ -86,10 +93,12 @@ class Fusion:
         self.inputs = set(graph.inputs)
         self.required = self._required()
         self.promoted: set[Var] = set()
-        for _ in range(6):
+        self.early: set[Var] = set()  # reductions that run in a kernel before the others
+        for _ in range(12):
+            known = len(self.early)
             self._group()
-            more = self._expensive()
-            if not more:
+            more = self._expensive() if len(self.early) == known else set()
+            if not more and len(self.early) == known:
                 break
             self.promoted |= more
         self.stored = self._stored()
@@ -161,7 +170,7 @@ class Fusion:
             self._open(sink, "host", ())
             return
         refusals: list[str] = []
-        for group, why in self._candidates(sink):
+        for group, why in self._candidates(sink) if sink.var not in self.early else ():
             try:
                 self._join(group, sink)
             except Unfusable as reason:
@@ -213,6 +222,8 @@ class Fusion:
     def _join(self, group: Group, sink: Sink, fresh: bool = False) -> None:
         if len(group.sinks) >= MAX_SINKS:
             raise Unfusable("the kernel is large already")
+        if group.sinks and group.sinks[0].var in self.early:
+            raise Unfusable("the kernel is kept small so that it can run early")
         state = (group.shape, group.split, group.kept)
         try:
             if fresh:
@@ -263,6 +274,7 @@ class Fusion:
         if not reduces and self._uses_acc(group, sink):
             inner = group.shape[group.split:] if group.split >= 0 else ()
             if group.kept > 0 or space not in ((), inner):
+                self._move_early(group, self._accs(group) & self._inputs_of(sink))
                 raise Unfusable("it needs a result that is complete only after all rows")
             sink.how = "tail"
             return
@@ -330,8 +342,12 @@ class Fusion:
         group.kept = kept
 
     def _uses_acc(self, group: Group, sink: Sink) -> bool:
-        accs = {s.var for s in group.sinks if s.how in ("outer", "total", "tail")}
+        accs = self._accs(group)
         return bool(accs) and bool(accs & self._inputs_of(sink))
+
+    def _accs(self, group: Group) -> set[Var]:
+        """Values of a kernel that are complete only after all its rows."""
+        return {s.var for s in group.sinks if s.how in ("outer", "total", "tail")}
 
     def _inputs_of(self, sink: Sink) -> set[Var]:
         """Sinks and inputs reached from a sink through inlined values."""
@@ -393,13 +409,28 @@ class Fusion:
             return self._inputs_of(sink)
         lowering = self._lowering_of(group, sink)
         self.lower_sink(lowering, group, sink)
-        late = {s.var for s in group.sinks if s.how in ("outer", "total", "tail")}
+        late = self._accs(group)
         if sink.how == "tail":
             if lowering.used - late:
                 raise Unfusable("it mixes a completed reduction with values of single rows")
         elif lowering.used & late:
+            self._move_early(group, lowering.used & late)
             raise Unfusable("it needs a result that is complete only after all rows")
         return {v for v, _ in lowering.loads} | lowering.used
+
+    def _move_early(self, group: Group, late: set[Var]) -> None:
+        """Cheap reductions that keep others out of this kernel get one of their own, before it.
+
+        A count of valid labels reads one value per row; were it to finish together with the rows of
+        a softmax, the gradient of that softmax would need a second pass over the data.
+        """
+        members = {s.var for s in group.sinks}
+        for sink in group.sinks:
+            small = _size(self._space(sink)) * 4 <= _size(group.shape)
+            if sink.var in late and small and sink.how != "tail" and not (
+                members & self._inputs_of(sink)
+            ):
+                self.early.add(sink.var)
 
     def _lowering_of(self, group: Group, sink: Sink) -> Lowering:
         """A lowering in which the group's other sinks are values at hand."""
