@@ -2,9 +2,10 @@
 
     python benchmarks/gemm.py [--dtype f32|f64] [--sizes 32 128 10x64x32 ...] [--threads 1 2]
 
-Prints GFLOP/s and the fraction of the peak for the four transposition cases (a size is n or
-m x n x k; NumPy runs with the threads of its BLAS). The peak is measured in the same run with a loop of register-only multiply-adds. Every
-figure is the best of several short runs, because the machine may be shared.
+Prints GFLOP/s and the fraction of the peak for the four transposition cases; a size is n or
+m x n x k. The peak is measured in the same run with a loop of register-only multiply-adds. Every
+figure is the best of several short runs, because the machine may be shared. ``--numpy`` adds NumPy,
+with the threads of its BLAS.
 """
 
 from __future__ import annotations
@@ -62,12 +63,12 @@ def native_functions(engine: Any) -> dict[str, Any]:
 
 
 def compile_kernel(dtype: str, functions: dict[str, Any]) -> Callable[..., None]:
-    """A numba function ``kernel(repeats, *params, thread, threads)`` from the macro-loop text."""
+    """A numba function ``kernel(repeats, *params, thread, threads)`` from the contraction text."""
     params = [name for name, _ in tiles.contract_params(dtype)]
     lines = [f"def kernel(repeats, {', '.join(params)}, thread, threads):"]
     lines += ["    for _ in range(repeats):"]
     lines += ["        " + line for line in tiles.contract_lines(dtype)]
-    scope = dict(functions)
+    scope: dict[str, Any] = {**functions, "float32": np.float32, "float64": np.float64}
     exec("\n".join(lines), scope)
     return numba.njit(nogil=True, error_model="numpy")(scope["kernel"])
 

@@ -8,6 +8,7 @@ import math
 from builtins import bool as _bool
 
 from . import autograd, dtypes, ops
+from .api import jit
 from .autograd import (
     enable_grad,
     inference_mode,
@@ -204,6 +205,7 @@ from .functions.shape import (
     unflatten,
     unsqueeze,
 )
+from .runtime.threads import get_num_threads, set_num_threads
 from .tensor import Size, Tensor
 
 from . import nn, optim, utils  # isort: skip  # they build on the names above
@@ -220,3 +222,33 @@ broadcast_to = Tensor.broadcast_to  # type: ignore[attr-defined]
 def is_tensor(obj: object) -> _bool:
     """Whether ``obj`` is a tensor."""
     return isinstance(obj, Tensor)
+
+__all__ = [
+    "BoolTensor", "DType", "DoubleTensor", "FloatTensor", "Generator", "IntTensor",
+    "LongTensor", "Size", "Tensor", "abs", "absolute", "acos", "acosh", "add", "addcdiv",
+    "addcmul", "addmm", "all", "amax", "amin", "any", "arange", "arccos", "arcsin", "arctan",
+    "argmax", "argmin", "as_tensor", "asin", "asinh", "atan", "atan2", "atanh", "autograd",
+    "bernoulli", "bitwise_and", "bitwise_not", "bitwise_or", "bitwise_xor", "bmm", "bool",
+    "bool_", "broadcast_shapes", "broadcast_tensors", "broadcast_to", "cat", "ceil", "chunk",
+    "clamp", "clamp_min", "clip", "clone", "complex128", "complex64", "concat", "concatenate",
+    "copysign", "cos", "cosh", "count_nonzero", "default_generator", "device", "digamma", "div",
+    "divide", "dot", "double", "dtype", "dtypes", "e", "empty", "empty_like", "enable_grad",
+    "eq", "erf", "erfc", "erfinv", "exp", "exp2", "expm1", "eye", "flatten", "flip", "float",
+    "float16", "float32", "float64", "floor", "floor_divide", "fmod", "from_numpy", "full",
+    "full_like", "gather", "ge", "get_default_dtype", "get_num_threads", "greater",
+    "greater_equal", "gt", "half", "index_select", "inf", "inference_mode", "initial_seed",
+    "inplace", "int", "int16", "int32", "int64", "int8", "is_floating_point", "is_grad_enabled",
+    "is_tensor", "isfinite", "isinf", "isnan", "jit", "le", "lerp", "less", "less_equal",
+    "lgamma", "linspace", "log", "log10", "log1p", "log2", "log_softmax", "logical_and",
+    "logical_not", "logical_or", "logsumexp", "long", "lt", "manual_seed", "masked_fill",
+    "matmul", "max", "maximum", "mean", "min", "minimum", "mm", "movedim", "mul", "multiply",
+    "mv", "nan", "narrow", "ne", "neg", "negative", "newaxis", "nn", "no_grad", "norm",
+    "normal", "not_equal", "numel", "ones", "ones_like", "ops", "optim", "outer", "permute",
+    "pi", "pow", "prod", "promote_types", "rand", "rand_like", "randint", "randn", "randn_like",
+    "random", "randperm", "reciprocal", "relu", "remainder", "repeat_interleave", "reshape",
+    "round", "rsqrt", "select", "set_default_dtype", "set_grad_enabled", "set_num_threads",
+    "short", "sigmoid", "sign", "sin", "sinh", "softmax", "split", "sqrt", "square", "squeeze",
+    "stack", "std", "sub", "subtract", "sum", "swapaxes", "t", "tan", "tanh", "tensor",
+    "transpose", "tril", "triu", "true_divide", "trunc", "uint16", "uint32", "uint64", "uint8",
+    "unbind", "unflatten", "unsqueeze", "utils", "var", "where", "zeros", "zeros_like",
+]  # fmt: skip

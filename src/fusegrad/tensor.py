@@ -351,8 +351,10 @@ class Tensor(Boxed):
         """Put a raw value into the storage."""
         capture = current_builder()
         if capture is None:
-            if any(s == 0 and n > 1
-                   for s, n in zip(self._value.strides, self._value.shape, strict=True)):
+            if self._value.size and any(
+                s == 0 and n > 1
+                for s, n in zip(self._value.strides, self._value.shape, strict=True)
+            ):
                 raise InPlaceError(
                     f"in-place change of an expanded tensor {self.aval}",
                     "More than one element refers to the same memory.", "call .clone() first")

@@ -1,4 +1,4 @@
-"""The native tile library against NumPy, and the macro-loop text in CPython and in numba."""
+"""The native tile library against NumPy, and the kernel text in CPython and in numba."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import llvmlite.binding as llvm
 import numpy as np
 import pytest
 
-from fusegrad.codegen import tiles, tiles_text
+from fusegrad.codegen import tiles, tiles_plan
 
 DTYPES = {"f32": np.float32, "f64": np.float64}
 TOLERANCE = {"f32": 2e-6, "f64": 4e-15}
@@ -255,10 +255,15 @@ def test_negative_and_zero_strides() -> None:
         assert_product(c, left[::-1], np.tile(row[::-1], (12, 1)))
 
 
+def float_bits(x: Any) -> Any:
+    """The bits of a floating-point number."""
+    return x.view(np.uint32) if x.itemsize == 4 else x.view(np.uint64)
+
+
 def macro_kernel(
-    functions: Native, dtype: str, *, batch_axes: int = 0, jit: bool = False
+    functions: Native, dtype: str, *, batch_axes: int = 0, jit: bool = False, fused: bool = True
 ) -> Callable[..., None]:
-    """The macro loops as one function, with an epilogue that fuses bias and relu."""
+    """The text of a kernel as a function, with an epilogue that fuses bias and relu."""
     params = [name for name, _ in tiles.contract_params(dtype, batch_axes)]
     epilogue = [
         "for i in range(i_lo, i_hi):",
@@ -266,21 +271,26 @@ def macro_kernel(
         "        at = c_base + i * c_rs + j",
         "        c[at] = max(c[at] + bias[j], zero)",
     ]
-    lines = tiles.contract_lines(dtype, batch_axes=batch_axes, epilogue=epilogue)
+    lines = tiles.contract_lines(dtype, batch_axes=batch_axes, epilogue=epilogue if fused else ())
     header = f"def kernel({', '.join(params)}, bias, thread, threads):"
     text = "\n".join([header, *("    " + line for line in lines)])
-    scope: dict[str, Any] = {**functions, "zero": DTYPES[dtype](0)}
+    scope: dict[str, Any] = {**functions, "zero": DTYPES[dtype](0), "float_bits": float_bits}
+    scope |= {"float32": np.float32, "float64": np.float64, "int64": np.int64}
+    if jit:
+        numba = pytest.importorskip("numba")
+        kind: Any = DTYPES[dtype]
+        bits = {"f32": np.uint32, "f64": np.uint64}[dtype]
+        scope["float_bits"] = numba.njit(lambda x: kind(x).view(bits))
     exec(text, scope)
     if not jit:
         return scope["kernel"]  # type: ignore[no-any-return]
-    numba = pytest.importorskip("numba")
     return numba.njit(error_model="numpy")(scope["kernel"])  # type: ignore[no-any-return]
 
 
 def check_macro(
     kernel: Callable[..., None], dtype: str, size: tuple[int, int, int], orders: str, threads: int
 ) -> None:
-    """One contraction through the macro loops, thread after thread."""
+    """One contraction with bias and relu, thread after thread."""
     m, n, k = size
     random = np.random.default_rng(m + n + k)
     left = random.standard_normal((m, k)).astype(DTYPES[dtype])
@@ -322,36 +332,79 @@ def test_macro_text_in_numba(dtype: str, threads: int) -> None:
 
 
 @pytest.mark.parametrize("threads", [1, 2, 5])
-def test_macro_batches(threads: int) -> None:
-    random = np.random.default_rng(6)
-    left = random.standard_normal((2, 3, 9, 11)).astype(np.float32)
-    right = random.standard_normal((3, 11, 20)).astype(np.float32)
+@pytest.mark.parametrize("axes", [1, 2, 3, 4])
+def test_macro_batches(axes: int, threads: int) -> None:
+    random = np.random.default_rng(axes)
+    batch = (2, 3, 2, 2)[:axes]
+    left = random.standard_normal((*batch, 9, 11)).astype(np.float32)
+    # b has only the last batch axis: its stride along the others is zero.
+    right = random.standard_normal((batch[-1], 11, 20)).astype(np.float32)
     bias = np.full(20, 100, np.float32)
+    strides: list[int] = []
+    for axis in range(axes):
+        inner = int(np.prod(batch[axis + 1 :]))
+        strides += [batch[axis], inner * 99, 220 if axis == axes - 1 else 0, inner * 180]
     for functions in (tiles.REFERENCE, python_callable(native_bits()[-1])):
-        kernel = macro_kernel(functions, "f32", batch_axes=2)
-        c = np.full((2, 3, 9, 20), np.nan, np.float32)
-        work = np.empty(tiles.workspace_bytes("f32", 9, 20, 11, threads) // 4, np.float32)
-        batches = (2, 297, 0, 540, 3, 99, 220, 180)
-        for thread in range(threads):
-            kernel(
-                *(left.ravel(), right.ravel(), c.reshape(-1), work, 9, 20, 11, 11, 1, 20, 1, 20),
-                *(*batches, bias, thread, threads),
-            )
-        np.testing.assert_allclose(c, left @ right + 100, rtol=1e-5)
+        for fused in (True, False):
+            kernel = macro_kernel(functions, "f32", batch_axes=axes, fused=fused)
+            c = np.full((*batch, 9, 20), np.nan, np.float32)
+            work = np.empty(tiles.workspace_bytes("f32", 9, 20, 11, threads) // 4, np.float32)
+            for thread in range(threads):
+                kernel(
+                    *(left.ravel(), right.ravel(), c.reshape(-1), work),
+                    *(9, 20, 11, 11, 1, 20, 1, 20, *strides, bias, thread, threads),
+                )
+            np.testing.assert_allclose(c, left @ right + 100 * fused, rtol=1e-5, atol=1e-5)
 
 
-def test_text_renames_parameters() -> None:
-    lines = tiles.contract_lines("f32", names={"a": "x", "M": "rows", "c": "y"})
+def test_epilogue_sees_every_element_once() -> None:
+    lines = tiles.contract_lines(
+        "f32",
+        batch_axes=3,
+        epilogue=[
+            "for i in range(i_lo, i_hi):",
+            "    for j in range(j_lo, j_hi):",
+            "        seen[(item * M + i) * N + j] += 1",
+            "        ends[c_base + i * c_rs + j] = item",
+        ],
+    )
+    params = [name for name, _ in tiles.contract_params("f32", 3)]
+    header = f"def kernel({', '.join(params)}, seen, ends, thread, threads):"
+    m, n, k = 200, 600, 400
+    for functions in (tiles.REFERENCE, python_callable(native_bits()[-1])):
+        scope: dict[str, Any] = {
+            **functions,
+            "float_bits": float_bits,
+            "float32": np.float32,
+            "int64": np.int64,
+        }
+        exec("\n".join([header, *("    " + line for line in lines)]), scope)
+        a, b = np.ones(m * k, np.float32), np.ones(k * n, np.float32)
+        c = np.zeros(6 * m * n, np.float32)
+        seen, ends = np.zeros(c.size, int), np.zeros(c.size, int)
+        work = np.empty(tiles.workspace_bytes("f32", m, n, k, 4) // 4, np.float32)
+        strides = (2, 0, 0, 3 * m * n, 1, 0, 0, 3 * m * n, 3, 0, 0, m * n)
+        for thread in range(4):
+            scope["kernel"](a, b, c, work, m, n, k, k, 1, n, 1, n, *strides, seen, ends, thread, 4)
+        assert np.all(seen == 1)
+        assert np.all(c == k)
+        assert np.array_equal(ends, np.repeat(np.arange(6), m * n))
+
+
+def test_text_renames_parameters_only() -> None:
+    lines = tiles.contract_lines(
+        "f32", names={"a": "x", "M": "rows", "c": "y"}, epilogue=["M = a * c"]
+    )
     text = "\n".join(lines)
-    assert "left = workspace if pack_a else x" in text
-    assert "row_lo, row_hi = 0, rows" in text
-    assert "right, b_at, b_rs, pack_b, y, c_at" in text
+    assert "workspace, x, 0, a_rs, a_cs, b, 0, b_rs, b_cs, y, 0, c_rs," in text
+    assert "rows, N, K" in text
+    assert lines[-1] == "    M = a * c"
 
 
 def test_workspace_covers_every_slice() -> None:
-    for m, n, k in itertools.product((1, 7, 64, 65, 300), (1, 16, 511, 600), (0, 1, 256, 257)):
+    for m, n, k in itertools.product((1, 7, 64, 97, 300), (1, 16, 511, 600), (0, 1, 384, 385)):
         for dtype in DTYPES:
-            size = tiles_text.slice_elements(dtype, m, n, k)
+            size = tiles_plan.slice_elements(dtype, m, n, k) + tiles_plan.STATE_WORDS
             assert tiles.workspace_bytes(dtype, m, n, k, 3) == 3 * size * (4, 8)[dtype == "f64"]
 
 

@@ -203,7 +203,8 @@ def warn_if_busy(console: Console, report: Report) -> None:
     if load is not None and load > BUSY_CORES:
         console.print(
             f"other processes keep {load:.1f} cores busy: medians will be too long, those of "
-            "threads that spin most of all (try --idle sleep or --threads 1)",
+            "threads that spin most of all, and the measured bandwidth too low "
+            "(try --idle sleep or --threads 1)",
             style="yellow",
         )
 

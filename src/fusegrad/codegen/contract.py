@@ -10,13 +10,17 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from ..ir.graph import Eqn
+from ..dtypes import DType
 from ..schedule.index import Ix
 from ..schedule.loops import LoopNest, Scalar
 from ..schedule.plan import Contraction
 from . import tiles
 from .kernel import KernelSource
-from .source import Argument, Body, Generated, Signature, store_value
+from .lines import Line, Segment, cut, slots
+from .source import Argument, Body, Generated, Signature, fetched, store_value
+
+# Widest block of columns that the native loops hand to the epilogue.
+BLOCK_COLUMNS = {"f32": 512, "f64": 256}
 
 
 class _Epilogue(Body):
@@ -49,7 +53,7 @@ def generate_contraction(job: Contraction, label: str, parts: int) -> Generated:
              "c": signature.buffer(job.c)}
     need = tiles.workspace_bytes(short, job.m, job.n, job.k, parts)
     names["workspace"] = signature.scratch("workspace", job.eqn.outputs[0].aval.dtype, need)
-    epilogue, constants = _epilogue_lines(job, signature)
+    epilogue, constants = _epilogue_lines(job, signature, parts)
     lines = tiles.contract_lines(
         short, batch_axes=len(job.batch), epilogue=epilogue,
         names={"a": "a_", "b": "b_", "c": names["c"], "workspace": "workspace"})
@@ -89,7 +93,25 @@ def _assemble(
     return Generated(KernelSource(label, text, params), shown, arguments, parts)
 
 
-def _epilogue_lines(job: Contraction, signature: Signature) -> tuple[list[str], list[str]]:
+def _segment_lines(segment: Segment, slot: dict[str, tuple[int, DType]]) -> list[str]:
+    """Fetch, compute, keep: one loop body of the epilogue, with comments for user lines."""
+    out = [f"{x.name} = {fetched(f'b{slot[x.name][0]}[q + j]', x.dtype)}" for x in segment.fetch]
+    shown = ""
+    for line in segment.lines:
+        if line.eqn is not None and line.eqn.where and line.eqn.where != shown:
+            shown = line.eqn.where
+            source = line.eqn.site.source if line.eqn.site else ""
+            out.append(f"# {shown}  {source}".rstrip())
+        out.append(line.text)
+    for x in segment.keep:
+        assert x.dtype is not None
+        out.append(f"b{slot[x.name][0]}[q + j] = {store_value(x.name, x.dtype)}")
+    return out
+
+
+def _epilogue_lines(
+    job: Contraction, signature: Signature, parts: int
+) -> tuple[list[str], list[str]]:
     """Loops over the block that apply the fused values, and the constants they use."""
     nest = job.nest
     stores = [s for s in nest.stores if not (s.value is job.raw and s.buffer is job.c)]
@@ -100,17 +122,20 @@ def _epilogue_lines(job: Contraction, signature: Signature) -> tuple[list[str], 
     for store in stores:
         signature.buffer(store.buffer)
     scope: dict[Scalar, str] = {}
-    lines: list[tuple[str, Eqn | None]] = []
+    lines: list[Line] = []
     named = [(s, body.emit(s.value, scope, lines)) for s in stores]
     for store, name in named:
         place = f"{signature.buffer(store.buffer)}[{body.index(store.index, scope)}]"
-        lines.append((f"{place} = {store_value(name, store.buffer.dtype)}", None))
-    out = ["for i in range(i_lo, i_hi):", "    for j in range(j_lo, j_hi):"]
-    shown = ""
-    for text, eqn in lines:
-        if eqn is not None and eqn.where and eqn.where != shown:
-            shown = eqn.where
-            source = eqn.site.source if eqn.site else ""
-            out.append(f"        # {shown}  {source}".rstrip())
-        out.append("        " + text)
+        lines.append(Line(f"{place} = {store_value(name, store.buffer.dtype)}"))
+    out = ["for i in range(i_lo, i_hi):"]
+    segments = cut(lines)
+    slot = slots(segments)
+    width = BLOCK_COLUMNS[job.eqn.outputs[0].aval.dtype.short]
+    for number, dtype in dict(slot.values()).items():
+        signature.scratch(f"b{number}", dtype, width * dtype.itemsize * parts)
+    for segment in segments:
+        out.append("    for j in range(j_lo, j_hi):")
+        out += ["        " + text for text in _segment_lines(segment, slot)]
+    if slot:
+        out.insert(0, f"q = thread * {width} - j_lo")
     return out, [line.strip() for line in body.constant_lines()[0]]

@@ -2,10 +2,10 @@
 
 In: the vector width of the CPU. Out: ``library_module`` (LLVM IR of a few native functions that
 the runtime compiles once per machine), their ``SIGNATURES``, their NumPy ``REFERENCE``, and
-``contract_lines`` (Python text of the cache-blocking loops, with the fused epilogue inline).
+``contract_lines`` (the Python text of a kernel that calls it, with the fused epilogue inline).
 
 Next: ``tiles_native.py`` (tiles), ``tiles_pack.py`` (packing), ``tiles_dot.py`` (dot products),
-``tiles_text.py`` (macro loops).
+``tiles_drive.py`` (cache blocking, threads), ``tiles_text.py`` (kernel text).
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ from __future__ import annotations
 import platform
 from typing import TYPE_CHECKING
 
-from fusegrad.codegen.tiles_reference import REFERENCE
-from fusegrad.codegen.tiles_text import contract_lines, contract_params, workspace_bytes
+from .tiles_plan import workspace_bytes
+from .tiles_reference import REFERENCE
+from .tiles_text import contract_lines, contract_params
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,6 +39,8 @@ def _signatures() -> dict[str, tuple[str, ...]]:
         table[f"gemm_pack_b_{dtype}"] = (p, i, i, i, i, i, p, i)
         table[f"gemm_block_{dtype}"] = (p, i, i, i, i, p, i, i, i, p, i, i, i, i, i, i)
         table[f"gemm_dot_{dtype}"] = (p, i, i, p, i, i, p, i, i, i, i, i)
+        operands = (p, p, i, i, i, p, i, i, i, p, i, i)
+        table[f"gemm_next_{dtype}"] = (*operands, *((i,) * 14))
     return table
 
 
@@ -56,7 +59,7 @@ def library_module(lanes_bits: int, dtypes: Sequence[str] = ("f32", "f64")) -> s
     # llvmlite is needed at the first compile only.
     from llvmlite import ir
 
-    from fusegrad.codegen import tiles_dot, tiles_emit, tiles_native, tiles_pack
+    from . import tiles_dot, tiles_drive, tiles_emit, tiles_native, tiles_pack
 
     if lanes_bits not in (128, 256, 512):
         raise ValueError(f"vector width must be 128, 256 or 512 bits, got {lanes_bits}")
@@ -67,4 +70,5 @@ def library_module(lanes_bits: int, dtypes: Sequence[str] = ("f32", "f64")) -> s
         tiles_native.build_block(module, shape)
         tiles_pack.build_pack(module, shape)
         tiles_dot.build_dot(module, shape)
+        tiles_drive.build_next(module, shape)
     return str(module)

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from llvmlite import ir
 
-from fusegrad.codegen.tiles_emit import (
+from .tiles_emit import (
     I32,
     I64,
     POINTER,

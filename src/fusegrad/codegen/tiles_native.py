@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 from llvmlite import ir
 
-from fusegrad.codegen.tiles_emit import (
+from .tiles_emit import (
     I64,
     POINTER,
     Function,

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from llvmlite import ir
 
-from fusegrad.codegen.tiles_emit import I64, POINTER, Function, TileShape, Value, const, shuffle
-from fusegrad.codegen.tiles_native import sweep_panels
+from .tiles_emit import I64, POINTER, Function, TileShape, Value, const, shuffle
+from .tiles_native import sweep_panels
 
 # Rows of k copied to one panel before the next: long enough to write whole pages, few enough
 # that the pages read stay in the first-level TLB.

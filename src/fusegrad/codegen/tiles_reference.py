@@ -14,6 +14,15 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
+from .tiles_plan import (
+    BLOCK_COLUMNS,
+    BLOCK_ROWS,
+    COLUMN_UNIT,
+    ROW_UNIT,
+    STATE_WORDS,
+    Word,
+)
+
 Flat = NDArray[Any]
 
 ROWS = 8
@@ -122,8 +131,98 @@ def gemm_dot(
         target[:] = 0
 
 
+def thread_blocks(
+    dtype: str, m: int, n: int, items: int, thread: int, threads: int
+) -> list[tuple[int, int, int, int, int]]:
+    """The blocks ``(i_lo, i_hi, j_lo, j_hi, item)`` of C that one thread computes, in order."""
+
+    def share(size: int, unit: int) -> tuple[int, int]:
+        units = -(-size // unit)
+        low, high = (units * part // threads * unit for part in (thread, thread + 1))
+        return min(low, size), min(high, size)
+
+    item_range, row_range, column_range = (0, items), (0, m), (0, n)
+    if threads > 1:
+        if items % threads == 0 or items >= 4 * threads:
+            item_range = share(items, 1)
+        elif n >= m:
+            column_range = share(n, COLUMN_UNIT)
+        else:
+            row_range = share(m, ROW_UNIT)
+    return [
+        (
+            i,
+            min(i + BLOCK_ROWS, row_range[1]),
+            j,
+            min(j + BLOCK_COLUMNS[dtype], column_range[1]),
+            item,
+        )
+        for item in range(*item_range)
+        for j in range(*column_range, BLOCK_COLUMNS[dtype])
+        for i in range(*row_range, BLOCK_ROWS)
+    ]
+
+
+def gemm_next(
+    workspace: Flat,
+    a: Flat,
+    a_off: int,
+    a_rs: int,
+    a_cs: int,
+    b: Flat,
+    b_off: int,
+    b_rs: int,
+    b_cs: int,
+    c: Flat,
+    c_off: int,
+    c_rs: int,
+    m: int,
+    n: int,
+    k: int,
+    batch0: int,
+    a_bs0: int,
+    b_bs0: int,
+    c_bs0: int,
+    batch1: int,
+    a_bs1: int,
+    b_bs1: int,
+    c_bs1: int,
+    thread: int,
+    threads: int,
+    stops: int,
+) -> None:
+    """Compute the next block of C of this thread and leave its bounds in its state.
+
+    The first word of the state is 0 before the first call, 1 after a block, -1 after the last.
+    Without ``stops`` all blocks are computed at once.
+    """
+    state = workspace[thread * STATE_WORDS : (thread + 1) * STATE_WORDS]
+    words = state.view(np.uint32 if state.itemsize == 4 else np.uint64)
+    done = 0 if state[Word.STATUS] == 0 else int(words[Word.NEXT_I])
+    dtype = f"f{8 * state.itemsize}"
+    for block in thread_blocks(dtype, m, n, batch0 * batch1, thread, threads)[done:]:
+        i_lo, i_hi, j_lo, j_hi, item = block
+        outer, inner = divmod(item, batch1)
+        target = c_off + outer * c_bs0 + inner * c_bs1
+        found = matrix(c, target + i_lo * c_rs + j_lo, c_rs, 1, i_hi - i_lo, j_hi - j_lo)
+        found[:] = 0
+        if k > 0:
+            left = a_off + outer * a_bs0 + inner * a_bs1 + i_lo * a_rs
+            right = b_off + outer * b_bs0 + inner * b_bs1 + j_lo * b_cs
+            found += matrix(a, left, a_rs, a_cs, i_hi - i_lo, k) @ matrix(
+                b, right, b_rs, b_cs, k, j_hi - j_lo
+            )
+        done += 1
+        if stops:
+            words[Word.I_LO : Word.ITEM + 1] = block
+            words[Word.NEXT_I] = done
+            state[Word.STATUS] = 1
+            return
+    state[Word.STATUS] = -1
+
+
 REFERENCE: dict[str, Callable[..., None]] = {
     f"{function.__name__}_{dtype}": function
-    for function in (gemm_pack_b, gemm_pack_a, gemm_block, gemm_dot)
+    for function in (gemm_pack_b, gemm_pack_a, gemm_block, gemm_dot, gemm_next)
     for dtype in ("f32", "f64")
 }

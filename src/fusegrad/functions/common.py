@@ -60,8 +60,13 @@ def _priority(value: Any) -> tuple[DType, int]:
 
 def promote(*values: Any) -> DType:
     """PyTorch's result dtype of operands (tensors and Python numbers)."""
+    operands = [_priority(v) for v in values]
     try:
-        return result_type([_priority(v) for v in values])
+        if all(priority == 0 for _, priority in operands) and any(
+            isinstance(v, Tensor) and v.dtype is dtypes.float64 for v in values
+        ):
+            return dtypes.float64  # run-time numbers among themselves compute as Python floats do
+        return result_type(operands)
     except TypeError as error:
         raise DTypeError(str(error), "These dtypes have no common type.", "use .to(dtype)") from None
 

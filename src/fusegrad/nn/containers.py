@@ -256,8 +256,8 @@ class ModuleDict(Module):
         if not isinstance(modules, Iterable):
             raise ArgumentTypeError(f"ModuleDict.update with a {type(modules).__name__}",
                                     "Expected a mapping or an iterable of key/value pairs.")
-        mapping = isinstance(modules, (Mapping, ModuleDict))
-        for key, module in modules.items() if mapping else modules:  # type: ignore[union-attr]
+        pairs: Any = modules.items() if isinstance(modules, (Mapping, ModuleDict)) else modules
+        for key, module in pairs:
             self[key] = module
 
 

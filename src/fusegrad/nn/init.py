@@ -194,7 +194,8 @@ def sparse_(
         raise ArgumentError(f"sparse_ of {tensor.aval}",
                             "Only tensors with 2 dimensions are supported.")
     rows, columns = tensor.aval.shape
-    values = (randn(rows, columns, dtype=tensor.dtype, generator=generator) * std)._concrete("")  # type: ignore[operator]
+    draw = ew.mul(randn(rows, columns, dtype=tensor.dtype, generator=generator), std)
+    values = draw._concrete("sparse_")
     order = rand(rows, columns, generator=generator)._concrete("sparse_").argsort(axis=0)
     np.put_along_axis(values, order[:math.ceil(sparsity * rows)], 0, axis=0)
     return _set(tensor, Tensor(values))

@@ -2,7 +2,7 @@
 
 In: assignments and calls of the user. Out: registries that ``traverse.py`` walks and
 ``statedict.py`` saves; during a capture a structural snapshot, so that a later change of mode,
-parameters or options means a new trace. Next files: ``traverse.py``, ``statedict.py``, ``hooks.py``.
+parameters or options means a new trace. Next: ``traverse.py``, ``statedict.py``, ``hooks.py``.
 """
 
 from __future__ import annotations

@@ -132,7 +132,7 @@ class TraverseMixin:
         """The buffer at a dotted path."""
         return self._get_tensor(target, "_buffers", "a buffer")
 
-    # --- to all of them ------------------------------------------------------------------------------
+    # --- to all of them ---------------------------------------------------------------------------
     def apply(self: M, fn: Callable[[Any], None]) -> M:
         """Call ``fn`` on every module below, then on this one."""
         for module in self.children():

@@ -249,7 +249,7 @@ pad = Primitive(
 
 flip = Primitive(
     name="flip", kind="movement", arg_names=("x",), aval_rule=lambda x, axes: x,
-    reference=lambda x, axes: np.flip(x, axes),
+    reference=lambda x, axes: np.flip(x, axes).copy(),
     derivs=(lambda g, axes: flip(g, axes=axes),), linearity="linear",
     index_map=lambda index, avals, out, params: [Access(tuple(
         (out.shape[k] - 1) - i if k in params["axes"] else i for k, i in enumerate(index)

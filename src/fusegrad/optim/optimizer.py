@@ -211,7 +211,7 @@ class Optimizer:
         """Call ``hook(optimizer)`` after loading."""
         return _add_hook(self._load_state_dict_post_hooks, hook, prepend)
 
-    # --- save and load ------------------------------------------------------------------------------
+    # --- save and load ----------------------------------------------------------------------------
     def state_dict(self) -> dict[str, Any]:
         """State by parameter number and the options of the groups, as plain dictionaries."""
         for hook in self._state_dict_pre_hooks.values():
@@ -414,10 +414,10 @@ class CompiledOptimizer(Optimizer):
 
     def _separate(self, group: ParamGroup, flags: Sequence[bool]) -> None:
         """Give active parameters a step counter apart from that of the inactive ones."""
-        idle = {id(self.state[p].get("step")) for p, flag in zip(group["params"], flags, strict=True)
-                if not flag and p in self.state}
+        pairs = list(zip(group["params"], flags, strict=True))
+        idle = {id(self.state[p].get("step")) for p, flag in pairs if not flag and p in self.state}
         copies: dict[int, Tensor] = {}
-        for p, flag in zip(group["params"], flags, strict=True):
+        for p, flag in pairs:
             step = self.state[p].get("step") if flag and p in self.state else None
             if step is not None and id(step) in idle:
                 if id(step) not in copies:
@@ -449,7 +449,7 @@ class CompiledOptimizer(Optimizer):
             for p in group["params"]:
                 if next(flags) == "0":
                     continue
-                state = self.state[p]
+                state = self.state[p] if p in self.state else {}
                 step = state.get("step")
                 if step is not None and id(step) not in stepped:
                     stepped.add(id(step))

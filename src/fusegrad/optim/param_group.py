@@ -131,7 +131,7 @@ class ParamGroup(dict[str, Any]):
                 out.append((key, type(value).__name__, repr(value)))
         return tuple(out)
 
-    # --- dictionary protocol, through __getitem__ and __setitem__ ----------------------------------
+    # --- dictionary protocol, through __getitem__ and __setitem__ ---------------------------------
     def get(self, key: str, default: Any = None) -> Any:
         """The value under ``key``, or ``default``."""
         return self[key] if key in self else default

@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 
 from ..codegen.contract import generate_contraction
-from ..codegen.source import Argument, Generated, generate
+from ..codegen.nest import generate
+from ..codegen.source import Argument, Generated
 from ..ir.graph import Literal
 from ..schedule.loops import Buffer, LoopNest
 from ..schedule.memory import Lifetime, plan_arena
@@ -103,7 +104,8 @@ class Program:
     def _build(self) -> None:
         sources = [x.generated.source for x in self.launches if x.generated is not None]
         functions = iter(load_kernels(sources))
-        counts = [len(x.generated.arguments) if x.generated else 0 for x in self.launches]
+        counts = [len(x.generated.arguments) if x.generated else len(host_buffers(x.kernel.work))
+                  for x in self.launches]
         self.block = np.zeros(max(1, sum(counts)), np.int64)
         self.cells = memoryview(self.block)
         base = self.block.__array_interface__["data"][0]
@@ -115,7 +117,8 @@ class Program:
                 for k, argument in enumerate(launch.generated.arguments):
                     self._bind(position + k, argument)
             else:
-                assert isinstance(launch.kernel.work, HostCall)
+                for k, buffer in enumerate(host_buffers(launch.kernel.work)):
+                    self._bind(position + k, Argument("buffer", buffer))
                 function = self._host_entry(launch.kernel.work)
             self.table[row] = [
                 function,
@@ -179,10 +182,12 @@ class Program:
         for position in self.positions.get(buffer, ()):
             self.cells[position] = address
 
-    def _host_entry(self, work: HostCall) -> int:
+    def _host_entry(self, work: Any) -> int:
+        buffers = host_buffers(work)
+
         def call(args: Any, part: int, parts: int) -> None:
             try:
-                run_host(work, self.addresses)
+                run_host(work, {b: args[k] for k, b in enumerate(buffers)})
             except BaseException as error:  # must not unwind through native frames
                 self.error = error
                 self.job.stop = 1
@@ -212,6 +217,13 @@ def _nbytes(buffer: Buffer) -> int:
     for extent in buffer.shape:
         size *= extent
     return size
+
+
+def host_buffers(work: Any) -> list[Buffer]:
+    """The buffers of a host call, in the order of its arguments."""
+    assert isinstance(work, HostCall)
+    return list(dict.fromkeys([*[o[0] for o in work.operands if isinstance(o, tuple)],
+                               work.output]))
 
 
 def array_at(

@@ -97,7 +97,7 @@ class Fusion:
         for _ in range(12):
             known = len(self.early)
             self._group()
-            more = self._expensive() if len(self.early) == known else set()
+            more = self._expensive() | self._invariant() if len(self.early) == known else set()
             if not more and len(self.early) == known:
                 break
             self.promoted |= more
@@ -462,6 +462,35 @@ class Fusion:
                     or self._only_from_dot(var):
                 found.add(var)
         return found
+
+    def _invariant(self) -> set[Var]:
+        """Inlined values of a smaller shape that a kernel would compute again for every row."""
+        found: set[Var] = set()
+        for group in self.groups:
+            if group.kind == "host":
+                continue
+            split = group.split if group.split >= 0 else len(group.shape) - 1
+            lowering = Lowering(self.makers, self.in_memory, _no_buffer)
+            for sink in group.sinks:
+                axes = self.sink_axes(group, sink)
+                if sink.how != "dot":
+                    self.lower_sink(lowering, group, sink)
+                lowering.members[sink.var] = (Scalar("load", sink.var.aval.dtype),
+                                              tuple(Ix({a: 1}).key for a in axes))
+            repeated = {
+                var for var, axes in lowering.walked.items()
+                if axes and max(axes) >= split and self._repeats(group, axes) >= 4
+                and not self.is_sink(var) and self._cost_of(var) >= 8
+            }
+            for var in repeated:
+                users = [e.outputs[0] for e in self.uses.get(var, [])]
+                if not all(u in repeated for u in users):
+                    found.add(var)
+        return found
+
+    def _repeats(self, group: Group, axes: set[int]) -> int:
+        """How often a kernel would compute a value that depends on ``axes`` only."""
+        return _size(tuple(n for a, n in enumerate(group.shape) if a not in axes))
 
     def _mark(self, sink: Sink, group: Group, where: dict[Var, set[Group]]) -> None:
         stack = [a for a in sink.eqn.inputs if isinstance(a, Var)]

@@ -97,6 +97,7 @@ class Lowering:
         self.memo: dict[Any, Scalar] = {}
         self.loads: list[tuple[Var, Any]] = []
         self.used: set[Var] = set()
+        self.walked: dict[Var, set[int]] = {}  # loop axes that inlined values depend on
 
     def evaluate(self, atom: Atom, index: tuple[Any, ...], guard: Scalar | None = None) -> Scalar:
         """The scalar holding ``atom[index]``."""
@@ -126,6 +127,8 @@ class Lowering:
         eqn = self.makers[var]
         kind = eqn.primitive.kind
         if kind == "elementwise":
+            axes = self.walked.setdefault(var, set())
+            axes.update(*[as_ix(i).axes() for i in index])
             args = tuple(self._operand(a, index, guard) for a in eqn.inputs)
             return Scalar("apply", var.aval.dtype, args, _template(eqn), eqn=eqn)
         if kind == "movement":
@@ -155,13 +158,7 @@ class Lowering:
         accesses = eqn.primitive.index_map(
             tuple(as_ix(i) for i in index), avals, var.aval, eqn.params)
         if accesses is None:  # a merge of axes: only as an alias of memory
-            view = view_of(var, self.makers, self.stored)
-            if view is None:
-                raise Unfusable(f"a reshape to {list(var.aval.shape)} merges axes")
-            self.loads.append((view.root, None))
-            offset = flat(index, view.strides) + view.offset
-            return Scalar("load", var.aval.dtype, index=offset, buffer=self.buffer(view.root),
-                          guard=guard)
+            return self._load_view(var, index, guard, f"a reshape to {list(var.aval.shape)}")
         if not accesses[0].guards and len(accesses) == 1:
             return self.evaluate(eqn.inputs[0], accesses[0].index, guard)
         return self._choose(var, eqn, accesses, guard)
@@ -205,8 +202,7 @@ class Lowering:
     def _gather(self, eqn: Eqn, index: tuple[Any, ...], guard: Scalar | None) -> Scalar:
         x, where = eqn.inputs
         axis = eqn.params["axis"]
-        if not isinstance(x, Var) or not self.stored(x):
-            raise Unfusable("a gather reads a value that is not in memory")
+        assert isinstance(x, Var)
         if eqn.primitive is indexing.take:
             n = where.aval.ndim
             position = self.evaluate(where, index[axis:axis + n], guard)
@@ -214,7 +210,23 @@ class Lowering:
         else:
             position = self.evaluate(where, index, guard)
             full = (*index[:axis], Ix({position: 1}), *index[axis + 1:])
-        return self._load(x, full, None, guard)
+        return self._load_view(x, full, guard, f"a {eqn.primitive.name}")
+
+    def _load_view(
+        self, var: Var, index: tuple[Any, ...], guard: Scalar | None, reader: str
+    ) -> Scalar:
+        """A load at any position of a value that is a strided view of memory."""
+        if 0 in var.aval.shape:  # no element is ever read
+            return Scalar("literal", var.aval.dtype, literal=Literal(0, var.aval.dtype))
+        view = view_of(var, self.makers, self.stored)
+        if view is None:
+            raise Unfusable(f"{reader} needs {var.aval} in memory")
+        if view.root in self.members:
+            raise Unfusable(f"{reader} reads {var.aval} at other positions than the one computed")
+        self.loads.append((view.root, None))
+        offset = flat(index, view.strides) + view.offset
+        return Scalar("load", var.aval.dtype, index=offset, buffer=self.buffer(view.root),
+                      guard=guard)
 
 
 _CAST_INTEGERS = ("i8", "i16", "i32", "u8", "u16", "u32", "u64", "i64")

@@ -358,7 +358,7 @@ class _Planner:
 
     def _fill(self, nest: LoopNest, group: Group, scalars: dict[Sink, Scalar]) -> None:
         for sink, scalar in scalars.items():
-            if scalar.op == "acc":
+            if scalar.op == "acc" and scalar not in nest.accs:
                 nest.accs.append(scalar)
             if sink.var in self.fusion.stored and sink.how != "dot":
                 axes = self.fusion.sink_axes(group, sink)

@@ -247,10 +247,13 @@ def softmin(
     return reduction.softmax(ew.neg(x), _softmax_dim("softmin", input.aval.ndim, dim))
 
 
-def normalize(input: Tensor, p: float = 2.0, dim: Any = 1, eps: float = 1e-12) -> Tensor:
-    """x / max(norm(x), eps) along ``dim``."""
+def normalize(
+    input: Tensor, p: float = 2.0, dim: Any = 1, eps: float = 1e-12, out: Tensor | None = None
+) -> Tensor:
+    """x / max(norm(x), eps) along ``dim``; written to ``out`` when given."""
     size = clamp(reduction.norm(input, p, dim, keepdim=True), min=eps)
-    return pointwise(ew.div, input, size)
+    unit = pointwise(ew.div, input, size)
+    return unit if out is None else out._assign(unit, "normalize")
 
 
 def gumbel_softmax(

@@ -157,7 +157,7 @@ def _index_cross_entropy(
 def _probability_cross_entropy(
     input: Tensor, target: Tensor, weight: Tensor | None, reduction: str, smoothing: float
 ) -> Tensor:
-    scores, shape = _classes_last("cross_entropy", input)
+    scores, _ = _classes_last("cross_entropy", input)
     wanted, _ = _classes_last("cross_entropy", cast(target, input.dtype))
     classes = scores.aval.shape[-1]
     if smoothing > 0.0:

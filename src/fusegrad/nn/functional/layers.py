@@ -21,9 +21,8 @@ from ...functions.pointwise import add, where
 from ...functions.random import Generator, rand
 from ...functions.reduction import mean, norm, sum
 from ...functions.shape import unsqueeze
-from ...ops import contract, indexing
+from ...ops import contract, indexing, source
 from ...ops import elementwise as ew
-from ...ops import source
 from ...tensor import Tensor
 
 __all__ = ["bilinear", "dropout", "embedding", "layer_norm", "linear", "rms_norm"]
@@ -109,7 +108,7 @@ def alpha_dropout(
     return input._assign(out, "in-place dropout") if inplace else out
 
 
-# --- normalization ----------------------------------------------------------------------------------
+# --- normalization --------------------------------------------------------------------------------
 def _normalized_axes(
     name: str, input: Tensor, normalized_shape: Sequence[int], weight: Tensor | None,
     bias: Tensor | None = None,
@@ -154,7 +153,7 @@ def rms_norm(
     return out if weight is None else pointwise(ew.mul, out, weight)
 
 
-# --- embedding ----------------------------------------------------------------------------------------
+# --- embedding ------------------------------------------------------------------------------------
 class _ScaleGradient(Function):
     """Identity whose gradient is multiplied by a factor."""
 
@@ -215,7 +214,8 @@ def embedding(
         _renormalize(weight, index, max_norm, norm_type)
     out = indexing.take(weight, index, axis=0)
     if scale_grad_by_freq:
-        share = ew.reciprocal(indexing.take(_frequency(index, rows, weight.detach()), index, axis=0))  # type: ignore[attr-defined]
+        count = indexing.take(_frequency(index, rows, weight), index, axis=0)
+        share = ew.reciprocal(count)
         out = _ScaleGradient.apply(out, unsqueeze(share, -1))
     if padding_idx is not None and out.requires_grad:
         padded = broadcast_to(unsqueeze(ew.eq(cast(index, int64), padding_idx), -1),

@@ -10,8 +10,11 @@ import math
 import warnings
 from typing import Any
 
+import numpy as np
+
 from ...errors import ArgumentError, ShapeError
 from ...functions.common import cast, floating, pointwise
+from ...functions.creation import full
 from ...functions.pointwise import clamp, minimum, where
 from ...functions.reduction import norm, sum
 from ...functions.shape import unsqueeze
@@ -146,30 +149,36 @@ def gaussian_nll_loss(
 ) -> Tensor:
     """Negative log-likelihood of targets under normals of mean ``input`` and variance ``var``."""
     tensors("gaussian_nll_loss", input=input, target=target)
-    if not isinstance(var, Tensor):
-        var = ew.add(ew.mul(input.detach(), 0.0), float(var))  # type: ignore[attr-defined]
+    spread = _variance(input, var, eps)
+    d = pointwise(ew.sub, input, target)
+    scaled = pointwise(ew.div, ew.mul(d, d), spread)
+    loss = ew.mul(pointwise(ew.add, ew.log(spread), scaled), 0.5)
+    if full:
+        loss = ew.add(loss, 0.5 * math.log(2.0 * math.pi))
+    return reduced(loss, reduction_of(reduction))
+
+
+def _variance(input: Tensor, var: Tensor | float, eps: float) -> Tensor:
+    """The variance, checked, shaped for broadcasting and limited to at least ``eps``."""
     shape = input.aval.shape
+    if not isinstance(var, Tensor):
+        var = full(shape, float(var), dtype=input.dtype)
     if var.aval.shape != shape:
         if var.aval.shape == shape[:-1]:
             var = unsqueeze(var, -1)
         elif var.aval.shape != (*shape[:-1], 1):
             raise ArgumentError(f"gaussian_nll_loss got input {input.aval} and var {var.aval}",
                                 "var is of incorrect size: one value per element or per row.")
-    raw = var._value if isinstance(var._read(), type(var._value)) else None
-    if raw is not None and hasattr(raw, "min") and raw.size and raw.min() < 0:
+    raw = var._read()
+    if isinstance(raw, np.ndarray) and (raw < 0).any():
         raise ArgumentError("gaussian_nll_loss got a negative var",
                             "var has negative entry/entries.")
     # The limit keeps the slope of var itself, as if var had been limited outside the history.
     floor = ew.add(ew.sub(var, var.detach()), eps)  # type: ignore[attr-defined]
-    var = where(ew.lt(var, eps), floor, var)
-    d = pointwise(ew.sub, input, target)
-    loss = ew.mul(pointwise(ew.add, ew.log(var), pointwise(ew.div, ew.mul(d, d), var)), 0.5)
-    if full:
-        loss = ew.add(loss, 0.5 * math.log(2.0 * math.pi))
-    return reduced(loss, reduction_of(reduction))
+    return where(ew.lt(var, eps), floor, var)
 
 
-# --- pairs and triplets -----------------------------------------------------------------------------
+# --- pairs and triplets ---------------------------------------------------------------------------
 def hinge_embedding_loss(
     input: Tensor, target: Tensor, margin: float = 1.0, size_average: Any = None,
     reduce: Any = None, reduction: str = "mean",

@@ -1,0 +1,441 @@
+"""The printer of loop nests: rows, stages, partial results and the tail.
+
+In: an arranged ``LoopNest``. Out: a ``Generated`` kernel. A nest is printed as *phases* over its
+rows: row-level values, then one walk along the inner axes per stage. Where rows are short and their
+own values expensive, phases run over a block of rows at a time, so that those values are vectorised
+across rows; where the inner axis is very short, it becomes the outer loop of the block.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from ..dtypes import DType
+from ..schedule.index import Ix
+from ..schedule.loops import CONST, FULL, ROW, TAIL, LoopNest, Scalar, Store
+from .kernel import KernelSource
+from .lines import Line, Segment, cut, link, slots
+from .source import Body, Generated, Signature, Writer, fetched, store_value
+
+CACHE_LINE = 64
+STRIP = 256  # elements of a strip-mined loop: its buffers stay in the first-level cache
+ROWS = 64  # rows of a block
+SHORT = 32  # inner extents up to this are walked across rows
+BLOCKED = 1024  # inner extents up to this may be walked in blocks of rows
+ROW_COST = 8.0
+
+
+@dataclass
+class Phase:
+    """A part of the work on a row: lines at row level, or one stage along the inner axes."""
+
+    lines: list[Line]
+    inner: bool
+    reduces: list[tuple[Scalar, str]] = field(default_factory=list)
+
+
+def generate(nest: LoopNest, label: str, parts: int) -> Generated:
+    """Print an arranged nest; ``parts`` is the number of pieces its first axis may be cut into."""
+    return _Printer(nest, label, parts).run()
+
+
+class _Printer:
+    def __init__(self, nest: LoopNest, label: str, parts: int) -> None:
+        self.nest = nest
+        self.label = label
+        self.signature = Signature()
+        self.body = Body(nest, self.signature)
+        self.writer = Writer()
+        self.split = nest.split
+        first = nest.extents[0] if nest.split > 0 else 1
+        self.parts = max(1, min(parts, first)) if first else 1
+        self.const_scope: dict[Scalar, str] = {}
+        self.inner = list(range(nest.split, len(nest.extents)))
+        self.acc_names: dict[Scalar, str] = {}
+        self.scalars = nest.scalars()
+        self.main = self._main()
+        self.strips = 0
+
+    def run(self) -> Generated:
+        for store in self.nest.stores:
+            self.signature.buffer(store.buffer)
+        self._kernel()
+        params, arguments = self.signature.finish()
+        head = f"def {self.label}({', '.join([*[n for n, _ in params], 'thread', 'threads'])}):"
+        about = [f"    # {name}: {b.hint or b.name} {b.dtype.short}{list(b.shape)}"
+                 for b, name in self.signature.buffers.items()]
+        plain, annotated = self.body.constant_lines()
+        text = "\n".join([head, *plain, *self.writer.plain]) + "\n"
+        shown = "\n".join([head, *about, *annotated, *self.writer.shown]) + "\n"
+        return Generated(KernelSource(self.label, text, params), shown, arguments, self.parts)
+
+    def _main(self) -> set[Scalar]:
+        """Scalars needed before the tail."""
+        found: set[Scalar] = set()
+        stack = [st.value for st in self.nest.stores if st.value.level != TAIL]
+        stack += [d for st in self.nest.stores if st.value.level != TAIL
+                  for d in st.index.terms if isinstance(d, Scalar)]
+        stack += [a for acc in self.nest.accs for a in acc.args]
+        while stack:
+            scalar = stack.pop()
+            if scalar not in found:
+                found.add(scalar)
+                stack.extend(scalar.depends())
+        return found
+
+    def put(self, depth: int, lines: Sequence[Line]) -> None:
+        """Write lines at a depth."""
+        for line in lines:
+            self.writer.put(depth, line.text, line.eqn)
+
+    # --- structure ---------------------------------------------------------------------------------
+    def _kernel(self) -> None:
+        w, nest = self.writer, self.nest
+        hoisted: list[Line] = []
+        for s in self.scalars:
+            if s.level == CONST and s.op in ("load", "apply", "index"):
+                self.body.emit(s, self.const_scope, hoisted)
+        self.put(1, hoisted)
+        if nest.split:
+            w.put(1, f"lo = {self.body.extent(0)} * thread // threads")
+            w.put(1, f"hi = {self.body.extent(0)} * (thread + 1) // threads")
+        self._allocate_accs()
+        if nest.kept <= 0:
+            self._clear_accs(1)
+        depth = 1
+        for axis in range(nest.split - 1):
+            if axis == nest.kept and nest.kept > 0:
+                self._clear_accs(depth)
+            w.put(depth, f"for i{axis} in range({self._bounds(axis)}):")
+            depth += 1
+        if nest.kept > 0 and nest.kept == nest.split - 1:
+            self._clear_accs(depth)
+        phases = self._phases()
+        if nest.split == 0:
+            self._rows(depth, phases)
+        elif self._blocked(phases):
+            self._row_blocks(depth, phases)
+        elif not self.inner and len(phases) == 1:
+            self.loop(depth, nest.split - 1, phases[0].lines)
+        else:
+            axis = nest.split - 1
+            w.put(depth, f"for i{axis} in range({self._bounds(axis)}):")
+            self._rows(depth + 1, phases)
+        if nest.accs:
+            self._tail(1 + max(nest.kept, 0))
+
+    def _bounds(self, axis: int) -> str:
+        return "lo, hi" if axis == 0 else self.body.extent(axis)
+
+    def _rows(self, depth: int, phases: Sequence[Phase]) -> None:
+        """The phases of one row, one after the other."""
+        for phase in phases:
+            for scalar, name in phase.reduces:
+                self.writer.put(depth, f"{name} = {scalar.identity}", scalar.eqn)
+            if phase.inner:
+                self._inner_loops(depth, phase.lines)
+            else:
+                self.put(depth, phase.lines)
+
+    def _inner_loops(self, depth: int, lines: Sequence[Line]) -> None:
+        for axis in self.inner[:-1]:
+            self.writer.put(depth, f"for i{axis} in range({self.body.extent(axis)}):")
+            depth += 1
+        if self.inner:
+            self.loop(depth, self.inner[-1], lines)
+        else:
+            self.put(depth, lines)
+
+    def loop(self, depth: int, axis: int, lines: Sequence[Line]) -> None:
+        """A loop over one axis; a long body is strip-mined into several loops."""
+        segments = cut(lines)
+        w = self.writer
+        if len(segments) == 1:
+            w.put(depth, f"for i{axis} in range({self._bounds(axis)}):")
+            self.put(depth + 1, lines)
+            return
+        bounds = self._bounds(axis)
+        low, high = bounds.split(", ") if "," in bounds else ("0", bounds)
+        w.put(depth, f"for j{axis} in range({low}, {high}, {STRIP}):")
+        w.put(depth + 1, f"e{axis} = min(j{axis} + {STRIP}, {high})")
+        w.put(depth + 1, f"q{axis} = thread * {STRIP} - j{axis}")
+        self._segments(depth + 1, axis, f"j{axis}, e{axis}", segments, f"q{axis}", STRIP)
+
+    def _segments(self, depth: int, axis: int, bounds: str, segments: Sequence[Segment],
+                  base: str, width: int) -> None:
+        """One loop per segment, with its fetched and kept values."""
+        slot = slots(segments)
+        names = self._buffers(slot, width)
+        for segment in segments:
+            self.writer.put(depth, f"for i{axis} in range({bounds}):")
+            for x in segment.fetch:
+                place = f"{names[slot[x.name][0]]}[{base} + i{axis}]"
+                self.writer.put(depth + 1, f"{x.name} = {fetched(place, x.dtype)}")
+            self.put(depth + 1, segment.lines)
+            for x in segment.keep:
+                assert x.dtype is not None
+                place = f"{names[slot[x.name][0]]}[{base} + i{axis}]"
+                self.writer.put(depth + 1, f"{place} = {store_value(x.name, x.dtype)}")
+
+    def _buffers(self, slot: dict[str, tuple[int, DType]], width: int) -> dict[int, str]:
+        names: dict[int, str] = {}
+        for number, dtype in dict(slot.values()).items():
+            name = names[number] = f"b{self.strips + number}"
+            self.signature.scratch(name, dtype, width * dtype.itemsize * self.parts)
+        self.strips += len(names)
+        return names
+
+    # --- phases -------------------------------------------------------------------------------------
+    def _phases(self) -> list[Phase]:
+        """Row values and stages in order; names are shared between them."""
+        nest, row_scope = self.nest, dict(self.const_scope)
+        reduces = [s for s in self.scalars if s.op == "reduce" and s in self.main]
+        phases: list[Phase] = []
+        for stage in range(nest.stages):
+            lines: list[Line] = []
+            for s in self.scalars:
+                if s.level == ROW and s.ready == stage and s.op != "reduce" and s in self.main:
+                    self.body.emit(s, row_scope, lines)
+            if lines:
+                phases.append(Phase(lines, False))
+            due = [r for r in reduces if r.ready == stage + 1]
+            phase = self._stage(stage, row_scope, due)
+            if phase.lines:
+                phases.append(phase)
+        last = self._last(row_scope)
+        if last:
+            if phases and not phases[-1].inner:
+                phases[-1].lines += last
+            else:
+                phases.append(Phase(last, False))
+        return phases
+
+    def _last(self, row_scope: dict[Scalar, str]) -> list[Line]:
+        """Row values that wait for the last stage, stores of rows, sums over rows."""
+        last: list[Line] = []
+        for s in self.scalars:
+            if s.level == ROW and s.op != "reduce" and s in self.main:
+                self.body.emit(s, row_scope, last)
+        stores = [st for st in self.nest.stores
+                  if st.value.level in (ROW, CONST) and not self._walks_inner(st)]
+        named = [(st, self.body.emit(st.value, row_scope, last)) for st in stores]
+        for acc in self.nest.accs:
+            if acc.args[0].level != FULL:
+                name = self.body.emit(acc.args[0], row_scope, last)
+                mine = self.acc_names[acc]
+                last.append(Line(f"{mine} = {acc.text.format(mine, name)}", acc.eqn))
+        for store, name in named:
+            self.body.store(store, name, row_scope, last)
+        return last
+
+    def _stage(self, stage: int, row_scope: dict[Scalar, str], due: Sequence[Scalar]) -> Phase:
+        """One walk along the inner axes: loads, values, reductions, stores."""
+        nest, last = self.nest, stage == self.nest.stages - 1
+        scope, lines = dict(row_scope), []  # type: ignore[var-annotated]
+        named = []
+        for r in due:
+            row_scope[r] = self.body.fresh()
+            named.append((r, row_scope[r]))
+        for r, mine in named:
+            value = self.body.emit(r.args[0], scope, lines)
+            lines.append(Line(f"{mine} = {r.text.format(mine, value)}", r.eqn))
+        for acc in nest.accs:
+            if acc.args[0].level == FULL and acc.args[0].ready == stage:
+                value = self.body.emit(acc.args[0], scope, lines)
+                place = self._acc_place(acc)
+                combined = acc.text.format(fetched(place, acc.dtype), value)
+                lines.append(Line(f"{place} = {store_value(combined, acc.dtype)}", acc.eqn))
+        pending = []
+        for store in nest.stores:
+            wanted = last if self._hot(store) else store.value.ready == stage
+            if store.value.level != TAIL and self._walks_inner(store) and wanted:
+                pending.append((store, self.body.emit(store.value, scope, lines)))
+        for store, name in pending:
+            self.body.store(store, name, scope, lines)
+        return Phase(lines, True, named)
+
+    def _walks_inner(self, store: Store) -> bool:
+        return bool(store.index.axes() & set(self.inner))
+
+    def _hot(self, store: Store) -> bool:
+        """Whether later stages load the memory this store changes: then it waits for the last."""
+        return any(s.op == "load" and s.buffer is store.buffer for s in self.scalars)
+
+    # --- blocks of rows ------------------------------------------------------------------------------
+    def _blocked(self, phases: Sequence[Phase]) -> bool:
+        """Whether rows are short enough, and costly enough, to be walked in blocks."""
+        if len(self.inner) != 1 or self.nest.extents[self.split - 1] < 16:
+            return False
+        extent = self.nest.extents[self.inner[0]]
+        cost = sum(line.cost for p in phases if not p.inner for line in p.lines)
+        return extent <= SHORT or (extent <= BLOCKED and cost >= ROW_COST)
+
+    def _row_blocks(self, depth: int, phases: Sequence[Phase]) -> None:
+        axis, w = self.split - 1, self.writer
+        short = self.nest.extents[self.inner[0]] <= SHORT
+        bounds = self._bounds(axis)
+        low, high = bounds.split(", ") if "," in bounds else ("0", bounds)
+        w.put(depth, f"for j{axis} in range({low}, {high}, {ROWS}):")
+        w.put(depth + 1, f"e{axis} = min(j{axis} + {ROWS}, {high})")
+        w.put(depth + 1, f"q{axis} = thread * {ROWS} - j{axis}")
+        segments = self._linked(phases)
+        slot = slots(segments)
+        names = self._buffers(slot, ROWS)
+        for phase, segment in zip(phases, segments, strict=True):
+            self._block_phase(depth + 1, phase, segment, slot, names, short)
+
+    def _linked(self, phases: Sequence[Phase]) -> list[Segment]:
+        """Phases as segments, so that values crossing them get buffers; reductions are values."""
+        segments = []
+        for phase in phases:
+            results = [Line(f"{name} = {r.identity}", r.eqn, name, r.dtype)
+                       for r, name in phase.reduces]
+            lines = phase.lines
+            if phase.inner:  # values along the inner axis never leave their phase
+                lines = [Line(x.text, x.eqn) for x in lines]
+                for line, original in zip(lines, phase.lines, strict=True):
+                    line.uses = original.uses
+            segments.append(Segment([*results, *lines]))
+        return link(segments)
+
+    def _block_phase(
+        self, depth: int, phase: Phase, segment: Segment, slot: dict[str, tuple[int, DType]],
+        names: dict[int, str], short: bool,
+    ) -> None:
+        axis, w = self.split - 1, self.writer
+        rows = f"for i{axis} in range(j{axis}, e{axis}):"
+
+        def at(name: str) -> str:
+            return f"{names[slot[name][0]]}[q{axis} + i{axis}]"
+
+        fetch = [Line(f"{x.name} = {fetched(at(x.name), x.dtype)}") for x in segment.fetch]
+        own = {name for _, name in phase.reduces}
+        head = [x for x in segment.lines[:len(segment.lines) - len(phase.lines)]
+                if x.name not in own]  # repeated loads
+        keep = [Line(f"{at(x.name)} = {store_value(x.name, x.dtype)}")  # type: ignore[arg-type]
+                for x in segment.keep]
+        start = [Line(f"{name} = {r.identity}", r.eqn) for r, name in phase.reduces]
+        if not phase.inner:
+            w.put(depth, rows)
+            self.put(depth + 1, [*fetch, *head, *phase.lines, *keep])
+            return
+        inner = self.inner[0]
+        if not short:
+            w.put(depth, rows)
+            self.put(depth + 1, [*fetch, *head, *start])
+            self.loop(depth + 1, inner, phase.lines)
+            self.put(depth + 1, keep)
+            return
+        resume = [Line(f"{x.name} = {fetched(at(x.name), x.dtype)}") for x in segment.keep]
+        if keep:
+            w.put(depth, rows)
+            self.put(depth + 1, [*start, *keep])
+        w.put(depth, f"for i{inner} in range({self.body.extent(inner)}):")
+        w.put(depth + 1, rows)
+        self.put(depth + 2, [*fetch, *head, *resume, *phase.lines, *keep])
+
+    # --- reductions over rows -------------------------------------------------------------------------
+    def _allocate_accs(self) -> None:
+        """A local variable for a scalar, a slice of scratch per thread for a column of them."""
+        for k, acc in enumerate(self.nest.accs):
+            if acc.width == "scalar":
+                self.acc_names[acc] = f"a{k}"
+                continue
+            size = math.prod(self.nest.extents[a] for a in self.inner)
+            padded = -(-size * acc.dtype.itemsize // CACHE_LINE) * CACHE_LINE
+            self.signature.scratch(f"t{k}", acc.dtype, padded * self.parts)
+            self.acc_names[acc] = f"t{k}"
+            stride = self.signature.integer(("row", k), padded // acc.dtype.itemsize, "w")
+            self.writer.put(1, f"a{k} = thread * {stride}")
+
+    def _clear_accs(self, depth: int) -> None:
+        for k, acc in enumerate(self.nest.accs):
+            if acc.width == "scalar":
+                self.writer.put(depth, f"a{k} = {acc.identity}")
+            else:
+                place = f"t{k}[a{k} + {self._inner_index()}]"
+                self._inner_loops(depth, [Line(f"{place} = {store_value(acc.identity, acc.dtype)}")])
+
+    def _inner_index(self) -> str:
+        return self.body.index(Ix(self.body.dense(self.split, len(self.nest.extents))), {})
+
+    def _acc_place(self, acc: Scalar) -> str:
+        k = self.nest.accs.index(acc)
+        return f"{self.acc_names[acc]}[a{k} + {self._inner_index()}]"
+
+    # --- the tail ----------------------------------------------------------------------------------
+    def _tail(self, depth: int) -> None:
+        nest = self.nest
+        scope = dict(self.const_scope)
+        if nest.kept <= 0:
+            depth = self._combine_scalars(depth, scope)
+        else:
+            for acc in nest.accs:
+                if acc.width == "scalar":
+                    scope[acc] = self.acc_names[acc]
+        tail_stores = [st for st in nest.stores if st.value.level == TAIL]
+        lines: list[Line] = []
+        columns = [st for st in tail_stores if self._walks_inner(st)]
+        named = [(st, self.body.emit(st.value, scope, lines))
+                 for st in tail_stores if st not in columns]
+        if not columns:
+            for store, name in named:
+                self.body.store(store, name, scope, lines)
+        self.put(depth, lines)
+        if columns:
+            self._tail_columns(depth, columns, scope)
+            after: list[Line] = []
+            for store, name in named:
+                self.body.store(store, name, scope, after)
+            self.put(depth, after)
+
+    def _combine_scalars(self, depth: int, scope: dict[Scalar, str]) -> int:
+        """Partial results of all threads meet; the last thread to arrive goes on."""
+        nest, w = self.nest, self.writer
+        cell = self.signature.scratch("arrived", None, CACHE_LINE)
+        scalars = [a for a in nest.accs if a.width == "scalar"]
+        for acc in scalars:
+            k = nest.accs.index(acc)
+            self.signature.scratch(f"t{k}", acc.dtype, CACHE_LINE * self.parts)
+            step = CACHE_LINE // acc.dtype.itemsize
+            w.put(depth, f"t{k}[thread * {step}] = {store_value(f'a{k}', acc.dtype)}")
+        w.put(depth, f"if arrive({cell}, threads):")
+        depth += 1
+        for acc in scalars:
+            k = nest.accs.index(acc)
+            step = CACHE_LINE // acc.dtype.itemsize
+            name = self.body.fresh()
+            scope[acc] = name
+            part = fetched(f"t{k}[part * {step}]", acc.dtype)
+            w.put(depth, f"{name} = {acc.identity}")
+            w.put(depth, "for part in range(threads):")
+            w.put(depth + 1, f"{name} = {acc.text.format(name, part)}", acc.eqn)
+        return depth
+
+    def _tail_columns(self, depth: int, stores: Sequence[Store], scope: dict[Scalar, str]) -> None:
+        nest, w = self.nest, self.writer
+        for axis in self.inner:
+            w.put(depth, f"for i{axis} in range({self.body.extent(axis)}):")
+            depth += 1
+        inner = dict(scope)
+        for acc in nest.accs:
+            if acc.width != "column":
+                continue
+            k, at = nest.accs.index(acc), self._inner_index()
+            name = self.body.fresh()
+            inner[acc] = name
+            if nest.kept > 0:
+                w.put(depth, f"{name} = {fetched(f't{k}[a{k} + {at}]', acc.dtype)}")
+                continue
+            stride = self.signature.integer(("row", k), 0, "w")
+            w.put(depth, f"{name} = {fetched(f't{k}[{at}]', acc.dtype)}")
+            w.put(depth, "for part in range(1, threads):")
+            part = fetched(f"t{k}[part * {stride} + {at}]", acc.dtype)
+            w.put(depth + 1, f"{name} = {acc.text.format(name, part)}")
+        lines: list[Line] = []
+        named = [(store, self.body.emit(store.value, inner, lines)) for store in stores]
+        for store, name in named:
+            self.body.store(store, name, inner, lines)
+        self.put(depth, lines)
