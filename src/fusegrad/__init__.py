@@ -43,6 +43,7 @@ from .dtypes import float64 as double
 from .dtypes import int16 as short
 from .dtypes import int32 as int
 from .dtypes import int64 as long
+from .explain import explain
 from .functions import inplace, random
 from .functions.common import broadcast_shapes
 from .functions.creation import (

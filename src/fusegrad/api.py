@@ -13,14 +13,16 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-
 from . import config, dtypes
-from .errors import ArgumentTypeError
+from .errors import ArgumentTypeError, FusegradError, trimmed
+from .explain import Report, StepCacheInfo, backward_part, cache_info, last_trace
+from .fastcall import tensor_key
+from .ir.graph import Graph
 from .ir.primitive import current_builder
 from .tensor import Tensor, grad_mode
 from .trace.tree import flatten
-from .fastcall import tensor_key
 from .traced import Trace, leaf_kind
+from .views import Kernel, Memory, kernels_of, memory_of
 
 MAX_TRACES = 256
 
@@ -72,10 +74,55 @@ class JitFunction:
     def _slow(self, *args: Any) -> Any:
         return self._dispatch(args, {})
 
+    # --- inspection ------------------------------------------------------------------------------
+    def compile(self, *args: Any, **kwargs: Any) -> JitFunction:
+        """Trace and compile for these arguments without running; returns the function itself."""
+        self._prepare(args, kwargs)
+        return self
+
+    def explain(self) -> Report:
+        """What was traced, why again, what was fused and what it costs; ``print`` it."""
+        return Report(self.__name__, self.history)
+
+    def graph(self, optimised: bool = False) -> Graph:
+        """The captured graph of the last trace, or the one after the passes."""
+        trace = last_trace(self)
+        return trace.graph if optimised else trace.captured
+
+    def backward_graph(self) -> Graph:
+        """The equations of the captured graph that derivative rules appended."""
+        return backward_part(last_trace(self).captured)
+
+    def kernels(self) -> list[Kernel]:
+        """The kernels of the last trace: their text, arguments and how to run one alone."""
+        return kernels_of(last_trace(self))
+
+    @property
+    def memory(self) -> Memory:
+        """Bytes a call of the last trace needs, known before it runs."""
+        return memory_of(last_trace(self))
+
+    def cache_info(self) -> StepCacheInfo:
+        """How many traces and kernels there are and where the kernels came from."""
+        return cache_info(self.history)
+
     # --- dispatch --------------------------------------------------------------------------------
     def _dispatch(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if current_builder() is not None or not config.JIT.flag():
             return self.function(*args, **kwargs)
+        try:
+            trace, leaves, structure = self._prepare(args, kwargs)
+        except FusegradError as error:
+            raise trimmed(error) from error.__cause__
+        trace.enter()
+        if structure[1][1][1] == () and _flat(structure[1][0]):
+            self._call = trace.call
+        return trace.call(_refuse, *leaves)
+
+    def _prepare(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[Trace, list[Any], Any]:
+        """The trace for a call, its argument leaves and their structure."""
         args, kwargs, static = self._normalise(args, kwargs)
         options = Options(self.options.keep_grads, self.options.static_argnames, static)
         leaves: list[Any] = []
@@ -85,10 +132,7 @@ class JitFunction:
         trace, reason = self._find(key)
         if trace is None:
             trace = self._new_trace(key, args, kwargs, options, reason, leaves)
-        trace.enter()
-        if structure[1][1][1] == () and _flat(structure[1][0]):
-            self._call = trace.call
-        return trace.call(_refuse, *leaves)
+        return trace, leaves, structure
 
     def _normalise(
         self, args: tuple[Any, ...], kwargs: dict[str, Any]

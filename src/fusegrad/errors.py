@@ -13,6 +13,8 @@ import sys
 from types import CodeType, FrameType
 from typing import NamedTuple
 
+from . import config
+
 PACKAGE_ROOT = os.path.dirname(os.path.abspath(__file__)) + os.sep
 
 
@@ -89,6 +91,21 @@ class FusegradError(Exception):
             parts.append(f"  Try: {hint}")
         super().__init__("\n".join(parts))
         self.what, self.why, self.hint, self.site = what, why, hint, site
+
+
+def trimmed(error: FusegradError) -> FusegradError:
+    """``error`` with fusegrad's own frames left out of its traceback, unless asked for."""
+    if config.FULL_TRACEBACK.flag():
+        return error
+    kept = []
+    place = error.__traceback__
+    while place is not None:
+        if not place.tb_frame.f_code.co_filename.startswith(PACKAGE_ROOT):
+            kept.append(place)
+        place = place.tb_next
+    for here, following in zip(kept, [*kept[1:], None], strict=True):
+        here.tb_next = following
+    return error.with_traceback(kept[0] if kept else error.__traceback__)
 
 
 class ShapeError(FusegradError, RuntimeError):

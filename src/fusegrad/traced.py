@@ -23,6 +23,7 @@ from .ir.graph import Graph, Var
 from .ir.primitive import set_builder
 from .passes.pipeline import run_passes
 from .runtime import allocator
+from .runtime.compile import counters
 from .runtime.program import Program
 from .schedule.plan import Plan, make_plan
 from .tensor import ELIDED, Storage, Tensor, epoch, grad_mode
@@ -31,6 +32,7 @@ from .trace.tree import flatten, unflatten
 
 CHUNK = 64
 CHUNK_BYTES = 1 << 14
+hooks: list[Callable[[Trace], None]] = []  # called with every finished trace
 
 
 class OutputSlot:
@@ -75,6 +77,8 @@ class Trace:
         self._collect()
         self._compile()
         self.epoch = epoch[0]
+        for hook in hooks:
+            hook(self)
 
     # --- capture --------------------------------------------------------------------------------
     def _trace(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -217,7 +221,9 @@ class Trace:
         self.plan: Plan = make_plan(graph, in_place, hints)
         self.seconds["schedule"] = clock() - started
         started = clock()
+        before = counters.copy()
         self.program = Program(self.plan)
+        self.compiling = counters - before
         self.seconds["codegen"] = self.program.codegen_seconds
         self.seconds["kernels"] = clock() - started - self.program.codegen_seconds
         self._bind_memory()

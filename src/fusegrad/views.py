@@ -342,9 +342,10 @@ def memory_of(trace: Trace) -> Memory:
         uses.append(BufferUse(_nbytes(buffer), "temporary", _describe(buffer),
                               sites.get(buffer, "")))
     for launch in trace.program.launches:
-        for argument in launch.generated.arguments if launch.generated else ():
-            if argument.kind not in ("int", "buffer"):
-                uses.append(BufferUse(argument.size, "scratch", f"of {launch.kernel.label}"))
+        made = launch.generated.arguments if launch.generated else ()
+        scratch = sum(a.size for a in made if a.kind not in ("int", "buffer"))
+        if scratch:
+            uses.append(BufferUse(scratch, "scratch", f"of {launch.kernel.label}"))
     totals: dict[str, int] = {}
     for use in uses:
         totals[use.kind] = totals.get(use.kind, 0) + use.nbytes

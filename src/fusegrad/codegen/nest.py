@@ -9,6 +9,7 @@ across rows; where the inner axis is very short, it becomes the outer loop of th
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -25,6 +26,8 @@ ROWS = 64  # rows of a block
 SHORT = 32  # inner extents up to this are walked across rows
 BLOCKED = 1024  # inner extents up to this may be walked in blocks of rows
 ROW_COST = 8.0
+STREAMED_BYTES = 24 << 20  # larger results bypass the caches: no line is read before it is written
+SAVED_ELEMENTS = 1 << 17  # longer rows do not stay in the second-level cache
 
 
 @dataclass
@@ -34,6 +37,7 @@ class Phase:
     lines: list[Line]
     inner: bool
     reduces: list[tuple[Scalar, str]] = field(default_factory=list)
+    streams: list[tuple[str, str]] = field(default_factory=list)  # (target text, scratch name)
 
 
 def generate(nest: LoopNest, label: str, parts: int) -> Generated:
@@ -56,7 +60,10 @@ class _Printer:
         self.acc_names: dict[Scalar, str] = {}
         self.scalars = nest.scalars()
         self.main = self._main()
+        self.blocked = self._is_blocked()
+        self.saved = {} if self.blocked else self._saved_values()
         self.strips = 0
+        self.streamed = 0
 
     def run(self) -> Generated:
         for store in self.nest.stores:
@@ -115,14 +122,16 @@ class _Printer:
         phases = self._phases()
         if nest.split == 0:
             self._rows(depth, phases)
-        elif self._blocked(phases):
+        elif self.blocked:
             self._row_blocks(depth, phases)
         elif not self.inner and len(phases) == 1:
-            self.loop(depth, nest.split - 1, phases[0].lines)
+            self.loop(depth, nest.split - 1, phases[0].lines, phases[0].streams)
         else:
             axis = nest.split - 1
             w.put(depth, f"for i{axis} in range({self._bounds(axis)}):")
             self._rows(depth + 1, phases)
+        if any(phase.streams for phase in phases):
+            w.put(1, "stream_fence()")
         if nest.accs:
             self._tail(1 + max(nest.kept, 0))
 
@@ -135,24 +144,29 @@ class _Printer:
             for scalar, name in phase.reduces:
                 self.writer.put(depth, f"{name} = {scalar.identity}", scalar.eqn)
             if phase.inner:
-                self._inner_loops(depth, phase.lines)
+                self._inner_loops(depth, phase.lines, phase.streams)
             else:
                 self.put(depth, phase.lines)
 
-    def _inner_loops(self, depth: int, lines: Sequence[Line]) -> None:
+    def _inner_loops(
+        self, depth: int, lines: Sequence[Line], streams: Sequence[tuple[str, str]] = ()
+    ) -> None:
         for axis in self.inner[:-1]:
             self.writer.put(depth, f"for i{axis} in range({self.body.extent(axis)}):")
             depth += 1
         if self.inner:
-            self.loop(depth, self.inner[-1], lines)
+            self.loop(depth, self.inner[-1], lines, streams)
         else:
             self.put(depth, lines)
 
-    def loop(self, depth: int, axis: int, lines: Sequence[Line]) -> None:
+    def loop(
+        self, depth: int, axis: int, lines: Sequence[Line],
+        streams: Sequence[tuple[str, str]] = (),
+    ) -> None:
         """A loop over one axis; a long body is strip-mined into several loops."""
         segments = cut(lines)
         w = self.writer
-        if len(segments) == 1:
+        if len(segments) == 1 and not streams:
             w.put(depth, f"for i{axis} in range({self._bounds(axis)}):")
             self.put(depth + 1, lines)
             return
@@ -162,6 +176,8 @@ class _Printer:
         w.put(depth + 1, f"e{axis} = min(j{axis} + {STRIP}, {high})")
         w.put(depth + 1, f"q{axis} = thread * {STRIP} - j{axis}")
         self._segments(depth + 1, axis, f"j{axis}, e{axis}", segments, f"q{axis}", STRIP)
+        for target, scratch in streams:
+            w.put(depth + 1, f"copy_nt({target}, {scratch}, thread * {STRIP}, e{axis} - j{axis})")
 
     def _segments(self, depth: int, axis: int, bounds: str, segments: Sequence[Segment],
                   base: str, width: int) -> None:
@@ -204,15 +220,19 @@ class _Printer:
             phase = self._stage(stage, row_scope, due)
             if phase.lines:
                 phases.append(phase)
-        last = self._last(row_scope)
+        streams: list[tuple[str, str]] = []
+        last = self._last(row_scope, streams)
         if last:
             if phases and not phases[-1].inner:
                 phases[-1].lines += last
             else:
                 phases.append(Phase(last, False))
+            phases[-1].streams += streams
         return phases
 
-    def _last(self, row_scope: dict[Scalar, str]) -> list[Line]:
+    def _last(
+        self, row_scope: dict[Scalar, str], streams: list[tuple[str, str]]
+    ) -> list[Line]:
         """Row values that wait for the last stage, stores of rows, sums over rows."""
         last: list[Line] = []
         for s in self.scalars:
@@ -226,15 +246,24 @@ class _Printer:
                 name = self.body.emit(acc.args[0], row_scope, last)
                 mine = self.acc_names[acc]
                 last.append(Line(f"{mine} = {acc.text.format(mine, name)}", acc.eqn))
+        axis = self.split - 1
         for store, name in named:
-            self.body.store(store, name, row_scope, last)
+            if not self.inner and self._streams(store, axis):
+                streams.append(self._stream(store, name, axis, row_scope, last))
+            else:
+                self.body.store(store, name, row_scope, last)
         return last
 
     def _stage(self, stage: int, row_scope: dict[Scalar, str], due: Sequence[Scalar]) -> Phase:
         """One walk along the inner axes: loads, values, reductions, stores."""
-        nest, last = self.nest, stage == self.nest.stages - 1
+        nest = self.nest
         scope, lines = dict(row_scope), []  # type: ignore[var-annotated]
-        named = []
+        for s, (kept, _) in self.saved.items():
+            if kept < stage and self._stage_needs(stage, s):
+                scope[s] = self.body.fresh()
+                lines.append(Line(f"{scope[s]} = {fetched(self._saved_place(s), s.dtype)}",
+                                  name=scope[s], dtype=s.dtype, cost=0.5))
+        named: list[tuple[Scalar, str]] = []
         for r in due:
             row_scope[r] = self.body.fresh()
             named.append((r, row_scope[r]))
@@ -247,14 +276,47 @@ class _Printer:
                 place = self._acc_place(acc)
                 combined = acc.text.format(fetched(place, acc.dtype), value)
                 lines.append(Line(f"{place} = {store_value(combined, acc.dtype)}", acc.eqn))
-        pending = []
-        for store in nest.stores:
-            wanted = last if self._hot(store) else store.value.ready == stage
-            if store.value.level != TAIL and self._walks_inner(store) and wanted:
-                pending.append((store, self.body.emit(store.value, scope, lines)))
+        pending = [(store, self.body.emit(store.value, scope, lines))
+                   for store in self._stage_stores(stage)]
+        for s, (kept, _) in self.saved.items():
+            if kept == stage:
+                lines.append(Line(f"{self._saved_place(s)} = {store_value(scope[s], s.dtype)}"))
+        streams = []
         for store, name in pending:
-            self.body.store(store, name, scope, lines)
-        return Phase(lines, True, named)
+            if not self.blocked and self._streams(store, self.inner[-1]):
+                streams.append(self._stream(store, name, self.inner[-1], scope, lines))
+            else:
+                self.body.store(store, name, scope, lines)
+        return Phase(lines, True, named, streams)
+
+    def _streams(self, store: Store, axis: int) -> bool:
+        """Whether a result is so large that it should not pass through the caches."""
+        size = math.prod(store.buffer.shape) * store.buffer.dtype.itemsize
+        return (size >= STREAMED_BYTES and store.index.terms.get(axis) == 1
+                and not self._hot(store) and self.nest.extents[axis] >= STRIP)
+
+    def _stream(self, store: Store, name: str, axis: int, scope: dict[Scalar, str],
+                lines: list[Line]) -> tuple[str, str]:
+        """Store into a strip of scratch; the strip is streamed to memory when it is full."""
+        dtype = store.buffer.dtype
+        scratch = self.signature.scratch(
+            f"x{self.streamed}", dtype, STRIP * dtype.itemsize * self.parts)
+        self.streamed += 1
+        lines.append(Line(f"{scratch}[q{axis} + i{axis}] = {store_value(name, dtype)}"))
+        at = re.sub(rf"\bi{axis}\b", f"j{axis}", self.body.index(store.index, scope))
+        return f"{self.signature.buffer(store.buffer)}, {at}", scratch
+
+    def _stage_needs(self, stage: int, wanted: Scalar) -> bool:
+        stack, seen = self._stage_roots(stage), set()
+        while stack:
+            s = stack.pop()
+            if s is wanted:
+                return True
+            if s not in seen and s.level == FULL:
+                seen.add(s)
+                if not (s in self.saved and self.saved[s][0] < stage):
+                    stack.extend(s.depends())
+        return False
 
     def _walks_inner(self, store: Store) -> bool:
         return bool(store.index.axes() & set(self.inner))
@@ -264,13 +326,68 @@ class _Printer:
         return any(s.op == "load" and s.buffer is store.buffer for s in self.scalars)
 
     # --- blocks of rows ------------------------------------------------------------------------------
-    def _blocked(self, phases: Sequence[Phase]) -> bool:
+    def _is_blocked(self) -> bool:
         """Whether rows are short enough, and costly enough, to be walked in blocks."""
-        if len(self.inner) != 1 or self.nest.extents[self.split - 1] < 16:
+        if len(self.inner) != 1 or not self.split or self.nest.extents[self.split - 1] < 16:
             return False
         extent = self.nest.extents[self.inner[0]]
-        cost = sum(line.cost for p in phases if not p.inner for line in p.lines)
+        cost = sum(s.eqn.primitive.cost for s in self.main
+                   if s.level == ROW and s.op == "apply" and s.eqn is not None)
         return extent <= SHORT or (extent <= BLOCKED and cost >= ROW_COST)
+
+    def _saved_values(self) -> dict[Scalar, tuple[int, str]]:
+        """Costly values that several stages need: the stage that keeps them, and in which buffer.
+
+        An exponential that a softmax sums in one stage and scales in the next is computed once; the
+        row of them stays in the second-level cache.
+        """
+        size = math.prod(self.nest.extents[a] for a in self.inner)
+        if self.nest.stages < 2 or not self.inner or size > SAVED_ELEMENTS:
+            return {}
+        first: dict[Scalar, int] = {}
+        again: dict[Scalar, None] = {}
+        for stage in range(self.nest.stages):
+            stack = self._stage_roots(stage)
+            seen: set[Scalar] = set()
+            while stack:
+                s = stack.pop()
+                if s in seen or s.level != FULL:
+                    continue
+                seen.add(s)
+                costly = s.op == "apply" and s.eqn is not None and s.eqn.primitive.cost >= 8
+                if costly and first.setdefault(s, stage) != stage:
+                    again[s] = None
+                    continue  # found again: what it is made of is not needed for it
+                stack.extend(s.depends())
+        saved: dict[Scalar, tuple[int, str]] = {}
+        for k, s in enumerate(again):
+            self.signature.scratch(f"h{k}", s.dtype, self._row_bytes(s.dtype) * self.parts)
+            saved[s] = (first[s], f"h{k}")
+        return saved
+
+    def _row_bytes(self, dtype: DType) -> int:
+        size = math.prod(self.nest.extents[a] for a in self.inner)
+        return -(-size * dtype.itemsize // CACHE_LINE) * CACHE_LINE
+
+    def _stage_roots(self, stage: int) -> list[Scalar]:
+        """Values that one stage must produce."""
+        roots = [r.args[0] for r in self.scalars
+                 if r.op == "reduce" and r in self.main and r.ready == stage + 1]
+        roots += [acc.args[0] for acc in self.nest.accs
+                  if acc.args[0].level == FULL and acc.args[0].ready == stage]
+        return roots + [st.value for st in self._stage_stores(stage)]
+
+    def _stage_stores(self, stage: int) -> list[Store]:
+        last = stage == self.nest.stages - 1
+        return [st for st in self.nest.stores
+                if st.value.level != TAIL and self._walks_inner(st)
+                and (last if self._hot(st) else st.value.ready == stage)]
+
+    def _saved_place(self, s: Scalar) -> str:
+        name = self.saved[s][1]
+        stride = self.signature.integer(("saved", name),
+                                        self._row_bytes(s.dtype) // s.dtype.itemsize, "w")
+        return f"{name}[thread * {stride} + {self._inner_index()}]"
 
     def _row_blocks(self, depth: int, phases: Sequence[Phase]) -> None:
         axis, w = self.split - 1, self.writer

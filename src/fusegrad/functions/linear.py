@@ -85,8 +85,8 @@ def outer(input: Tensor, vec2: Tensor) -> Tensor:
 def addmm(input: Tensor, mat1: Tensor, mat2: Tensor, *, beta: Any = 1, alpha: Any = 1) -> Tensor:
     """beta * input + alpha * (mat1 @ mat2)."""
     product = mm(mat1, mat2)
-    product = product if alpha == 1 else mul(product, alpha)
-    return add(product, input if beta == 1 else mul(input, beta))
+    product = mul(product, alpha) if isinstance(alpha, Tensor) or alpha != 1 else product
+    return add(product, mul(input, beta) if isinstance(beta, Tensor) or beta != 1 else input)
 
 
 def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:

@@ -134,7 +134,7 @@ def _no_bool(name: str, *values: Any) -> None:
 @method("add", "__add__", "__radd__")
 def add(input: Any, other: Any, *, alpha: Any = 1) -> Tensor:
     """input + alpha * other with broadcasting and type promotion."""
-    if alpha != 1:
+    if isinstance(alpha, Tensor) or alpha != 1:
         other = mul(other, alpha) if isinstance(other, Tensor) else other * alpha
     if promote_pair(input, other) is bool_:
         return pointwise(ops.or_, input, other)
@@ -151,7 +151,7 @@ def promote_pair(a: Any, b: Any) -> DType:
 def sub(input: Any, other: Any, *, alpha: Any = 1) -> Tensor:
     """input - alpha * other with broadcasting and type promotion."""
     _no_bool("sub", input, other)
-    if alpha != 1:
+    if isinstance(alpha, Tensor) or alpha != 1:
         other = mul(other, alpha) if isinstance(other, Tensor) else other * alpha
     return pointwise(ops.sub, input, other)
 

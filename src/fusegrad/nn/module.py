@@ -12,8 +12,8 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
-from ..autograd import RemovableHandle
-from ..errors import ArgumentTypeError
+from ..autograd import RemovableHandle, no_grad
+from ..errors import ArgumentTypeError, CaptureError
 from ..ir.primitive import current_builder
 from ..tensor import Tensor, bump_epoch
 from ..trace.capture import Capture
@@ -55,6 +55,21 @@ def _is_simple(value: Any) -> bool:
 
 def _equal(a: Any, b: Any) -> bool:
     return a is b or (_is_simple(a) and type(a) is type(b) and a == b)
+
+
+def _kept(name: str, buffer: Any, value: Any) -> Any:
+    """While traced a new value of a buffer is written into its memory, so that it is kept."""
+    if value is None or value._storage.owner is None or value is buffer:
+        return value
+    if buffer is None or buffer.aval != value.aval or value.requires_grad:
+        raise CaptureError(
+            f"the buffer {name!r} replaced by a traced tensor {value.aval}",
+            "A compiled step writes new values of a buffer into the memory of the old one, which "
+            "must have the same shape and dtype and no gradient history.",
+            f"register {name!r} with its final shape and assign value.detach()",
+        )
+    with no_grad():
+        return buffer._assign(value, "buffer assignment")
 
 
 class Module(TraverseMixin, StateDictMixin):
@@ -176,7 +191,7 @@ class Module(TraverseMixin, StateDictMixin):
                     f"assigned a {type(value).__name__} to the buffer {name!r}",
                     "A registered buffer can only be replaced by a Tensor or None.",
                 )
-            self._put("_buffers", name, value)
+            self._put("_buffers", name, _kept(name, buffers[name], value))
         else:
             missing = name not in state
             if missing or not _equal(state[name], value):

@@ -19,7 +19,7 @@ import numpy as np
 from .. import config
 from ..autograd import RemovableHandle, enable_grad, no_grad
 from ..dtypes import float32, float64
-from ..errors import ArgumentError, ArgumentTypeError
+from ..errors import ArgumentError, ArgumentTypeError, CaptureError
 from ..functions.common import cast
 from ..ir.primitive import current_builder, set_builder
 from ..ops import elementwise as ew
@@ -47,6 +47,28 @@ def _add_hook(hooks: Hooks, hook: Callable[..., Any], prepend: bool = False) -> 
     return RemovableHandle(lambda: hooks.pop(key, None))
 
 
+def _plain_state(optimizer: Optimizer) -> list[Any]:
+    return [(id(p), key, value) for p, values in optimizer.state.items()
+            for key, value in values.items() if not isinstance(value, Tensor)]
+
+
+def _require_kept_state(optimizer: Optimizer, before: Any) -> None:
+    """Refuse a user's update whose state would not survive from one compiled step to the next."""
+    name = type(optimizer).__name__
+    if _plain_state(optimizer) != before:
+        raise CaptureError(
+            f"{name}.step changed a Python value in its state inside a jitted function",
+            "Python runs only while the step is traced, so the value would stand still.",
+            "keep it in a 0-d tensor that is changed in place")
+    for values in optimizer.state.values():
+        for key, value in values.items():
+            if isinstance(value, Tensor) and value._storage.owner is not None:
+                raise CaptureError(
+                    f"{name}.step created the state {key!r} inside a jitted function",
+                    "A tensor created while tracing does not live on to the next step.",
+                    "create the state in __init__, or run one step before jit")
+
+
 def _with_hooks(step: Callable[..., Any]) -> Callable[..., Any]:
     """``step`` between the registered hooks, guarded while traced."""
 
@@ -56,11 +78,14 @@ def _with_hooks(step: Callable[..., Any]) -> Callable[..., Any]:
             replaced = hook(self, args, kwargs)
             if replaced is not None:
                 args, kwargs = replaced
+        builder = current_builder()
+        traced = isinstance(builder, Capture)
+        before = _plain_state(self) if traced else None
         result = step(self, *args, **kwargs)
         for hook in list(self._step_post_hooks.values()):
             hook(self, args, kwargs)
-        builder = current_builder()
-        if isinstance(builder, Capture):
+        if traced:
+            _require_kept_state(self, before)
             builder.guard("optimizer", self, self._structure)
         self._opt_called = True
         return result

@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from ..dtypes import bool_
+from ..dtypes import bool_, int32, int64
 from ..ir.aval import Aval
 from ..ir.graph import Atom, Eqn, Graph, Literal, Var
 from ..ir.primitive import Primitive
 from ..ops import elementwise as ew
-from ..ops import movement, reduce, source
+from ..ops import indexing, movement, reduce, source
 from ..ops.contract import dot, free_axes
 
 
@@ -161,12 +161,70 @@ def _elementwise(rw: Rewriter, eqn: Eqn) -> Atom | None:
     elif p is ew.where and isinstance(x, Literal):
         chosen = rest[0] if x.value else rest[1]
         return chosen if isinstance(chosen, Literal) or chosen.aval.shape == out.shape else None
+    elif p is ew.eq and out.shape:
+        return _compare_positions(rw, eqn)
     elif p in (ew.and_, ew.or_) and out.dtype is bool_:
         for a, b in ((x, y), (y, x)):
             if isinstance(a, Literal) and b is not None:
                 if bool(a.value) == (p is ew.and_):
                     return b
     return None
+
+
+def _position_test(rw: Rewriter, eqn: Eqn) -> tuple[Eqn, Eqn] | None:
+    """For ``iota == broadcast(label)``: the two equations behind the operands."""
+    for a, b in (eqn.inputs, eqn.inputs[::-1]):
+        ramp, wide = rw.made_by(a, source.iota), rw.made_by(b, movement.broadcast)
+        if ramp and wide and ramp.params["axis"] not in wide.params["axes"]:
+            return ramp, wide
+    return None
+
+
+def _compare_positions(rw: Rewriter, eqn: Eqn) -> Atom | None:
+    """Compare 64-bit labels with positions in 32 bits: twice the lanes, the same answer."""
+    found = _position_test(rw, eqn)
+    if found is None or eqn.inputs[0].aval.dtype is not int64:
+        return None
+    ramp, wide = found
+    extent = ramp.outputs[0].aval.shape[ramp.params["axis"]]
+    if extent >= 1 << 30:
+        return None
+    label = wide.inputs[0]
+    inside = rw.emit(ew.minimum, (rw.emit(ew.maximum, (label, Literal(-1, int64))),
+                                  Literal(extent, int64)))
+    small = rw.emit(ew.convert, (inside,), dtype=int32)
+    positions = rw.emit(source.iota, (), **{**ramp.params, "dtype": int32})
+    return rw.emit(ew.eq, (positions, rw.emit(movement.broadcast, (small,), **wide.params)))
+
+
+def _picked(rw: Rewriter, eqn: Eqn) -> Atom | None:
+    """``sum(where(iota == label, x, 0))`` reads one element: x at the label, 0 outside."""
+    chosen = rw.made_by(eqn.inputs[0], ew.where)
+    if chosen is None or len(eqn.params["axes"]) != 1 or not _is(chosen.inputs[2], 0.0):
+        return None
+    test = rw.made_by(chosen.inputs[0], ew.eq)
+    found = _position_test(rw, test) if test else None
+    x, axis = chosen.inputs[1], eqn.params["axes"][0]
+    if found is None or not isinstance(x, Var) or found[0].params["axis"] != axis:
+        return None
+    label, wide = found[1].inputs[0], found[1].params
+    extent = x.aval.shape[axis]
+    if not isinstance(label, Var) or extent < 2:
+        return None
+    kept = tuple(n for k, n in enumerate(x.aval.shape) if k != axis)
+    places = tuple(a - (a > axis) for a in wide["axes"])
+    if label.aval.shape != kept:
+        label = rw.emit(movement.broadcast, (label,), shape=kept, axes=places)
+    dtype = label.aval.dtype
+    inside = rw.emit(ew.and_, (rw.emit(ew.ge, (label, Literal(0, dtype))),
+                               rw.emit(ew.lt, (label, Literal(extent, dtype)))))
+    index = rw.emit(ew.minimum, (rw.emit(ew.maximum, (label, Literal(0, dtype))),
+                                 Literal(extent - 1, dtype)))
+    unit = tuple(1 if k == axis else n for k, n in enumerate(x.aval.shape))
+    column = rw.emit(movement.reshape, (index,), shape=unit)
+    value = rw.emit(indexing.take_along, (x, column), axis=axis)
+    return rw.emit(ew.where, (inside, rw.emit(movement.reshape, (value,), shape=kept),
+                              chosen.inputs[2]))
 
 
 def _movement(rw: Rewriter, eqn: Eqn) -> Atom | None:
@@ -226,6 +284,10 @@ def _reduction(rw: Rewriter, eqn: Eqn) -> Atom | None:
         rest = tuple(a for a in axes if a not in unit)
         inner = rw.emit(p, (x,), axes=rest) if rest else x
         return rw.emit(movement.reshape, (inner,), shape=out.shape)
+    if p is reduce.sum_:
+        picked = _picked(rw, eqn)
+        if picked is not None:
+            return picked
     runs = _runs(axes)
     if len(runs) > 1:  # kernels reduce one run of neighbouring axes at a time
         value: Atom = x

@@ -28,10 +28,10 @@ from .threads import get_num_threads, make_runner
 ENTRY = 8
 # A kernel is split among threads when one thread would take longer than this; a barrier costs
 # about 0.3 microseconds and waking a sleeping worker several.
-SPLIT_SECONDS = 8e-6
+SPLIT_SECONDS = 1.5e-5
 BYTES_PER_SECOND = 30e9
-FLOPS_PER_SECOND = 8e9
-DOT_FLOPS_PER_SECOND = 150e9
+FLOPS_PER_SECOND = 1e11
+DOT_FLOPS_PER_SECOND = 200e9
 _HOST = ctypes.CFUNCTYPE(None, ctypes.POINTER(ctypes.c_int64), ctypes.c_int64, ctypes.c_int64)
 
 

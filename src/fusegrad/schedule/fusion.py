@@ -12,8 +12,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..dtypes import bool_
 from ..ir.graph import Eqn, Graph, Var
-from ..ops import indexing, movement
+from ..ops import indexing, movement, reduce
 from .index import Ix
 from .loops import Buffer, LoopNest, Scalar, Store
 from .lower import Lowering, Unfusable, view_of
@@ -91,7 +92,8 @@ class Fusion:
         self.makers = {o: e for e in graph.eqns for o in e.outputs}
         self.uses = graph.uses()
         self.inputs = set(graph.inputs)
-        self.required = self._required()
+        self.exact = self._compared()
+        self.required = self._required() | self.exact
         self.promoted: set[Var] = set()
         self.early: set[Var] = set()  # reductions that run in a kernel before the others
         for _ in range(12):
@@ -112,7 +114,9 @@ class Fusion:
             if kind in ("elementwise", "reduce", "source"):
                 continue
             if eqn.primitive in (indexing.take, indexing.take_along):
-                required.add(eqn.inputs[0])  # type: ignore[arg-type]
+                x = eqn.inputs[0]
+                if not self._picks_little(eqn):
+                    required.add(x)  # type: ignore[arg-type]
             elif eqn.primitive is movement.reshape:
                 aval = eqn.outputs[0].aval
                 index = tuple(Ix({k: 1}) for k in range(aval.ndim))
@@ -123,6 +127,33 @@ class Fusion:
             elif kind != "movement":
                 required.update(a for a in eqn.inputs if isinstance(a, Var))
         return {self._root(v) for v in required if v not in self.inputs} - self.inputs
+
+    def _compared(self) -> set[Var]:
+        """Values compared with their own extremum: computed twice they could round differently."""
+        found: set[Var] = set()
+        for eqn in self.graph.eqns:
+            x = eqn.inputs[0] if eqn.inputs else None
+            if eqn.primitive in (reduce.max_, reduce.min_) and isinstance(x, Var) and (
+                x not in self.inputs and x.aval.dtype.is_floating_point
+            ) and any(e.outputs[0].aval.dtype is bool_ for e in self.uses[x]):
+                found.add(x)
+        return found
+
+    def _picks_little(self, eqn: Eqn) -> bool:
+        """Whether a gather reads so little of a computed value that computing it there is best."""
+        x = eqn.inputs[0]
+        if eqn.outputs[0].aval.size * 4 > x.aval.size:
+            return False
+        eqns = [self.makers[x]] if x in self.makers else []
+        while eqns:
+            made = eqns.pop()
+            if made.primitive.kind not in ("elementwise", "movement", "source"):
+                return made.primitive.kind in ("reduce", "contract") and made.outputs[0] is not x
+            if made.primitive is movement.reshape:
+                return False
+            eqns += [self.makers[a] for a in made.inputs if isinstance(a, Var) and a in self.makers
+                     and self.makers[a].primitive.kind in ("elementwise", "movement", "source")]
+        return True
 
     def _root(self, var: Var) -> Var:
         """The value behind a chain of movements that a strided access can follow."""
@@ -158,6 +189,49 @@ class Fusion:
             var = eqn.outputs[0]
             if self.is_sink(var):
                 self._place(Sink(var, eqn))
+        for group in list(self.groups):
+            if group.kind == "loops":
+                self._absorb(group)
+
+    def _absorb(self, group: Group) -> None:
+        """Merge an independent kernel that walks the same data into this one."""
+        size = _size(group.shape)
+        for other in list(self.groups):
+            if other is group or other.kind != "loops" or other not in self.groups:
+                continue
+            if group not in self.groups or size <= 1 or any(
+                s.var in self.early for s in (*group.sinks, *other.sinks)
+            ):
+                continue
+            shared = {v for v in group.reads & other.reads if v.aval.size * 2 >= size}
+            if not shared or group.reaches(other) or other.reaches(group):
+                continue
+            self._merge(group, other)
+
+    def _merge(self, group: Group, other: Group) -> None:
+        before = (group.shape, group.split, group.kept, list(group.sinks), set(group.needs),
+                  set(group.reads), [s.how for s in group.sinks])
+        hows = [s.how for s in other.sinks]
+        try:
+            for sink in other.sinks:
+                self._join(group, sink)
+        except Unfusable as reason:
+            (group.shape, group.split, group.kept, group.sinks, group.needs, group.reads,
+             kept) = before
+            for sink, how in zip([*group.sinks, *other.sinks], [*kept, *hows], strict=True):
+                sink.how = how
+            for sink in other.sinks:
+                self.home[sink.var] = other
+            group.reasons.append(f"kernel {other.number} walks the same data but stays apart: "
+                                 f"{reason}.")
+            return
+        group.reasons.append(f"kernel {other.number} is merged in: both walk the same data.")
+        group.reasons += other.reasons
+        self.groups.remove(other)
+        for user in self.groups:
+            if other in user.needs:
+                user.needs = (user.needs - {other}) | {group}
+        group.needs -= {group, other}
 
     def _place(self, sink: Sink) -> None:
         kind = sink.eqn.primitive.kind
@@ -407,6 +481,8 @@ class Fusion:
         """Values the sink loads when computed in ``group``; raises when it cannot be."""
         if group is None:
             return self._inputs_of(sink)
+        if any(self.home.get(v) is group for v in self._compares(sink)):
+            raise Unfusable("it compares a value with its extremum, so it must read it from memory")
         lowering = self._lowering_of(group, sink)
         self.lower_sink(lowering, group, sink)
         late = self._accs(group)
@@ -417,6 +493,15 @@ class Fusion:
             self._move_early(group, lowering.used & late)
             raise Unfusable("it needs a result that is complete only after all rows")
         return {v for v, _ in lowering.loads} | lowering.used
+
+    def _compares(self, sink: Sink) -> set[Var]:
+        """Values of ``exact`` that the sink compares."""
+        if not self.exact:
+            return set()
+        eqns = [sink.eqn, *[e for a in sink.eqn.inputs if isinstance(a, Var)
+                            for e in self._tree(a)[0]]]
+        return {a for e in eqns if e.outputs[0].aval.dtype is bool_
+                for a in e.inputs if a in self.exact}  # type: ignore[misc]
 
     def _move_early(self, group: Group, late: set[Var]) -> None:
         """Cheap reductions that keep others out of this kernel get one of their own, before it.

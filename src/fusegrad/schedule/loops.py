@@ -136,12 +136,26 @@ class LoopNest:
             self._expand_totals()
         for s in self.scalars():
             self._place(s)
+        self._hoist_reciprocals()
         inner = set(range(self.split, len(self.extents)))
         needed = [0] + [s.ready for s in self.scalars() if s.level == FULL]
         needed += [s.ready - 1 for s in self.scalars() if s.op == "reduce"]
         needed += [st.value.ready for st in self.stores
                    if st.value.level != TAIL and st.index.axes() & inner]
         self.stages = 1 + max(needed)
+
+    def _hoist_reciprocals(self) -> None:
+        """Division by a value of the row becomes multiplication by its reciprocal, once a row."""
+        made: dict[Scalar, Scalar] = {}
+        for s in self.scalars():
+            if s.op == "apply" and s.text == "{0} / {1}" and s.level == FULL and (
+                s.args[1].level < FULL and s.args[1].op != "literal"
+            ):
+                divisor = s.args[1]
+                if divisor not in made:
+                    made[divisor] = Scalar("apply", s.dtype, (divisor,), f"{s.dtype.name}(1) / {{0}}",
+                                           eqn=s.eqn, level=divisor.level, ready=divisor.ready)
+                s.args, s.text = (s.args[0], made[divisor]), "{0} * {1}"
 
     def _expand_totals(self) -> None:
         """A reduction over everything is one over the row, then one over the rows."""

@@ -210,6 +210,8 @@ class Lowering:
         else:
             position = self.evaluate(where, index, guard)
             full = (*index[:axis], Ix({position: 1}), *index[axis + 1:])
+        if 0 not in x.aval.shape and view_of(x, self.makers, self.stored) is None:
+            return self.evaluate(x, full, guard)  # computed where it is read
         return self._load_view(x, full, guard, f"a {eqn.primitive.name}")
 
     def _load_view(
