@@ -124,6 +124,8 @@ def two_broadcastable(rng: np.random.Generator, values: list[Any]) -> Any:
             continue
         if np.prod(out) <= 40000:
             fits.append(k)
+    if not fits:
+        return None
     b = pick(rng, fits)
     return ((a, b) if rng.random() < 0.5 else (b, a)), ()
 
@@ -147,7 +149,7 @@ def _permutation(rng: np.random.Generator, values: list[Any]) -> Any:
     return (k,), tuple(int(i) for i in rng.permutation(values[k].dim()))
 
 
-@operation("permute", 1.5, _permutation)
+@operation("permute", 3.0, _permutation)
 def _permute(x: Any, *order: int) -> Any:
     return x.permute(*order) if order else x.reshape(())
 
@@ -185,7 +187,7 @@ def _new_shape(rng: np.random.Generator, values: list[Any]) -> Any:
     return (k,), tuple(int(n) for n in new)
 
 
-@operation("reshape", 2.5, _new_shape)
+@operation("reshape", 4.0, _new_shape)
 def _reshape(x: Any, *extents: int) -> Any:
     return x.reshape(extents)
 

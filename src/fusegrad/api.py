@@ -35,6 +35,10 @@ class Options:
     static_argnames: frozenset[str] = frozenset()
     static_leaves: frozenset[int] = frozenset()
 
+    def make(self, function: Callable[..., Any]) -> JitFunction:
+        """A jitted function with default options, for programs derived from a trace."""
+        return JitFunction(function, Options())
+
 
 class JitFunction:
     """A function whose calls run as compiled programs; made by ``fg.jit``."""
@@ -117,7 +121,11 @@ class JitFunction:
         trace.enter()
         if structure[1][1][1] == () and _flat(structure[1][0]):
             self._call = trace.call
-        return trace.call(_refuse, *leaves)
+        return trace.call(functools.partial(self._again, args, kwargs), *leaves)
+
+    def _again(self, args: tuple[Any, ...], kwargs: dict[str, Any], *leaves: Any) -> Any:
+        """Another thread changed the structure between the check and the call: start over."""
+        return self._dispatch(args, kwargs)
 
     def _prepare(
         self, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -209,10 +217,6 @@ def _signature_of(function: Callable[..., Any]) -> inspect.Signature | None:
 
 def _flat(structure: Any) -> bool:
     return all(s == "*" for s in structure[1])
-
-
-def _refuse(*args: Any) -> Any:
-    raise AssertionError("a trace that was just validated refused its own arguments")
 
 
 def _leaf_key(leaf: Any, options: Options, position: int) -> Any:

@@ -172,20 +172,24 @@ def _results(trace: Trace, scope: dict[str, Any]) -> list[str]:
     for k, (kind, value) in enumerate(trace.results):
         if kind == "slot":
             grad = trace.slots[value][1].requires_grad
-            parts.append(f"T.attach(o{value}, {value})" if grad else f"Tensor(o{value})")
+            parts.append(f"T.attach(o{value}, {value}, node)" if grad else f"Tensor(o{value})")
         else:
             scope[f"Z{k}"] = value
             parts.append(f"Z{k}")
     structure = trace.result_structure
+    first = []
+    if any("node" in part for part in parts):
+        arguments = ", ".join(f"a{position}" for position, _, _ in trace.arguments)
+        first = [f"node = T.node({arguments})"]
     if structure == LEAF:
-        return [f"return {parts[0]}"]
+        return [*first, f"return {parts[0]}"]
     if structure[0] in (tuple, list) and all(s == LEAF for s in structure[1]):
         inner = ", ".join(parts)
         if structure[0] is tuple:
-            return [f"return ({inner},)" if parts else "return ()"]
-        return [f"return [{inner}]"]
+            return [*first, f"return ({inner},)" if parts else "return ()"]
+        return [*first, f"return [{inner}]"]
     scope["rebuild"], scope["structure"] = unflatten, structure
-    return [f"return rebuild(structure, iter(({', '.join(parts)},)))" if parts
+    return [*first, f"return rebuild(structure, iter(({', '.join(parts)},)))" if parts
             else "return rebuild(structure, iter(()))"]
 
 

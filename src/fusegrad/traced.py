@@ -22,6 +22,7 @@ from .ir.aval import Aval, aval_of
 from .ir.graph import Graph, Var
 from .ir.primitive import set_builder
 from .passes.pipeline import run_passes
+from .replay import Attachment, ReplayNode
 from .runtime import allocator
 from .runtime.compile import counters
 from .runtime.program import Program
@@ -69,6 +70,8 @@ class Trace:
         self.reason = reason
         self.seconds: dict[str, float] = {}
         self.lock = threading.Lock()
+        self.replays: dict[Any, Any] = {}
+        self.attachment: Attachment | None = None
         self.grad_enabled = grad_mode.enabled
         self.capture = Capture()
         started = time.perf_counter()
@@ -326,9 +329,17 @@ class Trace:
         grad = Tensor(array)
         tensor._grad = grad if tensor._grad is None else tensor._grad + grad
 
-    def attach(self, array: np.ndarray, slot: int) -> Tensor:
+    def attach(self, array: np.ndarray, slot: int, node: ReplayNode) -> Tensor:
         """A returned tensor that requires grad."""
-        return Tensor(array)
+        out = Tensor(array)
+        out._edge = (node, slot)
+        return out
+
+    def node(self, *arguments: Any) -> ReplayNode:
+        """The history of the results of one call with these arguments."""
+        if self.attachment is None:
+            self.attachment = Attachment(self)
+        return self.attachment.node(arguments)
 
 
 def leaf_kind(leaf: Any, options: Any, position: int) -> str:

@@ -220,7 +220,7 @@ def test_modes_and_replaced_parts_retrace() -> None:
     model.eval()
     np.testing.assert_allclose(forward(x).detach().numpy(), model(x).detach().numpy(), rtol=1e-6)
     assert len(forward.history) == 2
-    model[2] = nn.Tanh()
+    model[2] = nn.Tanh().eval()
     np.testing.assert_allclose(forward(x).detach().numpy(), model(x).detach().numpy(), rtol=1e-6)
     model[0].weight = nn.Parameter(fg.zeros(4, 4))
     np.testing.assert_allclose(forward(x).detach().numpy(), model(x).detach().numpy(), rtol=1e-6)

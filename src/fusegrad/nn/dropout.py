@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..errors import ArgumentError, ShapeError
+from ..errors import ArgumentError
 from ..tensor import Tensor
 from . import functional as F
 from .module import Module
@@ -35,38 +35,28 @@ class Dropout(Module):
         return f"p={self.p}, inplace={self.inplace}"
 
 
-class _ChannelDropout(Dropout):
-    """Zero whole channels; ``batched_ndim`` is the number of axes with a batch axis."""
-
-    batched_ndim = 3
+class Dropout1d(Dropout):
+    """Zero whole channels of ``(N, C, L)``."""
 
     def forward(self, input: Tensor) -> Tensor:
         """The input with channels dropped."""
-        ndim = input.dim()  # type: ignore[attr-defined]
-        if ndim not in (self.batched_ndim - 1, self.batched_ndim):
-            raise ShapeError(
-                f"{type(self).__name__} got {input.aval}",
-                f"Expected {self.batched_ndim - 1} or {self.batched_ndim} axes.")
-        batched = ndim == self.batched_ndim
-        return F.feature_dropout(input, self.p, self.training, self.inplace, batched)
+        return F.dropout1d(input, self.p, self.training, self.inplace)
 
 
-class Dropout1d(_ChannelDropout):
-    """Zero whole channels of ``(N, C, L)``."""
-
-    batched_ndim = 3
-
-
-class Dropout2d(_ChannelDropout):
+class Dropout2d(Dropout):
     """Zero whole channels of ``(N, C, H, W)``."""
 
-    batched_ndim = 4
+    def forward(self, input: Tensor) -> Tensor:
+        """The input with channels dropped."""
+        return F.dropout2d(input, self.p, self.training, self.inplace)
 
 
-class Dropout3d(_ChannelDropout):
+class Dropout3d(Dropout):
     """Zero whole channels of ``(N, C, D, H, W)``."""
 
-    batched_ndim = 5
+    def forward(self, input: Tensor) -> Tensor:
+        """The input with channels dropped."""
+        return F.dropout3d(input, self.p, self.training, self.inplace)
 
 
 class AlphaDropout(Dropout):

@@ -109,6 +109,7 @@ class Fusion:
     def _required(self) -> set[Var]:
         """Values that something reads through memory whatever the grouping."""
         required = {o for o in self.graph.outputs if isinstance(o, Var)}
+        merged: set[Var] = set()
         for eqn in self.graph.eqns:
             kind = eqn.primitive.kind
             if kind in ("elementwise", "reduce", "source"):
@@ -122,11 +123,14 @@ class Fusion:
                 index = tuple(Ix({k: 1}) for k in range(aval.ndim))
                 x = eqn.inputs[0]
                 assert movement.reshape.index_map is not None
-                if movement.reshape.index_map(index, [x.aval], aval, {}) is None:
-                    required.add(x)  # type: ignore[arg-type]
+                if isinstance(x, Var) and (
+                    movement.reshape.index_map(index, [x.aval], aval, {}) is None
+                ):
+                    merged.add(self._root(x, eqn.outputs[0]))
             elif kind != "movement":
                 required.update(a for a in eqn.inputs if isinstance(a, Var))
-        return {self._root(v) for v in required if v not in self.inputs} - self.inputs
+        roots = {self._root(v, v) for v in required if v not in self.inputs}
+        return (roots | merged) - self.inputs
 
     def _compared(self) -> set[Var]:
         """Values compared with their own extremum: computed twice they could round differently."""
@@ -155,15 +159,15 @@ class Fusion:
                      and self.makers[a].primitive.kind in ("elementwise", "movement", "source")]
         return True
 
-    def _root(self, var: Var) -> Var:
-        """The value behind a chain of movements that a strided access can follow."""
+    def _root(self, var: Var, reader: Var) -> Var:
+        """The value behind a chain of movements that a strided access of ``reader`` can follow."""
         eqn = self.makers.get(var)
         chain = [var]
         while eqn is not None and eqn.primitive.alias and isinstance(eqn.inputs[0], Var):
             chain.append(eqn.inputs[0])
             eqn = self.makers.get(eqn.inputs[0])
         for root in reversed(chain):
-            if view_of(var, self.makers, lambda v, root=root: v is root) is not None:  # type: ignore[misc]
+            if view_of(reader, self.makers, lambda v, root=root: v is root) is not None:  # type: ignore[misc]
                 return root
         return var
 

@@ -1,9 +1,10 @@
 """Functions of layers and losses under PyTorch's names (``torch.nn.functional``)."""
 
-from ...functions.shape import pad_constant
 from .activation import (
     celu,
+    celu_,
     elu,
+    elu_,
     gelu,
     glu,
     gumbel_softmax,
@@ -11,7 +12,9 @@ from .activation import (
     hardsigmoid,
     hardswish,
     hardtanh,
+    hardtanh_,
     leaky_relu,
+    leaky_relu_,
     log_softmax,
     logsigmoid,
     mish,
@@ -21,7 +24,9 @@ from .activation import (
     relu6,
     relu_,
     rrelu,
+    rrelu_,
     selu,
+    selu_,
     sigmoid,
     silu,
     softmax,
@@ -32,6 +37,7 @@ from .activation import (
     tanh,
     tanhshrink,
     threshold,
+    threshold_,
 )
 from .classification import (
     binary_cross_entropy,
@@ -45,10 +51,13 @@ from .layers import (
     alpha_dropout,
     bilinear,
     dropout,
+    dropout1d,
+    dropout2d,
+    dropout3d,
     embedding,
-    feature_dropout,
     layer_norm,
     linear,
+    pad,
     rms_norm,
 )
 from .regression import (
@@ -68,13 +77,15 @@ from .regression import (
 )
 
 __all__ = [
+    "celu_", "elu_", "hardtanh_", "leaky_relu_", "rrelu_", "selu_", "threshold_",
     "alpha_dropout", "bilinear", "binary_cross_entropy", "binary_cross_entropy_with_logits",
     "celu", "cosine_embedding_loss", "cosine_similarity", "cross_entropy", "dropout", "elu",
-    "embedding", "feature_dropout", "gaussian_nll_loss", "gelu", "glu", "gumbel_softmax",
+    "embedding", "dropout1d", "dropout2d",
+    "dropout3d", "gaussian_nll_loss", "gelu", "glu", "gumbel_softmax",
     "hardshrink", "hardsigmoid", "hardswish", "hardtanh", "hinge_embedding_loss", "huber_loss",
     "kl_div", "l1_loss", "layer_norm", "leaky_relu", "linear", "log_softmax", "logsigmoid",
     "margin_ranking_loss", "mish", "mse_loss", "nll_loss", "normalize", "one_hot",
-    "pad_constant", "pairwise_distance", "poisson_nll_loss", "prelu", "relu", "relu6", "relu_",
+    "pad", "pairwise_distance", "poisson_nll_loss", "prelu", "relu", "relu6", "relu_",
     "rms_norm", "rrelu", "selu", "sigmoid", "silu", "smooth_l1_loss", "soft_margin_loss",
     "softmax", "softmin", "softplus", "softshrink", "softsign", "tanh", "tanhshrink",
     "threshold", "triplet_margin_loss",

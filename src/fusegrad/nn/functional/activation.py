@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 from ...dtypes import DType
@@ -36,11 +37,6 @@ def _put(input: Tensor, out: Tensor, inplace: bool) -> Tensor:
 def relu(input: Tensor, inplace: bool = False) -> Tensor:
     """max(x, 0)."""
     return _put(input, _relu(input), inplace)
-
-
-def relu_(input: Tensor) -> Tensor:
-    """In-place ``relu``."""
-    return relu(input, True)
 
 
 def hardtanh(
@@ -269,3 +265,17 @@ def gumbel_softmax(
     top = reduction.amax(soft.detach(), axis, True)  # type: ignore[attr-defined]
     one_hot = where(pointwise(ew.eq, soft, top), 1.0, zeros_like(soft))
     return ew.add(ew.sub(one_hot, soft.detach()), soft)  # type: ignore[attr-defined]
+
+
+def _in_place(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    def call(input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        return function(input, *args, **kwargs, inplace=True)
+
+    call.__name__ = f"{function.__name__}_"
+    call.__doc__ = f"In-place ``{function.__name__}``."
+    return call
+
+
+relu_, elu_, selu_, celu_ = map(_in_place, (relu, elu, selu, celu))
+leaky_relu_, hardtanh_, threshold_, rrelu_ = map(
+    _in_place, (leaky_relu, hardtanh, threshold, rrelu))

@@ -20,12 +20,28 @@ from ...functions.linear import linear
 from ...functions.pointwise import add, where
 from ...functions.random import Generator, rand
 from ...functions.reduction import mean, norm, sum
-from ...functions.shape import unsqueeze
+from ...functions.shape import pad_constant, unsqueeze
 from ...ops import contract, indexing, source
 from ...ops import elementwise as ew
 from ...tensor import Tensor
 
-__all__ = ["bilinear", "dropout", "embedding", "layer_norm", "linear", "rms_norm"]
+__all__ = [
+    "alpha_dropout", "bilinear", "dropout", "dropout1d", "dropout2d", "dropout3d", "embedding",
+    "layer_norm", "linear", "pad", "rms_norm",
+]  # fmt: skip
+
+
+def pad(
+    input: Tensor, pad: Sequence[int], mode: str = "constant", value: float | None = None
+) -> Tensor:
+    """Constant padding; ``pad`` lists (low, high) from the last axis backwards."""
+    if mode != "constant":
+        raise ArgumentError(f"pad with mode={mode!r}", "Only constant padding is available.",
+                            "mode='constant'")
+    if len(pad) % 2 or len(pad) > 2 * input.aval.ndim:
+        raise ShapeError(f"pad of {input.aval} by {list(pad)}",
+                         "Padding has a low and a high value for each of the last axes.")
+    return pad_constant(input, pad, 0.0 if value is None else value)
 
 
 def bilinear(
@@ -78,14 +94,37 @@ def dropout(
     return _dropout(input, p, training, inplace, input.aval.shape)
 
 
-def feature_dropout(
-    input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False,
-    batched: bool = True,
+def _channel_dropout(
+    input: Tensor, p: float, training: bool, inplace: bool, batched_ndim: int, name: str
 ) -> Tensor:
-    """Zero whole channels with probability ``p``."""
-    keep = 2 if batched else 1
+    ndim = input.aval.ndim
+    if ndim not in (batched_ndim - 1, batched_ndim):
+        raise ShapeError(f"{name} got {input.aval}",
+                         f"Expected {batched_ndim - 1} or {batched_ndim} axes.")
+    keep = 2 if ndim == batched_ndim else 1
     shape = tuple(n if k < keep else 1 for k, n in enumerate(input.aval.shape))
     return _dropout(input, p, training, inplace, shape)
+
+
+def dropout1d(
+    input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False
+) -> Tensor:
+    """Zero whole channels of ``(N, C, L)`` with probability ``p``."""
+    return _channel_dropout(input, p, training, inplace, 3, "dropout1d")
+
+
+def dropout2d(
+    input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False
+) -> Tensor:
+    """Zero whole channels of ``(N, C, H, W)`` with probability ``p``."""
+    return _channel_dropout(input, p, training, inplace, 4, "dropout2d")
+
+
+def dropout3d(
+    input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False
+) -> Tensor:
+    """Zero whole channels of ``(N, C, D, H, W)`` with probability ``p``."""
+    return _channel_dropout(input, p, training, inplace, 5, "dropout3d")
 
 
 def alpha_dropout(

@@ -1,0 +1,53 @@
+"""Gradients step by step: backward, accumulation, detach, second derivatives.
+
+Printed by python examples/autograd_basics.py:
+
+    OUTPUT
+"""
+
+import fusegrad as fg
+
+
+def main():
+    """Walk through the autograd of PyTorch's tutorials."""
+    x = fg.tensor([1.0, 2.0, 3.0], requires_grad=True)
+    y = (x**2).sum()
+    y.backward()
+    print("y =", y.item(), " dy/dx =", x.grad.tolist())
+
+    (3 * x).sum().backward()
+    print("gradients accumulate:", x.grad.tolist())
+    x.grad = None
+
+    z = x * 2
+    z.backward(gradient=fg.tensor([1.0, 0.5, 0.1]))
+    print("vector-Jacobian product:", [round(v, 3) for v in x.grad.tolist()])
+
+    with fg.no_grad():
+        print("requires grad inside no_grad:", (x * 2).requires_grad)
+    print("requires grad after detach:", x.detach().requires_grad)
+
+    try:
+        (x * 2).backward()
+    except RuntimeError as error:
+        print("a vector needs a cotangent:", str(error).splitlines()[0])
+
+    w = fg.tensor(2.0, requires_grad=True)
+    values = [w**3]
+    for _ in range(3):
+        values += fg.autograd.grad(values[-1], w, create_graph=True)
+    print("w^3 and its derivatives at 2:", [v.item() for v in values])
+
+    @fg.jit
+    def third(w):
+        value = w**3
+        for _ in range(3):
+            (value,) = fg.autograd.grad(value, w, create_graph=True)
+        return value
+
+    print("the third one compiled:", third(w).item(), "in", len(third.kernels()), "kernel(s)")
+    return x, values, third
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,50 @@
+"""Linear regression on the diabetes data of scikit-learn, checked against the exact solution.
+
+Printed by python examples/linear_regression.py:
+
+    OUTPUT
+"""
+
+import sys
+
+import numpy as np
+from sklearn.datasets import load_diabetes
+
+import fusegrad as fg
+from fusegrad import nn, optim
+
+
+def main(steps=2000):
+    """Fit by gradient descent and compare with least squares."""
+    features, target = load_diabetes(return_X_y=True, scaled=False)
+    features = (features - features.mean(0)) / features.std(0)
+    target = (target - target.mean()) / target.std()
+    x, y = fg.tensor(features), fg.tensor(target).unsqueeze(1)
+
+    fg.manual_seed(0)
+    model = nn.Linear(10, 1, dtype=fg.float64)
+    optimizer = optim.SGD(model.parameters(), lr=0.2, momentum=0.9)
+    loss_fn = nn.MSELoss()
+
+    @fg.jit
+    def step(x, y):
+        optimizer.zero_grad()
+        loss = loss_fn(model(x), y)
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    for k in range(steps + 1):
+        loss = step(x, y)
+        if k % max(1, steps // 4) == 0:
+            print(f"step {k:5d}  loss {loss.item():.6f}")
+
+    exact, *_ = np.linalg.lstsq(features, target, rcond=None)
+    found = model.weight.detach().numpy().ravel()
+    print(f"largest difference to least squares: {np.abs(found - exact).max():.1e}")
+    print(f"{len(step.history)} trace, {len(step.kernels())} kernel(s)")
+    return found, exact
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 2000)
