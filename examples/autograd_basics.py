@@ -2,7 +2,14 @@
 
 Printed by python examples/autograd_basics.py:
 
-    OUTPUT
+    y = 14.0  dy/dx = [2.0, 4.0, 6.0]
+    gradients accumulate: [5.0, 7.0, 9.0]
+    vector-Jacobian product: [2.0, 1.0, 0.2]
+    requires grad inside no_grad: False
+    requires grad after detach: False
+    a vector needs a cotangent: backward of a tensor f32[3]
+    w^3 and its derivatives at 2: [8.0, 12.0, 12.0, 6.0]
+    the third one compiled: 6.0 in 1 kernel(s)
 """
 
 import fusegrad as fg

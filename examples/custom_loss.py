@@ -5,7 +5,9 @@ data with outliers show what that is good for.
 
 Printed by python examples/custom_loss.py:
 
-    OUTPUT
+    true line:     slope 3.00, intercept 1.00
+    square error:  slope 3.58, intercept 3.00
+    clipped error: slope 3.02, intercept 1.05
 """
 
 import sys

@@ -5,7 +5,11 @@ derivatives of the network by its inputs, the training step one more by its weig
 
 Printed by python examples/heat_equation_pinn.py:
 
-    OUTPUT
+    step     0  mean squared residual 6.56e-01
+    step  1000  mean squared residual 4.44e-05
+    step  2000  mean squared residual 8.00e-06
+    step  3000  mean squared residual 4.80e-06
+    largest error at t = 1: 3.2e-04 of 0.37
 """
 
 import math

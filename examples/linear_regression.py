@@ -2,7 +2,13 @@
 
 Printed by python examples/linear_regression.py:
 
-    OUTPUT
+    step     0  loss 1.493870
+    step   500  loss 0.482252
+    step  1000  loss 0.482252
+    step  1500  loss 0.482252
+    step  2000  loss 0.482252
+    largest difference to least squares: 1.1e-15
+    1 trace, 1 kernel(s)
 """
 
 import sys

@@ -43,6 +43,8 @@ class Options:
 class JitFunction:
     """A function whose calls run as compiled programs; made by ``fg.jit``."""
 
+    __name__: str
+
     def __init__(self, function: Callable[..., Any], options: Options) -> None:
         functools.update_wrapper(self, function)
         self.function = function

@@ -1,7 +1,7 @@
 """The command line: ``fusegrad info | cache | explain | bench``.
 
-In: arguments. Out: tables on the terminal and an exit code. ``bench`` lives in ``bench/command.py``;
-``python -m fusegrad`` reaches the same ``main``.
+In: arguments. Out: tables on the terminal and an exit code. ``bench`` lives in
+``bench/command.py``; ``python -m fusegrad`` reaches the same ``main``.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 
-# --- info ------------------------------------------------------------------------------------------
+# --- info ---------------------------------------------------------------------------------------
 def info_command(args: argparse.Namespace) -> int:
     """Print what a bug report needs."""
     Console().print(info_table())
@@ -109,7 +109,7 @@ def _add_cache(table: Table) -> None:
     table.add_row("cache writable", "yes" if found.writable else "no: kernels stay in memory")
 
 
-# --- cache -----------------------------------------------------------------------------------------
+# --- cache --------------------------------------------------------------------------------------
 def cache_command(args: argparse.Namespace) -> int:
     """Look at, empty or check the kernel cache."""
     console, disk = Console(), cache.current()
@@ -128,7 +128,7 @@ def cache_command(args: argparse.Namespace) -> int:
     return 1 if found.bad else 0
 
 
-# --- explain ---------------------------------------------------------------------------------------
+# --- explain ------------------------------------------------------------------------------------
 def explain_command(args: argparse.Namespace) -> int:
     """Run a file as a program, then report on the function it jitted."""
     file, _, name = args.target.rpartition(":")

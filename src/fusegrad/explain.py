@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from . import config
 from .dump import dump_trace, next_folder
 from .errors import ArgumentError, ArgumentTypeError
+from .ir.aval import aval_of
 from .ir.graph import Eqn, Graph, Var
 from .ir.text import name_vars, print_eqn, print_graph
 from .runtime import cache
@@ -141,7 +142,7 @@ class Report:
             f"compile time {sum(self._seconds().values()):.2f} s: {times}", self._origin(),
         ])
 
-    # --- sections -----------------------------------------------------------------------------------
+    # --- sections -------------------------------------------------------------------------------
     def _head(self) -> str:
         assert self.trace is not None
         flops, moved = self._cost()
@@ -185,7 +186,7 @@ class Report:
             else:
                 tensor = traced[position][0]
                 grad = ", requires grad" if tensor._requires_grad else ""
-                lines.append(f"{label}: {tensor._storage.cell.initial.aval}{grad}")
+                lines.append(f"{label}: {aval_of(leaf)}{grad}")
         return lines
 
     def _traces(self) -> Iterator[str]:
@@ -352,7 +353,7 @@ def cache_info(traces: Sequence[Trace]) -> StepCacheInfo:
     )
 
 
-# --- what happens at every trace --------------------------------------------------------------------
+# --- what happens at every trace ----------------------------------------------------------------
 def on_trace(trace: Trace) -> None:
     """Print what ``FUSEGRAD_DEBUG`` asks for and write the folder of ``FUSEGRAD_DUMP``."""
     name = getattr(trace.function, "__name__", "step")

@@ -372,10 +372,9 @@ def _outside(trace: Trace) -> Iterator[BufferUse]:
         yield BufferUse(array.nbytes, "constant", str(var.aval))
     for _, traced, leaf in trace.arguments:
         if type(leaf) is not float:
-            cell = traced._storage.cell
-            assert cell is not None and cell.initial is not None
-            yield BufferUse(cell.initial.aval.nbytes, "argument",
-                            f"{cell.initial.hint} {cell.initial.aval}")
+            start = traced._storage.cell.initial if traced._storage.cell else None
+            assert start is not None
+            yield BufferUse(start.aval.nbytes, "argument", f"{start.hint} {start.aval}")
     for position, slot in trace.slots:
         atom = trace.graph_outputs[position]
         yield BufferUse(slot.aval.nbytes, "output", str(slot.aval), _maker(trace, atom))

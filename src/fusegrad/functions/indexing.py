@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -29,7 +30,23 @@ def wrap_index(index: Tensor, extent: int, op: str) -> Tensor:
             raise DimError(f"{op}: index {bad} is out of bounds", f"The axis has {extent} elements.")
         if not raw.size or raw.min() >= 0:
             return index
-    return ew.where(ew.lt(index, 0), ew.add(index, extent), index)
+    wrapped = ew.where(ew.lt(index, 0), ew.add(index, extent), index)
+    if isinstance(wrapped._read(), Var):  # nothing outside the memory is read; see ``checked``
+        wrapped = ew.minimum(ew.maximum(wrapped, 0), max(extent - 1, 0))
+    return wrapped
+
+
+def checked(out: Tensor, index: Tensor, extent: int, axis: int) -> Tensor:
+    """Elements that a traced, out-of-range index selected become nan (an error when eager).
+
+    A compiled step cannot raise in the middle; nan in the result says that it went wrong.
+    """
+    if not out.dtype.is_floating_point or not isinstance(index._read(), Var):
+        return out
+    inside = ew.and_(ew.ge(index, -extent), ew.lt(index, extent))
+    after = out.aval.ndim - axis - index.aval.ndim
+    shaped = movement.reshape(inside, shape=index.aval.shape + (1,) * after)
+    return ew.where(broadcast_to(shaped, out.aval.shape), out, math.nan)
 
 
 @method()
@@ -46,14 +63,17 @@ def gather(input: Tensor, dim: int, index: Tensor) -> Tensor:
         zip(input.aval.shape, index.aval.shape, strict=True)))
     if limit != input.aval.shape:
         x = movement.slice_(x, start=(0,) * len(limit), limit=limit, step=(1,) * len(limit))
-    return ops.take_along(x, wrap_index(index, limit[axis], "gather"), axis=axis)
+    out = ops.take_along(x, wrap_index(index, limit[axis], "gather"), axis=axis)
+    return checked(out, index, limit[axis], 0)
 
 
 @method()
 def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
     """Slices at the positions ``index`` of one axis."""
     axis = axis_of(dim, input.aval.ndim)
-    return ops.take(input, wrap_index(index, input.aval.shape[axis], "index_select"), axis=axis)
+    extent = input.aval.shape[axis]
+    out = ops.take(input, wrap_index(index, extent, "index_select"), axis=axis)
+    return checked(out, index, extent, axis)
 
 
 def _expand_key(key: Any, ndim: int) -> list[Any]:
@@ -185,7 +205,11 @@ def getitem(self: Tensor, key: Any) -> Tensor:
     if not advanced:
         return view
     moved, flat, axis, _ = _gathered_view(view, advanced)
-    return ops.take(moved, flat, axis=axis)
+    out = ops.take(moved, flat, axis=axis)
+    for position, index in advanced:
+        index = broadcast_to(index, flat.aval.shape)
+        out = checked(out, index, view.aval.shape[position], axis)
+    return out
 
 
 def setitem(self: Tensor, key: Any, value: Any) -> None:

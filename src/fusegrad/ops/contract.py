@@ -11,6 +11,7 @@ from ..ir.aval import Aval
 from ..ir.primitive import Primitive
 from .elementwise import FLOAT
 from .movement import transpose
+from .samples import cases
 
 Axes = tuple[int, ...]
 
@@ -84,6 +85,17 @@ def _dot_y(
 dot = Primitive(
     name="dot", kind="contract", arg_names=("x", "y"), aval_rule=_dot_aval,
     reference=_dot_reference, derivs=(_dot_x, _dot_y), linearity="linear", dtypes=FLOAT,
+    samples=cases(
+        ([(3, 4), (4, 5)], {"cx": (1,), "cy": (0,), "bx": (), "by": ()}),
+        ([(4, 3), (5, 4)], {"cx": (0,), "cy": (1,), "bx": (), "by": ()}),
+        ([(2, 3, 4), (2, 4, 3)], {"cx": (2,), "cy": (1,), "bx": (0,), "by": (0,)}),
+        ([(3, 2, 4), (4, 3, 5)], {"cx": (2,), "cy": (0,), "bx": (0,), "by": (1,)}),
+        ([(2, 3, 4), (4, 3)], {"cx": (2, 1), "cy": (0, 1), "bx": (), "by": ()}),
+        ([(6,), (6,)], {"cx": (0,), "cy": (0,), "bx": (), "by": ()}),
+        ([(2, 0), (0, 3)], {"cx": (1,), "cy": (0,), "bx": (), "by": ()}),
+        ([(3,), (2,)], {"cx": (), "cy": (), "bx": (), "by": ()}),
+        ([(33, 17), (17, 9)], {"cx": (1,), "cy": (0,), "bx": (), "by": ()}),
+    ),
     doc="Sum of products over axes cx of x and cy of y, batched over bx and by; "
         "the result has the batch axes, then the free axes of x, then those of y.",
 )

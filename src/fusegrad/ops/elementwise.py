@@ -18,6 +18,7 @@ from ..errors import DTypeError, GradientError, ShapeError
 from ..ir.aval import Aval
 from ..ir.primitive import Primitive, Rule
 from . import special
+from .samples import Drawn, draw
 
 NUMERIC = tuple(d for d in ALL if d is not bool_)
 REAL = tuple(d for d in NUMERIC if not d.is_complex and d.short != "f16")
@@ -292,11 +293,25 @@ def _where_aval(c: Aval, x: Aval, y: Aval) -> Aval:
     return Aval(common_shape("where", (c, x, y)), x.dtype)
 
 
+def _where_samples(
+    rng: np.random.Generator, dtype: DType, domain: tuple[float, float]
+) -> Drawn:
+    return [((rng.random(s) < 0.5, draw(rng, s, dtype, domain), draw(rng, s, dtype, domain)), {})
+            for s in ((), (5,), (3, 4), (0, 2))]
+
+
+def _convert_samples(
+    rng: np.random.Generator, dtype: DType, domain: tuple[float, float]
+) -> Drawn:
+    return [((draw(rng, s, dtype, (0.0, 3.0)),), {"dtype": d})
+            for s, d in zip(((), (3, 4), (0, 2), *[(5,)] * len(ANY)), (bool_, bool_, bool_, *ANY))]
+
+
 where = Primitive(
     name="where", kind="elementwise", arg_names=("c", "x", "y"), aval_rule=_where_aval,
     reference=np.where, scalar="where({0}, {1}, {2})",
     derivs=(None, lambda g, c: where(c, g, 0.0), lambda g, c: where(c, 0.0, g)),
-    dtypes=ANY, doc="x where the condition holds, y elsewhere.",
+    dtypes=ANY, samples=_where_samples, doc="x where the condition holds, y elsewhere.",
 )
 
 
@@ -315,5 +330,5 @@ convert = Primitive(
     aval_rule=lambda x, dtype: Aval(x.shape, dtype), reference=_convert_reference,
     scalar=_convert_scalar,
     derivs=(lambda g, x_aval: convert(g, dtype=x_aval.dtype),),
-    linearity="linear", dtypes=ANY, doc="Conversion to another dtype.",
+    linearity="linear", dtypes=ANY, samples=_convert_samples, doc="Conversion to another dtype.",
 )

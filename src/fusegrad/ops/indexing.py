@@ -14,6 +14,7 @@ import numpy as np
 from ..ir.aval import Aval
 from ..ir.primitive import Primitive
 from .elementwise import ANY, REAL
+from .samples import indexed
 
 Index = tuple[Any, ...]
 
@@ -29,6 +30,10 @@ take = Primitive(
         g, index, axis=axis, extent=x_aval.shape[axis]), None),
     linearity="explicit",
     jvps=(lambda t, index, axis: take(t, index, axis=axis), None),
+    samples=indexed(
+        ([(4, 3), [2, 0, 2]], {"axis": 0}), ([(2, 3), [[1, 2], [0, 0]]], {"axis": 1}),
+        ([(5,), []], {"axis": 0}), ([(1, 2, 3), [1]], {"axis": 1}),
+    ),
     cost=2, dtypes=ANY, doc="Slices of x at positions `index` of one axis.",
 )
 
@@ -50,6 +55,11 @@ take_add = Primitive(
     derivs=(lambda g, index, axis: take(g, index, axis=axis), None),
     linearity="explicit",
     jvps=(lambda t, index, axis, extent: take_add(t, index, axis=axis, extent=extent), None),
+    samples=indexed(
+        ([(3, 2), [2, 0, 2]], {"axis": 0, "extent": 4}),
+        ([(2, 2, 2), [[1, 2], [0, 0]]], {"axis": 1, "extent": 3}),
+        ([(0, 2), []], {"axis": 0, "extent": 3}),
+    ),
     dtypes=REAL, doc="Add slices into zeros at positions `index` of one axis.",
 )
 
@@ -61,6 +71,10 @@ take_along = Primitive(
         g, index, axis=axis, shape=x_aval.shape), None),
     linearity="explicit",
     jvps=(lambda t, index, axis: take_along(t, index, axis=axis), None),
+    samples=indexed(
+        ([(3, 2), [[2, 0], [1, 1]]], {"axis": 0}), ([(2, 4), [[3], [0]]], {"axis": 1}),
+        ([(5,), [4, 4, 0]], {"axis": 0}),
+    ),
     cost=2, dtypes=ANY, doc="One element of x per index along one axis.",
 )
 
@@ -90,6 +104,11 @@ along_add = Primitive(
     derivs=(lambda g, index, axis: take_along(g, index, axis=axis), None),
     linearity="explicit",
     jvps=(lambda t, index, axis, shape: along_add(t, index, axis=axis, shape=shape), None),
+    samples=indexed(
+        ([(2, 2), [[2, 0], [2, 1]]], {"axis": 0, "shape": (3, 2)}),
+        ([(2, 1), [[3], [0]]], {"axis": 1, "shape": (2, 4)}),
+        ([(3,), [1, 1, 0]], {"axis": 0, "shape": (2,)}),
+    ),
     dtypes=REAL, doc="Add elements into zeros at positions along one axis.",
 )
 
@@ -125,5 +144,9 @@ take_set = Primitive(
     aval_rule=lambda x, index, y, axis: x, reference=_take_set_reference,
     derivs=(_take_set_x, None, lambda g, index, axis: take(g, index, axis=axis)),
     linearity="explicit", jvps=(_take_set_tangent, None, _take_set_y_tangent),
+    samples=indexed(
+        ([(4, 3), [2, 0], (2, 3)], {"axis": 0}), ([(2, 4), [[1, 3]], (2, 1, 2)], {"axis": 1}),
+        ([(5,), [4], (1,)], {"axis": 0}),
+    ),
     dtypes=ANY, doc="x with the slices at positions `index` of one axis replaced by y.",
 )

@@ -16,6 +16,7 @@ from ..errors import DTypeError, ShapeError
 from ..ir.aval import Aval
 from ..ir.primitive import Primitive
 from .elementwise import ANY
+from .samples import cases
 
 Shape = tuple[int, ...]
 Index = tuple[Any, ...]
@@ -81,6 +82,11 @@ broadcast = Primitive(
     name="broadcast", kind="movement", arg_names=("x",), aval_rule=_broadcast_aval,
     reference=_broadcast_reference, derivs=(_broadcast_transpose,), linearity="linear",
     index_map=_broadcast_index, cost=0, dtypes=ANY, alias=True,
+    samples=cases(
+        ([(3,)], {"shape": (2, 3), "axes": (1,)}), ([(2, 1)], {"shape": (2, 5), "axes": (0, 1)}),
+        ([()], {"shape": (2, 2), "axes": ()}), ([(0, 3)], {"shape": (2, 0, 3), "axes": (1, 2)}),
+        ([(4,)], {"shape": (4, 3, 1), "axes": (0,)}),
+    ),
     doc="Repeat along new or unit axes; operand axis k becomes output axis axes[k].",
 )
 
@@ -128,6 +134,10 @@ reshape = Primitive(
     reference=lambda x, shape: np.reshape(x, shape),
     derivs=(lambda g, x_aval: reshape(g, shape=x_aval.shape),), linearity="linear",
     index_map=_reshape_index, cost=0, dtypes=ANY, alias=True,
+    samples=cases(
+        ([(2, 6)], {"shape": (3, 4)}), ([(2, 3)], {"shape": (6,)}), ([(6,)], {"shape": (2, 1, 3)}),
+        ([(1,)], {"shape": ()}), ([(0, 3)], {"shape": (3, 0)}), ([(3, 1, 2)], {"shape": (3, 2)}),
+    ),
     doc="The same elements in row-major order under another shape.",
 )
 
@@ -145,6 +155,10 @@ transpose = Primitive(
     index_map=lambda index, avals, out, params: [
         Access(tuple(index[k] for k in _inverse(params["perm"])))
     ],
+    samples=cases(
+        ([(2, 3)], {"perm": (1, 0)}), ([(2, 3, 4)], {"perm": (2, 0, 1)}), ([()], {"perm": ()}),
+        ([(0, 2)], {"perm": (1, 0)}), ([(2, 1, 3)], {"perm": (1, 2, 0)}),
+    ),
     cost=0, dtypes=ANY, alias=True, doc="Permute axes; output axis k is operand axis perm[k].",
 )
 
@@ -175,6 +189,12 @@ slice_ = Primitive(
     index_map=lambda index, avals, out, params: [Access(tuple(
         i * s + a for i, a, s in zip(index, params["start"], params["step"], strict=True)
     ))],
+    samples=cases(
+        ([(7,)], {"start": (1,), "limit": (6,), "step": (2,)}),
+        ([(4, 5)], {"start": (0, 2), "limit": (4, 5), "step": (3, 1)}),
+        ([(3, 2)], {"start": (1, 1), "limit": (1, 2), "step": (1, 1)}),
+        ([()], {"start": (), "limit": (), "step": ()}),
+    ),
     cost=0, dtypes=ANY, alias=True, doc="Elements start, start + step, ... below limit on each axis.",
 )
 
@@ -243,6 +263,13 @@ def _pad_tangent(t: Any, low: Shape, high: Shape, interior: Shape) -> Any:
 pad = Primitive(
     name="pad", kind="movement", arg_names=("x",), aval_rule=_pad_aval, reference=_pad_reference,
     derivs=(_pad_transpose,), linearity="explicit", jvps=(_pad_tangent,), index_map=_pad_index,
+    samples=cases(
+        ([(3,)], {"low": (2,), "high": (1,), "interior": (0,), "value": 0}),
+        ([(2, 3)], {"low": (1, 0), "high": (0, 2), "interior": (0, 2), "value": 1}),
+        ([(5, 4)], {"low": (-1, 1), "high": (-2, -1), "interior": (0, 0), "value": 0}),
+        ([(0, 2)], {"low": (1, 0), "high": (1, 0), "interior": (0, 1), "value": 1}),
+        ([(4,)], {"low": (-2,), "high": (3,), "interior": (1,), "value": 0}),
+    ),
     cost=1, dtypes=ANY,
     doc="Surround with a constant and put interior gaps between elements; negative crops.",
 )
@@ -254,6 +281,10 @@ flip = Primitive(
     index_map=lambda index, avals, out, params: [Access(tuple(
         (out.shape[k] - 1) - i if k in params["axes"] else i for k, i in enumerate(index)
     ))],
+    samples=cases(
+        ([(5,)], {"axes": (0,)}), ([(2, 3)], {"axes": (0, 1)}), ([(2, 3, 2)], {"axes": (1,)}),
+        ([(0, 2)], {"axes": (0,)}), ([(2, 2)], {"axes": ()}),
+    ),
     cost=0, dtypes=ANY, doc="Reverse the order along axes.",
 )
 
@@ -302,5 +333,9 @@ concat = Primitive(
     name="concat", kind="movement", arg_names=("xs",), aval_rule=_concat_aval,
     reference=lambda *xs, axis: np.concatenate(xs, axis), derivs=(_concat_part,),
     linearity="linear", index_map=_concat_index, cost=1, dtypes=ANY,
+    samples=cases(
+        ([(3,), (2,)], {"axis": 0}), ([(2, 3), (2, 1), (2, 4)], {"axis": 1}),
+        ([(1, 2), (3, 2)], {"axis": 0}), ([(2, 0), (2, 3)], {"axis": 1}), ([(4,)], {"axis": 0}),
+    ),
     doc="Join along one axis.",
 )

@@ -15,14 +15,31 @@ from ..dtypes import DType, uint64
 from ..ir.aval import Aval
 from ..ir.primitive import Primitive
 from .elementwise import ANY, REAL
+from .samples import Drawn
 from .special import philox
 
 Shape = tuple[int, ...]
+
+
+def _full_samples(rng: Any, dtype: DType, domain: Any) -> Drawn:
+    return [((), {"shape": s, "dtype": dtype, "value": 1}) for s in ((2, 3), (), (0,))]
+
+
+def _iota_samples(rng: Any, dtype: DType, domain: Any) -> Drawn:
+    shapes = (((2, 3), 1), ((3, 2), 0), ((5,), 0), ((0, 2), 0))
+    return [((), {"shape": s, "dtype": dtype, "axis": a}) for s, a in shapes]
+
+
+def _bits_samples(rng: Any, dtype: DType, domain: Any) -> Drawn:
+    state = np.array([7, 3], np.uint64)
+    return [((state,), {"shape": s}) for s in ((5,), (2, 3), (), (0, 2))]
+
 
 full = Primitive(
     name="full", kind="source", arg_names=(),
     aval_rule=lambda shape, dtype, value: Aval(tuple(shape), dtype),
     reference=lambda shape, dtype, value: np.full(shape, value, dtype.np),
+    samples=_full_samples,
     scalar=lambda params, dtype: params["value"], cost=0, dtypes=ANY, doc="A constant array.",
 )
 
@@ -35,7 +52,7 @@ def _iota_reference(shape: Shape, dtype: DType, axis: int) -> np.ndarray:
 iota = Primitive(
     name="iota", kind="source", arg_names=(),
     aval_rule=lambda shape, dtype, axis: Aval(tuple(shape), dtype), reference=_iota_reference,
-    cost=1, dtypes=REAL, doc="The index along one axis.",
+    samples=_iota_samples, cost=1, dtypes=REAL, doc="The index along one axis.",
 )
 
 
@@ -52,6 +69,6 @@ def _bits_aval(state: Aval, shape: Shape) -> Aval:
 
 random_bits: Any = Primitive(
     name="random_bits", kind="source", arg_names=("state",), aval_rule=_bits_aval,
-    reference=_bits_reference, derivs=(None,), cost=25, dtypes=(uint64,),
+    samples=_bits_samples, reference=_bits_reference, derivs=(None,), cost=25, dtypes=(uint64,),
     doc="64 random bits per element, a function of (seed, offset, position).",
 )

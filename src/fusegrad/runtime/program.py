@@ -56,11 +56,18 @@ class Launch:
             self.generated = generate_contraction(kernel.work, kernel.label, parts)
         self.parts = self.generated.parts if self.generated else 1
 
+    def joins(self, following: Launch) -> bool:
+        """Whether the next launch runs the same kernel on other data: one launch for both."""
+        mine, other = self.generated, following.generated
+        return (not self.barrier and mine is not None and other is not None
+                and mine.source.text == other.source.text and self.parts == following.parts)
+
 
 class Program:
     """An executable plan.
 
     Attributes:
+        entries: launches after joining those of one kernel (an optimizer over many tensors).
         calls: number of runs so far; storages it writes count it into their version.
         arena_bytes: size of the memory for temporaries.
     """
@@ -100,6 +107,26 @@ class Program:
             previous = launch
         for launch in self.launches:
             launch.barrier |= isinstance(launch.kernel.work, HostCall)
+        self._gather_equal()
+
+    def _gather_equal(self) -> None:
+        """Between barriers the order is free: put launches of one kernel side by side."""
+        ordered: list[Launch] = []
+        region: list[Launch] = []
+        for launch in self.launches:
+            region.append(launch)
+            if launch.barrier or launch is self.launches[-1]:
+                ends = launch.barrier
+                groups: dict[tuple[str, int], list[Launch]] = {}
+                for member in region:
+                    text = member.generated.source.text if member.generated else ""
+                    groups.setdefault((text, member.parts), []).append(member)
+                    member.barrier = False
+                region = [member for group in groups.values() for member in group]
+                region[-1].barrier = ends
+                ordered += region
+                region = []
+        self.launches = ordered
 
     def _build(self) -> None:
         sources = [x.generated.source for x in self.launches if x.generated is not None]
@@ -110,8 +137,9 @@ class Program:
         self.cells = memoryview(self.block)
         base = self.block.__array_interface__["data"][0]
         self.table = np.zeros((max(1, len(self.launches)), ENTRY), np.int64)
-        position = 0
-        for row, (launch, count) in enumerate(zip(self.launches, counts, strict=True)):
+        position, self.entries = 0, 0
+        before: Launch | None = None
+        for launch, count in zip(self.launches, counts, strict=True):
             if launch.generated is not None:
                 function = next(functions)
                 for k, argument in enumerate(launch.generated.arguments):
@@ -120,16 +148,14 @@ class Program:
                 for k, buffer in enumerate(host_buffers(launch.kernel.work)):
                     self._bind(position + k, Argument("buffer", buffer))
                 function = self._host_entry(launch.kernel.work)
-            self.table[row] = [
-                function,
-                base + 8 * position,
-                1,
-                0,
-                launch.parts,
-                launch.barrier,
-                0,
-                0,
-            ]
+            if before is not None and before.joins(launch):
+                entry = self.table[self.entries - 1]
+                entry[2:4], entry[5] = (entry[2] + 1, 8 * count), launch.barrier
+            else:
+                self.table[self.entries] = [function, base + 8 * position, 1, 0, launch.parts,
+                                            launch.barrier, 0, 0]
+                self.entries += 1
+            before = launch
             position += count
         self._place_memory()
         total = sum(x.seconds for x in self.launches)
@@ -137,7 +163,7 @@ class Program:
         hosted = any(isinstance(x.kernel.work, HostCall) for x in self.launches)
         self._run, self.job = make_runner(
             self.table.__array_interface__["data"][0],
-            len(self.launches),
+            self.entries,
             threads,
             release_gil=total > 5e-5 and not hosted,
             owner=(self.table, self.block),

@@ -276,6 +276,11 @@ def _in_place(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
     return call
 
 
-relu_, elu_, selu_, celu_ = map(_in_place, (relu, elu, selu, celu))
-leaky_relu_, hardtanh_, threshold_, rrelu_ = map(
-    _in_place, (leaky_relu, hardtanh, threshold, rrelu))
+relu_ = _in_place(relu)
+elu_ = _in_place(elu)
+selu_ = _in_place(selu)
+celu_ = _in_place(celu)
+leaky_relu_ = _in_place(leaky_relu)
+hardtanh_ = _in_place(hardtanh)
+threshold_ = _in_place(threshold)
+rrelu_ = _in_place(rrelu)

@@ -15,7 +15,7 @@ from ...autograd import Function, no_grad
 from ...dtypes import int64
 from ...errors import ArgumentError, DTypeError, ShapeError
 from ...functions.common import broadcast_to, cast, floating, pointwise
-from ...functions.indexing import wrap_index
+from ...functions.indexing import checked, wrap_index
 from ...functions.linear import linear
 from ...functions.pointwise import add, where
 from ...functions.random import Generator, rand
@@ -251,7 +251,7 @@ def embedding(
     index = wrap_index(input, rows, "embedding")
     if max_norm is not None:
         _renormalize(weight, index, max_norm, norm_type)
-    out = indexing.take(weight, index, axis=0)
+    out = checked(indexing.take(weight, index, axis=0), input, rows, 0)
     if scale_grad_by_freq:
         count = indexing.take(_frequency(index, rows, weight), index, axis=0)
         share = ew.reciprocal(count)

@@ -1,0 +1,54 @@
+"""Sample operands from which the property tests of a record draw.
+
+A record's ``samples`` field is a function ``(rng, dtype, domain) -> [(operands, parameters), ...]``.
+The builders here cover records whose parameters the kind alone does not tell: ``cases`` for shapes,
+``indexed`` for operands that are indices. ``fusegrad.testing.samples`` has the defaults by kind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..dtypes import DType
+
+Shape = tuple[int, ...]
+Drawn = list[tuple[tuple[Any, ...], dict[str, Any]]]
+Samples = Callable[[np.random.Generator, DType, tuple[float, float]], Drawn]
+
+
+def draw(
+    rng: np.random.Generator, shape: Sequence[int], dtype: DType, domain: tuple[float, float]
+) -> Any:
+    """Random elements of ``dtype`` inside ``domain``; integers and booleans repeat values."""
+    low, high = domain
+    if dtype.category == 0:
+        return rng.random(tuple(shape)) < 0.5
+    if dtype.category == 1:
+        first = 0 if not dtype.is_signed else int(np.floor(low))
+        return rng.integers(max(first, int(np.floor(low))), int(high) + 1, tuple(shape)).astype(
+            dtype.np)
+    return rng.uniform(low, high, tuple(shape)).astype(dtype.np)
+
+
+def cases(*rows: tuple[Sequence[Shape], dict[str, Any]]) -> Samples:
+    """One sample per row ``(operand shapes, parameters)``."""
+
+    def make(rng: np.random.Generator, dtype: DType, domain: tuple[float, float]) -> Drawn:
+        return [(tuple(draw(rng, s, dtype, domain) for s in shapes), dict(params))
+                for shapes, params in rows]
+
+    return make
+
+
+def indexed(*rows: tuple[Sequence[Any], dict[str, Any]]) -> Samples:
+    """Like ``cases``; an operand given as a nested list of integers is an index."""
+
+    def make(rng: np.random.Generator, dtype: DType, domain: tuple[float, float]) -> Drawn:
+        return [(tuple(np.array(s, np.int64) if isinstance(s, list)
+                       else draw(rng, s, dtype, domain) for s in operands), dict(params))
+                for operands, params in rows]
+
+    return make
