@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from .errors import ArgumentTypeError, CaptureError, GradientError, user_site
-from .ir.primitive import current_builder
 from .ir.aval import aval_of
+from .ir.primitive import current_builder
 from .ops import elementwise as ew
 from .ops import source
 from .tensor import Saved, Tensor, bump_epoch, grad_mode, unpack_raw, unpack_tensor
@@ -236,7 +236,7 @@ def grad(
     return tuple(results)
 
 
-# --- tensor methods --------------------------------------------------------------------------------
+# --- tensor methods -------------------------------------------------------------------------------
 def _backward(self: Tensor, gradient: Any = None, retain_graph: bool | None = None,
               create_graph: bool = False, inputs: Any = None) -> None:
     """Accumulate the gradients of this tensor into its leaves; see ``autograd.backward``."""
@@ -335,7 +335,7 @@ for _name, _function in {
 Tensor.data = property(_get_data, _set_data)  # type: ignore[attr-defined]
 
 
-# --- user-defined functions --------------------------------------------------------------------------
+# --- user-defined functions -----------------------------------------------------------------------
 class _Context:
     """``ctx`` of a ``Function``: what ``forward`` leaves for ``backward``."""
 
@@ -370,6 +370,8 @@ class _Context:
 
 class _FunctionNode(Node):
     __slots__ = ("cls", "ctx")
+    cls: type[Function]
+    ctx: _Context
 
     def pull(self, cotangents: Sequence[Any], unpack: Callable[[Any], Any]) -> list[Any]:
         self.ctx._unpack = unpack

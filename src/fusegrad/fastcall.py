@@ -47,7 +47,8 @@ def write_call(trace: Trace) -> Callable[..., Any]:
         "dense": np.ascontiguousarray, "address_of": allocator.address_of, "ndarray": np.ndarray,
         "finish": _finish_error,
     }
-    tests, patches = [], []
+    tests: list[str] = []
+    patches: list[str] = []
     names = _argument_names(trace, scope, tests, patches)
     for k, constant in enumerate(trace.constants):
         scope[f"V{k}"], scope[f"C{k}"] = constant.value, constant

@@ -13,7 +13,7 @@ from __future__ import annotations
 import itertools
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -112,6 +112,12 @@ class Tensor(Boxed):
     """
 
     __slots__ = ("__dict__", "__weakref__", "_path", "_storage", "_value")
+
+    if TYPE_CHECKING:  # public methods are attached by ``functions/``
+
+        def __getattr__(self, name: str) -> Any: ...
+        def __getitem__(self, key: Any) -> Tensor: ...
+        def __setitem__(self, key: Any, value: Any) -> None: ...
 
     _value: Any
     _storage: Storage

@@ -175,10 +175,10 @@ class Trace:
                 self.mutated.append(storage)
         self.mutated_arguments: set[int] = set()
         for k, (_, traced, _) in enumerate(self.arguments):
-            cell = traced._storage.cell
-            assert cell is not None
-            if cell.initial is not None and cell.value is not cell.initial:
-                self.in_place[self._output(cell.value)] = cell.initial
+            place = traced._storage.cell
+            assert place is not None
+            if place.initial is not None and place.value is not place.initial:
+                self.in_place[self._output(place.value)] = place.initial
                 self.mutated_arguments.add(k)
 
     def _collect_gradients(self, c: Capture) -> None:
@@ -320,7 +320,7 @@ class Trace:
         """Whether the trace's own effects end its validity (a gradient now exists, say)."""
         return self.mismatch() is not None
 
-    # --- the generated call -------------------------------------------------------------------------
+    # --- the generated call -----------------------------------------------------------------------
     def _write_call(self) -> Callable[..., Any]:
         return write_call(self)
 

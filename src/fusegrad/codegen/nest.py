@@ -14,13 +14,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from ..dtypes import DType
-from ..schedule.index import Ix
 from ..schedule.loops import CONST, FULL, ROW, TAIL, LoopNest, Scalar, Store
 from .kernel import KernelSource
 from .lines import Line, Segment, cut, link, slots
 from .source import Body, Generated, Signature, Writer, fetched, store_value
+from .tail import CACHE_LINE, Accumulators
 
-CACHE_LINE = 64
 STRIP = 256  # elements of a strip-mined loop: its buffers stay in the first-level cache
 ROWS = 64  # rows of a block
 SHORT = 32  # inner extents up to this are walked across rows
@@ -45,7 +44,7 @@ def generate(nest: LoopNest, label: str, parts: int) -> Generated:
     return _Printer(nest, label, parts).run()
 
 
-class _Printer:
+class _Printer(Accumulators):
     def __init__(self, nest: LoopNest, label: str, parts: int) -> None:
         self.nest = nest
         self.label = label
@@ -92,12 +91,7 @@ class _Printer:
                 stack.extend(scalar.depends())
         return found
 
-    def put(self, depth: int, lines: Sequence[Line]) -> None:
-        """Write lines at a depth."""
-        for line in lines:
-            self.writer.put(depth, line.text, line.eqn)
-
-    # --- structure ---------------------------------------------------------------------------------
+    # --- structure --------------------------------------------------------------------------------
     def _kernel(self) -> None:
         w, nest = self.writer, self.nest
         hoisted: list[Line] = []
@@ -203,7 +197,7 @@ class _Printer:
         self.strips += len(names)
         return names
 
-    # --- phases -------------------------------------------------------------------------------------
+    # --- phases -----------------------------------------------------------------------------------
     def _phases(self) -> list[Phase]:
         """Row values and stages in order; names are shared between them."""
         nest, row_scope = self.nest, dict(self.const_scope)
@@ -318,14 +312,11 @@ class _Printer:
                     stack.extend(s.depends())
         return False
 
-    def _walks_inner(self, store: Store) -> bool:
-        return bool(store.index.axes() & set(self.inner))
-
     def _hot(self, store: Store) -> bool:
         """Whether later stages load the memory this store changes: then it waits for the last."""
         return any(s.op == "load" and s.buffer is store.buffer for s in self.scalars)
 
-    # --- blocks of rows ------------------------------------------------------------------------------
+    # --- blocks of rows ---------------------------------------------------------------------------
     def _is_blocked(self) -> bool:
         """Whether rows are short enough, and costly enough, to be walked in blocks."""
         if len(self.inner) != 1 or not self.split or self.nest.extents[self.split - 1] < 16:
@@ -452,107 +443,3 @@ class _Printer:
         w.put(depth, f"for i{inner} in range({self.body.extent(inner)}):")
         w.put(depth + 1, rows)
         self.put(depth + 2, [*fetch, *head, *resume, *phase.lines, *keep])
-
-    # --- reductions over rows -------------------------------------------------------------------------
-    def _allocate_accs(self) -> None:
-        """A local variable for a scalar, a slice of scratch per thread for a column of them."""
-        for k, acc in enumerate(self.nest.accs):
-            if acc.width == "scalar":
-                self.acc_names[acc] = f"a{k}"
-                continue
-            size = math.prod(self.nest.extents[a] for a in self.inner)
-            padded = -(-size * acc.dtype.itemsize // CACHE_LINE) * CACHE_LINE
-            self.signature.scratch(f"t{k}", acc.dtype, padded * self.parts)
-            self.acc_names[acc] = f"t{k}"
-            stride = self.signature.integer(("row", k), padded // acc.dtype.itemsize, "w")
-            self.writer.put(1, f"a{k} = thread * {stride}")
-
-    def _clear_accs(self, depth: int) -> None:
-        for k, acc in enumerate(self.nest.accs):
-            if acc.width == "scalar":
-                self.writer.put(depth, f"a{k} = {acc.identity}")
-            else:
-                place = f"t{k}[a{k} + {self._inner_index()}]"
-                self._inner_loops(depth, [Line(f"{place} = {store_value(acc.identity, acc.dtype)}")])
-
-    def _inner_index(self) -> str:
-        return self.body.index(Ix(self.body.dense(self.split, len(self.nest.extents))), {})
-
-    def _acc_place(self, acc: Scalar) -> str:
-        k = self.nest.accs.index(acc)
-        return f"{self.acc_names[acc]}[a{k} + {self._inner_index()}]"
-
-    # --- the tail ----------------------------------------------------------------------------------
-    def _tail(self, depth: int) -> None:
-        nest = self.nest
-        scope = dict(self.const_scope)
-        if nest.kept <= 0:
-            depth = self._combine_scalars(depth, scope)
-        else:
-            for acc in nest.accs:
-                if acc.width == "scalar":
-                    scope[acc] = self.acc_names[acc]
-        tail_stores = [st for st in nest.stores if st.value.level == TAIL]
-        lines: list[Line] = []
-        columns = [st for st in tail_stores if self._walks_inner(st)]
-        named = [(st, self.body.emit(st.value, scope, lines))
-                 for st in tail_stores if st not in columns]
-        if not columns:
-            for store, name in named:
-                self.body.store(store, name, scope, lines)
-        self.put(depth, lines)
-        if columns:
-            self._tail_columns(depth, columns, scope)
-            after: list[Line] = []
-            for store, name in named:
-                self.body.store(store, name, scope, after)
-            self.put(depth, after)
-
-    def _combine_scalars(self, depth: int, scope: dict[Scalar, str]) -> int:
-        """Partial results of all threads meet; the last thread to arrive goes on."""
-        nest, w = self.nest, self.writer
-        cell = self.signature.scratch("arrived", None, CACHE_LINE)
-        scalars = [a for a in nest.accs if a.width == "scalar"]
-        for acc in scalars:
-            k = nest.accs.index(acc)
-            self.signature.scratch(f"t{k}", acc.dtype, CACHE_LINE * self.parts)
-            step = CACHE_LINE // acc.dtype.itemsize
-            w.put(depth, f"t{k}[thread * {step}] = {store_value(f'a{k}', acc.dtype)}")
-        w.put(depth, f"if arrive({cell}, threads):")
-        depth += 1
-        for acc in scalars:
-            k = nest.accs.index(acc)
-            step = CACHE_LINE // acc.dtype.itemsize
-            name = self.body.fresh()
-            scope[acc] = name
-            part = fetched(f"t{k}[part * {step}]", acc.dtype)
-            w.put(depth, f"{name} = {acc.identity}")
-            w.put(depth, "for part in range(threads):")
-            w.put(depth + 1, f"{name} = {acc.text.format(name, part)}", acc.eqn)
-        return depth
-
-    def _tail_columns(self, depth: int, stores: Sequence[Store], scope: dict[Scalar, str]) -> None:
-        nest, w = self.nest, self.writer
-        for axis in self.inner:
-            w.put(depth, f"for i{axis} in range({self.body.extent(axis)}):")
-            depth += 1
-        inner = dict(scope)
-        for acc in nest.accs:
-            if acc.width != "column":
-                continue
-            k, at = nest.accs.index(acc), self._inner_index()
-            name = self.body.fresh()
-            inner[acc] = name
-            if nest.kept > 0:
-                w.put(depth, f"{name} = {fetched(f't{k}[a{k} + {at}]', acc.dtype)}")
-                continue
-            stride = self.signature.integer(("row", k), 0, "w")
-            w.put(depth, f"{name} = {fetched(f't{k}[{at}]', acc.dtype)}")
-            w.put(depth, "for part in range(1, threads):")
-            part = fetched(f"t{k}[part * {stride} + {at}]", acc.dtype)
-            w.put(depth + 1, f"{name} = {acc.text.format(name, part)}")
-        lines: list[Line] = []
-        named = [(store, self.body.emit(store.value, inner, lines)) for store in stores]
-        for store, name in named:
-            self.body.store(store, name, inner, lines)
-        self.put(depth, lines)

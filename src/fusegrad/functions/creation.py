@@ -20,7 +20,7 @@ class device:
     """A device; only ``cpu`` here."""
 
     def __init__(self, type: Any = "cpu", index: int | None = None) -> None:
-        name = type.type if isinstance(type, device) else str(type).split(":")[0]
+        name: str = str(type).split(":")[0]
         if name != "cpu":
             raise ArgumentError(f"device {type!r}", "Only the cpu is available here.", "'cpu'")
         self.type = name
@@ -190,9 +190,8 @@ def eye(n: int, m: int | None = None, *, dtype: DType | None = None, requires_gr
     return _finish(cast(ew.eq(rows, columns), dtype or dtypes.get_default_dtype()), requires_grad)
 
 
-def tril_mask(rows: int, columns: int, diagonal: int) -> Tensor:
+def tril_mask(shape: tuple[int, ...], diagonal: int) -> Tensor:
     """Boolean matrix, true on and below a diagonal."""
-    shape = (rows, columns)
     i = Tensor(source.iota(shape=shape, dtype=int64, axis=0))
     j = Tensor(source.iota(shape=shape, dtype=int64, axis=1))
     return ew.le(j, ew.add(i, diagonal))
@@ -203,7 +202,7 @@ def tril(input: Tensor, diagonal: int = 0) -> Tensor:
     """Lower triangle, zeros above."""
     from .pointwise import where
 
-    return where(tril_mask(*input.aval.shape[-2:], diagonal), input, 0)
+    return where(tril_mask(input.aval.shape[-2:], diagonal), input, 0)
 
 
 @method()
@@ -211,10 +210,10 @@ def triu(input: Tensor, diagonal: int = 0) -> Tensor:
     """Upper triangle, zeros below."""
     from .pointwise import where
 
-    return where(tril_mask(*input.aval.shape[-2:], diagonal - 1), 0, input)
+    return where(tril_mask(input.aval.shape[-2:], diagonal - 1), 0, input)
 
 
-# --- conversion -------------------------------------------------------------------------------------
+# --- conversion -----------------------------------------------------------------------------------
 @method()
 def to(input: Tensor, *args: Any, dtype: DType | None = None, device: Any = None,
        non_blocking: bool = False, copy: bool = False) -> Tensor:

@@ -239,5 +239,5 @@ def _mask_of(x: Tensor, mask: Tensor) -> Tensor:
     return movement.reshape(mask, shape=(*mask.aval.shape, *([1] * missing)))
 
 
-Tensor.__getitem__ = getitem  # type: ignore[attr-defined]
-Tensor.__setitem__ = setitem  # type: ignore[attr-defined]
+setattr(Tensor, "__getitem__", getitem)  # noqa: B010
+setattr(Tensor, "__setitem__", setitem)  # noqa: B010

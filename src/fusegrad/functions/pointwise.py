@@ -396,7 +396,7 @@ def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
     return where(mask, value, input)
 
 
-# --- in place --------------------------------------------------------------------------------------
+# --- in place -------------------------------------------------------------------------------------
 def _in_place(name: str, function: Callable[..., Tensor]) -> None:
     def method_(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         return self._assign(function(self, *args, **kwargs), name)

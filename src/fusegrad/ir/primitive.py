@@ -15,7 +15,7 @@ import inspect
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Optional
+from typing import Any
 
 import numpy as np
 
@@ -63,17 +63,17 @@ class Primitive:
     arg_names: tuple[str, ...]
     aval_rule: Callable[..., Aval]
     reference: Callable[..., Any]
-    derivs: tuple[Optional[Rule], ...] = ()
+    derivs: tuple[Rule | None, ...] = ()
     linearity: str = "diagonal"
-    jvps: tuple[Optional[Rule], ...] = ()
+    jvps: tuple[Rule | None, ...] = ()
     scalar: Any = None
     identity: Any = None
     combine: str = ""
-    index_map: Optional[Callable[..., Any]] = None
+    index_map: Callable[..., Any] | None = None
     cost: float = 1.0
     dtypes: tuple[DType, ...] = ALL
     domain: tuple[float, float] = (-3.0, 3.0)
-    samples: Optional[Callable[..., Any]] = None
+    samples: Callable[..., Any] | None = None
     commutative: bool = False
     alias: bool = False
     doc: str = ""

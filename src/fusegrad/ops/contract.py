@@ -82,7 +82,7 @@ def _dot_y(
     return _operand_transpose(g, x, y_aval, x_aval, cy, cx, by, bx, g_free)
 
 
-dot = Primitive(
+dot: Primitive = Primitive(
     name="dot", kind="contract", arg_names=("x", "y"), aval_rule=_dot_aval,
     reference=_dot_reference, derivs=(_dot_x, _dot_y), linearity="linear", dtypes=FLOAT,
     samples=cases(

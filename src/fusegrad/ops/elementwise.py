@@ -119,166 +119,166 @@ def not_differentiable(name: str) -> Rule:
 
 
 # --- arithmetic ---------------------------------------------------------------------------------
-add = elementwise("add", np.add, "{0} + {1}", [lambda g: g, lambda g: g],
+add: Primitive = elementwise("add", np.add, "{0} + {1}", [lambda g: g, lambda g: g],
                   NUMERIC, commutative=True, doc="Sum of two arrays.")
-sub = elementwise("sub", np.subtract, "{0} - {1}", [lambda g: g, lambda g: neg(g)],
+sub: Primitive = elementwise("sub", np.subtract, "{0} - {1}", [lambda g: g, lambda g: neg(g)],
                   NUMERIC, doc="Difference of two arrays.")
-mul = elementwise("mul", np.multiply, "{0} * {1}", [lambda g, y: mul(g, y), lambda g, x: mul(g, x)],
+mul: Primitive = elementwise("mul", np.multiply, "{0} * {1}", [lambda g, y: mul(g, y), lambda g, x: mul(g, x)],
                   NUMERIC, commutative=True, doc="Product of two arrays.")
-div = elementwise("div", np.divide, "{0} / {1}",
+div: Primitive = elementwise("div", np.divide, "{0} / {1}",
                   [lambda g, y: div(g, y), lambda g, y, out: neg(mul(g, div(out, y)))],
                   FLOATING, cost=4, doc="True quotient of two arrays.")
-neg = elementwise("neg", np.negative, "-{0}", [lambda g: neg(g)], NUMERIC, doc="Negation.")
-abs_ = elementwise("abs", np.abs, _by_category("absolute({0})", "{T}(absolute({0}))"), [lambda g, x: mul(g, sign(x))], REAL,
+neg: Primitive = elementwise("neg", np.negative, "-{0}", [lambda g: neg(g)], NUMERIC, doc="Negation.")
+abs_: Primitive = elementwise("abs", np.abs, _by_category("absolute({0})", "{T}(absolute({0}))"), [lambda g, x: mul(g, sign(x))], REAL,
                    doc="Absolute value.")
-sign = elementwise("sign", np.sign, _by_category("sign({0})", "{T}(({0} > 0) - ({0} < 0))"), [None], REAL, doc="Sign: -1, 0, 1 or nan.")
-floor_div = elementwise("floor_div", np.floor_divide, _by_category(
+sign: Primitive = elementwise("sign", np.sign, _by_category("sign({0})", "{T}(({0} > 0) - ({0} < 0))"), [None], REAL, doc="Sign: -1, 0, 1 or nan.")
+floor_div: Primitive = elementwise("floor_div", np.floor_divide, _by_category(
     "where({1} == 0, {0} / {1}, rint(({0} - remainder({0}, {1})) / {1}))", "{T}({0} // {1})"), [None, None], REAL,
                         cost=6, doc="Quotient rounded towards minus infinity.")
-remainder = elementwise("remainder", np.remainder, _by_category("remainder({0}, {1})", "{T}({0} % {1})"),
+remainder: Primitive = elementwise("remainder", np.remainder, _by_category("remainder({0}, {1})", "{T}({0} % {1})"),
                         [lambda g: g, lambda g, x, y: neg(mul(g, floor_div(x, y)))], REAL, cost=8,
                         doc="Remainder with the sign of the divisor.")
-fmod = elementwise("fmod", np.fmod, "fmod({0}, {1})",
+fmod: Primitive = elementwise("fmod", np.fmod, "fmod({0}, {1})",
                    [lambda g: g, lambda g, x, y: neg(mul(g, trunc(div(x, y))))], FLOAT, cost=8,
                    doc="Remainder with the sign of the dividend.")
-pow_ = elementwise(
+pow_: Primitive = elementwise(
     "pow", np.power, "pow({0}, {1})",
     [lambda g, x, y: where(eq(y, 0.0), 0.0, mul(g, mul(y, pow_(x, sub(y, 1.0))))),
      lambda g, x, y, out: where(
          and_(eq(x, 0.0), ge(y, 0.0)), 0.0, mul(g, mul(out, log(x))))],
     FLOAT, cost=25, domain=(0.2, 3.0), doc="Power x ** y.")
-ipow = elementwise("ipow", np.power, _typed("{T}({0} ** {1})"), [None, None],
+ipow: Primitive = elementwise("ipow", np.power, _typed("{T}({0} ** {1})"), [None, None],
                    tuple(d for d in INTEGRAL if d.category == 1), cost=10, domain=(0.0, 4.0),
                    doc="Integer power with a non-negative exponent.")
-maximum = elementwise(
+maximum: Primitive = elementwise(
     "maximum", np.maximum, "maximum({0}, {1})",
     [lambda g, x, y: where(gt(x, y), g, where(eq(x, y), mul(g, 0.5), 0.0)),
      lambda g, x, y: where(lt(x, y), g, where(eq(x, y), mul(g, 0.5), 0.0))],
     REAL, commutative=True, doc="Larger operand; nan when either is nan.")
-minimum = elementwise(
+minimum: Primitive = elementwise(
     "minimum", np.minimum, "minimum({0}, {1})",
     [lambda g, x, y: where(lt(x, y), g, where(eq(x, y), mul(g, 0.5), 0.0)),
      lambda g, x, y: where(gt(x, y), g, where(eq(x, y), mul(g, 0.5), 0.0))],
     REAL, commutative=True, doc="Smaller operand; nan when either is nan.")
-copysign = elementwise("copysign", np.copysign, "copysign({0}, {1})",
+copysign: Primitive = elementwise("copysign", np.copysign, "copysign({0}, {1})",
                        [lambda g, x, out: mul(g, mul(sign(x), sign(out))), None], FLOAT,
                        doc="Magnitude of the first operand, sign of the second.")
 
 # --- exponentials and logarithms ----------------------------------------------------------------
 _LN2, _LN10 = math.log(2.0), math.log(10.0)
-exp = elementwise("exp", np.exp, "exp({0})", [lambda g, out: mul(g, out)], cost=10,
+exp: Primitive = elementwise("exp", np.exp, "exp({0})", [lambda g, out: mul(g, out)], cost=10,
                   doc="Exponential.")
-exp2 = elementwise("exp2", np.exp2, "exp2({0})", [lambda g, out: mul(g, mul(out, _LN2))], cost=10,
+exp2: Primitive = elementwise("exp2", np.exp2, "exp2({0})", [lambda g, out: mul(g, mul(out, _LN2))], cost=10,
                    doc="Power of two.")
-expm1 = elementwise("expm1", np.expm1, "expm1({0})", [lambda g, out: mul(g, add(out, 1.0))],
+expm1: Primitive = elementwise("expm1", np.expm1, "expm1({0})", [lambda g, out: mul(g, add(out, 1.0))],
                     cost=12, doc="exp(x) - 1, accurate near zero.")
-log = elementwise("log", np.log, "log({0})", [lambda g, x: div(g, x)], cost=10,
+log: Primitive = elementwise("log", np.log, "log({0})", [lambda g, x: div(g, x)], cost=10,
                   domain=(0.2, 4.0), doc="Natural logarithm.")
-log2 = elementwise("log2", np.log2, "log2({0})", [lambda g, x: div(g, mul(x, _LN2))], cost=10,
+log2: Primitive = elementwise("log2", np.log2, "log2({0})", [lambda g, x: div(g, mul(x, _LN2))], cost=10,
                    domain=(0.2, 4.0), doc="Logarithm to base 2.")
-log10 = elementwise("log10", np.log10, "log10({0})", [lambda g, x: div(g, mul(x, _LN10))], cost=10,
+log10: Primitive = elementwise("log10", np.log10, "log10({0})", [lambda g, x: div(g, mul(x, _LN10))], cost=10,
                     domain=(0.2, 4.0), doc="Logarithm to base 10.")
-log1p = elementwise("log1p", np.log1p, "log1p({0})", [lambda g, x: div(g, add(x, 1.0))], cost=12,
+log1p: Primitive = elementwise("log1p", np.log1p, "log1p({0})", [lambda g, x: div(g, add(x, 1.0))], cost=12,
                     domain=(-0.7, 3.0), doc="log(1 + x), accurate near zero.")
-sqrt = elementwise("sqrt", np.sqrt, "sqrt({0})", [lambda g, out: div(g, mul(out, 2.0))], cost=4,
+sqrt: Primitive = elementwise("sqrt", np.sqrt, "sqrt({0})", [lambda g, out: div(g, mul(out, 2.0))], cost=4,
                    domain=(0.2, 4.0), doc="Square root.")
-rsqrt = elementwise("rsqrt", lambda x: 1 / np.sqrt(x), "rsqrt({0})",
+rsqrt: Primitive = elementwise("rsqrt", lambda x: 1 / np.sqrt(x), "rsqrt({0})",
                     [lambda g, out: mul(g, mul(-0.5, mul(out, mul(out, out))))], cost=6,
                     domain=(0.2, 4.0), doc="Reciprocal square root.")
-reciprocal = elementwise("reciprocal", lambda x: 1 / x, _typed("{T}(1) / {0}"),
+reciprocal: Primitive = elementwise("reciprocal", lambda x: 1 / x, _typed("{T}(1) / {0}"),
                          [lambda g, out: neg(mul(g, mul(out, out)))], cost=4, domain=(0.3, 3.0),
                          doc="1 / x.")
 
 # --- activations with a derivative by the output -------------------------------------------------
 # Composing them would keep the pre-activation in memory for the backward pass.
-tanh = elementwise("tanh", np.tanh, "tanh({0})",
+tanh: Primitive = elementwise("tanh", np.tanh, "tanh({0})",
                    [lambda g, out: mul(g, sub(1.0, mul(out, out)))], cost=12,
                    doc="Hyperbolic tangent.")
-sigmoid = elementwise("sigmoid", special.sigmoid, "sigmoid({0})",
+sigmoid: Primitive = elementwise("sigmoid", special.sigmoid, "sigmoid({0})",
                       [lambda g, out: mul(g, mul(out, sub(1.0, out)))], cost=12,
                       doc="Logistic function 1 / (1 + exp(-x)).")
-relu = elementwise("relu", lambda x: np.maximum(x, x.dtype.type(0)), _typed("maximum({0}, {T}(0))"),
+relu: Primitive = elementwise("relu", lambda x: np.maximum(x, x.dtype.type(0)), _typed("maximum({0}, {T}(0))"),
                    [lambda g, out: where(gt(out, 0.0), g, 0.0)], FLOAT,
                    doc="max(x, 0); nan stays nan.")
 
 # --- error functions, gamma -----------------------------------------------------------------------
 _ERF = 2.0 / math.sqrt(math.pi)
-erf = elementwise("erf", special.erf, "erf({0})",
+erf: Primitive = elementwise("erf", special.erf, "erf({0})",
                   [lambda g, x: mul(g, mul(_ERF, exp(neg(mul(x, x)))))], cost=15,
                   doc="Error function.")
-erfc = elementwise("erfc", special.erfc, "erfc({0})",
+erfc: Primitive = elementwise("erfc", special.erfc, "erfc({0})",
                    [lambda g, x: mul(g, mul(-_ERF, exp(neg(mul(x, x)))))], cost=20,
                    doc="Complementary error function 1 - erf(x).")
-erfinv = elementwise("erfinv", special.erfinv, "erfinv({0})",
+erfinv: Primitive = elementwise("erfinv", special.erfinv, "erfinv({0})",
                      [lambda g, out: mul(g, mul(1.0 / _ERF, exp(mul(out, out))))], cost=20,
                      domain=(-0.9, 0.9), doc="Inverse error function.")
-lgamma = elementwise("lgamma", special.lgamma, "lgamma({0})", [lambda g, x: mul(g, digamma(x))],
+lgamma: Primitive = elementwise("lgamma", special.lgamma, "lgamma({0})", [lambda g, x: mul(g, digamma(x))],
                      cost=30, domain=(0.3, 4.0), doc="Logarithm of |gamma(x)|.")
-digamma = elementwise("digamma", special.digamma, "digamma({0})", [not_differentiable("digamma")],
+digamma: Primitive = elementwise("digamma", special.digamma, "digamma({0})", [not_differentiable("digamma")],
                       cost=30, domain=(0.3, 4.0), doc="Derivative of lgamma.")
 
-# --- trigonometric and hyperbolic ------------------------------------------------------------------
-sin = elementwise("sin", np.sin, "sin({0})", [lambda g, x: mul(g, cos(x))], cost=15, doc="Sine.")
-cos = elementwise("cos", np.cos, "cos({0})", [lambda g, x: neg(mul(g, sin(x)))], cost=15,
+# --- trigonometric and hyperbolic -----------------------------------------------------------------
+sin: Primitive = elementwise("sin", np.sin, "sin({0})", [lambda g, x: mul(g, cos(x))], cost=15, doc="Sine.")
+cos: Primitive = elementwise("cos", np.cos, "cos({0})", [lambda g, x: neg(mul(g, sin(x)))], cost=15,
                   doc="Cosine.")
-tan = elementwise("tan", np.tan, "tan({0})", [lambda g, out: mul(g, add(1.0, mul(out, out)))],
+tan: Primitive = elementwise("tan", np.tan, "tan({0})", [lambda g, out: mul(g, add(1.0, mul(out, out)))],
                   cost=20, domain=(-1.2, 1.2), doc="Tangent.")
-asin = elementwise("asin", np.arcsin, "asin({0})",
+asin: Primitive = elementwise("asin", np.arcsin, "asin({0})",
                    [lambda g, x: mul(g, rsqrt(sub(1.0, mul(x, x))))], cost=15,
                    domain=(-0.8, 0.8), doc="Inverse sine.")
-acos = elementwise("acos", np.arccos, "acos({0})",
+acos: Primitive = elementwise("acos", np.arccos, "acos({0})",
                    [lambda g, x: neg(mul(g, rsqrt(sub(1.0, mul(x, x)))))], cost=15,
                    domain=(-0.8, 0.8), doc="Inverse cosine.")
-atan = elementwise("atan", np.arctan, "atan({0})",
+atan: Primitive = elementwise("atan", np.arctan, "atan({0})",
                    [lambda g, x: div(g, add(1.0, mul(x, x)))], cost=15, doc="Inverse tangent.")
-atan2 = elementwise("atan2", np.arctan2, "atan2({0}, {1})",
+atan2: Primitive = elementwise("atan2", np.arctan2, "atan2({0}, {1})",
                     [lambda g, x, y: mul(g, div(y, add(mul(x, x), mul(y, y)))),
                      lambda g, x, y: neg(mul(g, div(x, add(mul(x, x), mul(y, y)))))], cost=20,
                     domain=(0.3, 3.0), doc="Angle of the point (y, x).")
-sinh = elementwise("sinh", np.sinh, "sinh({0})", [lambda g, x: mul(g, cosh(x))], cost=15,
+sinh: Primitive = elementwise("sinh", np.sinh, "sinh({0})", [lambda g, x: mul(g, cosh(x))], cost=15,
                    doc="Hyperbolic sine.")
-cosh = elementwise("cosh", np.cosh, "cosh({0})", [lambda g, x: mul(g, sinh(x))], cost=15,
+cosh: Primitive = elementwise("cosh", np.cosh, "cosh({0})", [lambda g, x: mul(g, sinh(x))], cost=15,
                    doc="Hyperbolic cosine.")
-asinh = elementwise("asinh", np.arcsinh, "asinh({0})",
+asinh: Primitive = elementwise("asinh", np.arcsinh, "asinh({0})",
                     [lambda g, x: mul(g, rsqrt(add(mul(x, x), 1.0)))], cost=20,
                     doc="Inverse hyperbolic sine.")
-acosh = elementwise("acosh", np.arccosh, "acosh({0})",
+acosh: Primitive = elementwise("acosh", np.arccosh, "acosh({0})",
                     [lambda g, x: mul(g, rsqrt(sub(mul(x, x), 1.0)))], cost=20,
                     domain=(1.3, 4.0), doc="Inverse hyperbolic cosine.")
-atanh = elementwise("atanh", np.arctanh, "atanh({0})",
+atanh: Primitive = elementwise("atanh", np.arctanh, "atanh({0})",
                     [lambda g, x: div(g, sub(1.0, mul(x, x)))], cost=20, domain=(-0.8, 0.8),
                     doc="Inverse hyperbolic tangent.")
 
-# --- rounding ---------------------------------------------------------------------------------------
-floor = elementwise("floor", np.floor, "floor({0})", [None], doc="Largest integer not above.")
-ceil = elementwise("ceil", np.ceil, "ceil({0})", [None], doc="Smallest integer not below.")
-trunc = elementwise("trunc", np.trunc, "trunc({0})", [None], doc="Integer part.")
-round_ = elementwise("round", np.rint, "rint({0})", [None], doc="Nearest integer, ties to even.")
+# --- rounding -------------------------------------------------------------------------------------
+floor: Primitive = elementwise("floor", np.floor, "floor({0})", [None], doc="Largest integer not above.")
+ceil: Primitive = elementwise("ceil", np.ceil, "ceil({0})", [None], doc="Smallest integer not below.")
+trunc: Primitive = elementwise("trunc", np.trunc, "trunc({0})", [None], doc="Integer part.")
+round_: Primitive = elementwise("round", np.rint, "rint({0})", [None], doc="Nearest integer, ties to even.")
 
 # --- comparison, selection, logic -----------------------------------------------------------------
-eq = elementwise("eq", np.equal, "{0} == {1}", dtypes=ANY, result=bool_, commutative=True,
+eq: Primitive = elementwise("eq", np.equal, "{0} == {1}", dtypes=ANY, result=bool_, commutative=True,
                  doc="x == y.")
-ne = elementwise("ne", np.not_equal, "{0} != {1}", dtypes=ANY, result=bool_, commutative=True,
+ne: Primitive = elementwise("ne", np.not_equal, "{0} != {1}", dtypes=ANY, result=bool_, commutative=True,
                  doc="x != y.")
-lt = elementwise("lt", np.less, "{0} < {1}", dtypes=ANY, result=bool_, doc="x < y.")
-le = elementwise("le", np.less_equal, "{0} <= {1}", dtypes=ANY, result=bool_, doc="x <= y.")
-gt = elementwise("gt", np.greater, "{0} > {1}", dtypes=ANY, result=bool_, doc="x > y.")
-ge = elementwise("ge", np.greater_equal, "{0} >= {1}", dtypes=ANY, result=bool_, doc="x >= y.")
-isnan = elementwise("isnan", np.isnan, "{0} != {0}", result=bool_, doc="Whether x is nan.")
-isfinite = elementwise("isfinite", np.isfinite, "isfinite({0})", result=bool_,
+lt: Primitive = elementwise("lt", np.less, "{0} < {1}", dtypes=ANY, result=bool_, doc="x < y.")
+le: Primitive = elementwise("le", np.less_equal, "{0} <= {1}", dtypes=ANY, result=bool_, doc="x <= y.")
+gt: Primitive = elementwise("gt", np.greater, "{0} > {1}", dtypes=ANY, result=bool_, doc="x > y.")
+ge: Primitive = elementwise("ge", np.greater_equal, "{0} >= {1}", dtypes=ANY, result=bool_, doc="x >= y.")
+isnan: Primitive = elementwise("isnan", np.isnan, "{0} != {0}", result=bool_, doc="Whether x is nan.")
+isfinite: Primitive = elementwise("isfinite", np.isfinite, "isfinite({0})", result=bool_,
                        doc="Whether x is neither infinite nor nan.")
-and_ = elementwise("and", np.bitwise_and, "{0} & {1}", dtypes=INTEGRAL, commutative=True,
+and_: Primitive = elementwise("and", np.bitwise_and, "{0} & {1}", dtypes=INTEGRAL, commutative=True,
                    doc="Bitwise and; logical and of booleans.")
-or_ = elementwise("or", np.bitwise_or, "{0} | {1}", dtypes=INTEGRAL, commutative=True,
+or_: Primitive = elementwise("or", np.bitwise_or, "{0} | {1}", dtypes=INTEGRAL, commutative=True,
                   doc="Bitwise or; logical or of booleans.")
-xor = elementwise("xor", np.bitwise_xor, "{0} ^ {1}", dtypes=INTEGRAL, commutative=True,
+xor: Primitive = elementwise("xor", np.bitwise_xor, "{0} ^ {1}", dtypes=INTEGRAL, commutative=True,
                   doc="Bitwise exclusive or; of booleans too.")
-not_ = elementwise("not", np.invert, _by_category("~{0}", "{T}(~{0})", "not {0}"), dtypes=INTEGRAL,
+not_: Primitive = elementwise("not", np.invert, _by_category("~{0}", "{T}(~{0})", "not {0}"), dtypes=INTEGRAL,
                    doc="Bitwise complement; logical not of booleans.")
-shift_left = elementwise("shift_left", np.left_shift, "{0} << {1}",
+shift_left: Primitive = elementwise("shift_left", np.left_shift, "{0} << {1}",
                          dtypes=tuple(d for d in INTEGRAL if d.category == 1), domain=(0.0, 5.0),
                          doc="x shifted left by y bits.")
-shift_right = elementwise("shift_right", np.right_shift, "{0} >> {1}",
+shift_right: Primitive = elementwise("shift_right", np.right_shift, "{0} >> {1}",
                           dtypes=tuple(d for d in INTEGRAL if d.category == 1), domain=(0.0, 5.0),
                           doc="x shifted right by y bits.")
 
@@ -307,7 +307,7 @@ def _convert_samples(
             for s, d in zip(((), (3, 4), (0, 2), *[(5,)] * len(ANY)), (bool_, bool_, bool_, *ANY))]
 
 
-where = Primitive(
+where: Primitive = Primitive(
     name="where", kind="elementwise", arg_names=("c", "x", "y"), aval_rule=_where_aval,
     reference=np.where, scalar="where({0}, {1}, {2})",
     derivs=(None, lambda g, c: where(c, g, 0.0), lambda g, c: where(c, 0.0, g)),
@@ -325,7 +325,7 @@ def _convert_scalar(operands: Sequence[DType], out: DType, params: dict[str, Any
     return f"{out.name}({{0}})"
 
 
-convert = Primitive(
+convert: Primitive = Primitive(
     name="convert", kind="elementwise", arg_names=("x",),
     aval_rule=lambda x, dtype: Aval(x.shape, dtype), reference=_convert_reference,
     scalar=_convert_scalar,

@@ -23,7 +23,7 @@ def _take_aval(x: Aval, index: Aval, axis: int) -> Aval:
     return Aval(x.shape[:axis] + index.shape + x.shape[axis + 1:], x.dtype)
 
 
-take = Primitive(
+take: Primitive = Primitive(
     name="take", kind="indexing", arg_names=("x", "index"), aval_rule=_take_aval,
     reference=lambda x, index, axis: np.take(x, index, axis=axis),
     derivs=(lambda g, index, x_aval, axis: take_add(
@@ -45,11 +45,11 @@ def _take_add_aval(x: Aval, index: Aval, axis: int, extent: int) -> Aval:
 def _take_add_reference(x: np.ndarray, index: np.ndarray, axis: int, extent: int) -> np.ndarray:
     shape = x.shape[:axis] + (extent,) + x.shape[axis + index.ndim:]
     out = np.zeros(shape, x.dtype)
-    np.add.at(out, (slice(None),) * axis + (index,), x)
+    np.add.at(out, (slice(None),) * axis + (index,), x)  # type: ignore[arg-type]
     return out
 
 
-take_add = Primitive(
+take_add: Primitive = Primitive(
     name="take_add", kind="indexing", arg_names=("x", "index"), aval_rule=_take_add_aval,
     reference=_take_add_reference,
     derivs=(lambda g, index, axis: take(g, index, axis=axis), None),
@@ -63,7 +63,7 @@ take_add = Primitive(
     dtypes=REAL, doc="Add slices into zeros at positions `index` of one axis.",
 )
 
-take_along = Primitive(
+take_along: Primitive = Primitive(
     name="take_along", kind="indexing", arg_names=("x", "index"),
     aval_rule=lambda x, index, axis: Aval(index.shape, x.dtype),
     reference=lambda x, index, axis: _gather(x, index, axis),
@@ -97,7 +97,7 @@ def _along_add_reference(
     return out
 
 
-along_add = Primitive(
+along_add: Primitive = Primitive(
     name="along_add", kind="indexing", arg_names=("x", "index"),
     aval_rule=lambda x, index, axis, shape: Aval(tuple(shape), x.dtype),
     reference=_along_add_reference,
@@ -139,7 +139,7 @@ def _take_set_y_tangent(t: Any, index: Any, x_aval: Aval, axis: int) -> Any:
     return take_set(zeros, index, t, axis=axis)
 
 
-take_set = Primitive(
+take_set: Primitive = Primitive(
     name="take_set", kind="indexing", arg_names=("x", "index", "y"),
     aval_rule=lambda x, index, y, axis: x, reference=_take_set_reference,
     derivs=(_take_set_x, None, lambda g, index, axis: take(g, index, axis=axis)),

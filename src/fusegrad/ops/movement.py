@@ -8,7 +8,8 @@ moves no bytes. Index values support ``+ - * // %`` with integers.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -22,7 +23,8 @@ Shape = tuple[int, ...]
 Index = tuple[Any, ...]
 
 
-class Guard(NamedTuple):
+@dataclass(frozen=True)
+class Guard:
     """The element exists where ``0 <= index < extent`` and ``index % step == 0``."""
 
     index: Any
@@ -30,7 +32,8 @@ class Guard(NamedTuple):
     step: int = 1
 
 
-class Access(NamedTuple):
+@dataclass(frozen=True)
+class Access:
     """How one operand is read: its index and the guards (empty: always)."""
 
     index: Index
@@ -52,7 +55,9 @@ def _broadcast_reference(x: np.ndarray, shape: Shape, axes: Shape) -> np.ndarray
     expanded = [1] * len(shape)
     for k, a in enumerate(axes):
         expanded[a] = x.shape[k]
-    return np.broadcast_to(np.asarray(x).reshape(expanded), shape)
+    base = np.asarray(x).reshape(expanded)
+    strides = [0 if n != m else s for n, m, s in zip(expanded, shape, base.strides, strict=True)]
+    return np.lib.stride_tricks.as_strided(base, shape, strides)  # stays writable, as a view does
 
 
 def _broadcast_transpose(g: Any, x_aval: Aval, shape: Shape, axes: Shape) -> Any:
@@ -78,7 +83,7 @@ def _broadcast_index(index: Index, avals: Sequence[Aval], out: Aval, params: Any
     ))]
 
 
-broadcast = Primitive(
+broadcast: Primitive = Primitive(
     name="broadcast", kind="movement", arg_names=("x",), aval_rule=_broadcast_aval,
     reference=_broadcast_reference, derivs=(_broadcast_transpose,), linearity="linear",
     index_map=_broadcast_index, cost=0, dtypes=ANY, alias=True,
@@ -129,7 +134,7 @@ def _reshape_index(
     return [Access(tuple(result))]
 
 
-reshape = Primitive(
+reshape: Primitive = Primitive(
     name="reshape", kind="movement", arg_names=("x",), aval_rule=_reshape_aval,
     reference=lambda x, shape: np.reshape(x, shape),
     derivs=(lambda g, x_aval: reshape(g, shape=x_aval.shape),), linearity="linear",
@@ -147,7 +152,7 @@ def _inverse(perm: Shape) -> Shape:
     return tuple(int(i) for i in np.argsort(perm))
 
 
-transpose = Primitive(
+transpose: Primitive = Primitive(
     name="transpose", kind="movement", arg_names=("x",),
     aval_rule=lambda x, perm: Aval(tuple(x.shape[p] for p in perm), x.dtype),
     reference=lambda x, perm: np.transpose(x, perm),
@@ -163,7 +168,7 @@ transpose = Primitive(
 )
 
 
-# --- slice and pad, each the other's transpose ------------------------------------------------------
+# --- slice and pad, each the other's transpose ----------------------------------------------------
 def _slice_aval(x: Aval, start: Shape, limit: Shape, step: Shape) -> Aval:
     shape = tuple(
         max(0, -(-(b - a) // s)) for a, b, s in zip(start, limit, step, strict=True)
@@ -180,7 +185,7 @@ def _slice_transpose(g: Any, x_aval: Aval, start: Shape, limit: Shape, step: Sha
     return pad(g, low=start, high=high, interior=tuple(s - 1 for s in step), value=0)
 
 
-slice_ = Primitive(
+slice_: Primitive = Primitive(
     name="slice", kind="movement", arg_names=("x",), aval_rule=_slice_aval,
     reference=lambda x, start, limit, step: x[
         tuple(slice(a, b, s) for a, b, s in zip(start, limit, step, strict=True))
@@ -260,7 +265,7 @@ def _pad_tangent(t: Any, low: Shape, high: Shape, interior: Shape) -> Any:
     return pad(t, low=low, high=high, interior=interior, value=0)
 
 
-pad = Primitive(
+pad: Primitive = Primitive(
     name="pad", kind="movement", arg_names=("x",), aval_rule=_pad_aval, reference=_pad_reference,
     derivs=(_pad_transpose,), linearity="explicit", jvps=(_pad_tangent,), index_map=_pad_index,
     samples=cases(
@@ -274,7 +279,7 @@ pad = Primitive(
     doc="Surround with a constant and put interior gaps between elements; negative crops.",
 )
 
-flip = Primitive(
+flip: Primitive = Primitive(
     name="flip", kind="movement", arg_names=("x",), aval_rule=lambda x, axes: x,
     reference=lambda x, axes: np.flip(x, axes).copy(),
     derivs=(lambda g, axes: flip(g, axes=axes),), linearity="linear",
@@ -289,7 +294,7 @@ flip = Primitive(
 )
 
 
-# --- concatenate ------------------------------------------------------------------------------------
+# --- concatenate ----------------------------------------------------------------------------------
 def _concat_aval(*xs: Aval, axis: int) -> Aval:
     first = xs[0]
     for x in xs[1:]:
@@ -329,7 +334,7 @@ def _concat_index(index: Index, avals: Sequence[Aval], out: Aval, params: Any) -
     return accesses
 
 
-concat = Primitive(
+concat: Primitive = Primitive(
     name="concat", kind="movement", arg_names=("xs",), aval_rule=_concat_aval,
     reference=lambda *xs, axis: np.concatenate(xs, axis), derivs=(_concat_part,),
     linearity="linear", index_map=_concat_index, cost=1, dtypes=ANY,

@@ -105,11 +105,11 @@ def _prod_partial(x: Any, out: Any, x_aval: Aval, axes: Axes) -> Any:
     return where(zero, spread(single, x_aval, axes), div(spread(out, x_aval, axes), x))
 
 
-sum_ = reduction(
+sum_: Primitive = reduction(
     "sum", _numpy_sum, lambda d: f"{d.name}(0)", "{0} + {1}",
     (lambda g, x_aval, axes: spread(g, x_aval, axes),), linearity="linear", doc="Sum over axes.",
 )
-prod = reduction(
+prod: Primitive = reduction(
     "prod", _numpy_prod, lambda d: f"{d.name}(1)", "{0} * {1}",
     (lambda g, x, out, x_aval, axes:
         mul(spread(g, x_aval, axes), _prod_partial(x, out, x_aval, axes)),),
@@ -117,21 +117,21 @@ prod = reduction(
           sum_(mul(t, _prod_partial(x, out, x_aval, axes)), axes=axes),),
     doc="Product over axes.",
 )
-max_ = reduction(
+max_: Primitive = reduction(
     "reduce_max", lambda x, axes: np.max(x, axis=axes), _lowest, "maximum({0}, {1})",
     (_tied,), jvps=(_tied_tangent,), dtypes=REAL, needs_elements=True,
     doc="Maximum over axes; nan when any element is nan.",
 )
-min_ = reduction(
+min_: Primitive = reduction(
     "reduce_min", lambda x, axes: np.min(x, axis=axes), _highest, "minimum({0}, {1})",
     (_tied,), jvps=(_tied_tangent,), dtypes=REAL, needs_elements=True,
     doc="Minimum over axes; nan when any element is nan.",
 )
-any_ = reduction(
+any_: Primitive = reduction(
     "reduce_or", lambda x, axes: np.any(x, axis=axes), lambda d: "False", "{0} | {1}",
     (None,), dtypes=(bool_,), doc="Whether any element is true.",
 )
-all_ = reduction(
+all_: Primitive = reduction(
     "reduce_and", lambda x, axes: np.all(x, axis=axes), lambda d: "True", "{0} & {1}",
     (None,), dtypes=(bool_,), doc="Whether all elements are true.",
 )

@@ -35,7 +35,7 @@ def _bits_samples(rng: Any, dtype: DType, domain: Any) -> Drawn:
     return [((state,), {"shape": s}) for s in ((5,), (2, 3), (), (0, 2))]
 
 
-full = Primitive(
+full: Primitive = Primitive(
     name="full", kind="source", arg_names=(),
     aval_rule=lambda shape, dtype, value: Aval(tuple(shape), dtype),
     reference=lambda shape, dtype, value: np.full(shape, value, dtype.np),
@@ -46,10 +46,11 @@ full = Primitive(
 
 def _iota_reference(shape: Shape, dtype: DType, axis: int) -> np.ndarray:
     ramp = np.arange(shape[axis]).astype(dtype.np)
-    return np.broadcast_to(ramp.reshape([-1 if k == axis else 1 for k in range(len(shape))]), shape)
+    placed = ramp.reshape([-1 if k == axis else 1 for k in range(len(shape))])
+    return np.array(np.broadcast_to(placed, shape))
 
 
-iota = Primitive(
+iota: Primitive = Primitive(
     name="iota", kind="source", arg_names=(),
     aval_rule=lambda shape, dtype, axis: Aval(tuple(shape), dtype), reference=_iota_reference,
     samples=_iota_samples, cost=1, dtypes=REAL, doc="The index along one axis.",
@@ -67,7 +68,7 @@ def _bits_aval(state: Aval, shape: Shape) -> Aval:
     return Aval(tuple(shape), uint64)
 
 
-random_bits: Any = Primitive(
+random_bits: Primitive = Primitive(
     name="random_bits", kind="source", arg_names=("state",), aval_rule=_bits_aval,
     samples=_bits_samples, reference=_bits_reference, derivs=(None,), cost=25, dtypes=(uint64,),
     doc="64 random bits per element, a function of (seed, offset, position).",

@@ -87,7 +87,7 @@ class Program:
         self.error: BaseException | None = None
         self._build()
 
-    # --- building ----------------------------------------------------------------------------------
+    # --- building ---------------------------------------------------------------------------------
     def _set_barriers(self) -> None:
         """A barrier before a launch that touches memory a launch since the last barrier wrote."""
         reads: set[Buffer] = set()
@@ -222,7 +222,7 @@ class Program:
         self._callbacks.append(callback)
         return ctypes.cast(callback, ctypes.c_void_p).value or 0
 
-    # --- running -----------------------------------------------------------------------------------
+    # --- running ----------------------------------------------------------------------------------
     @property
     def runner(self) -> Callable[[], int]:
         """The native call."""

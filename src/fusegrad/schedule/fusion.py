@@ -443,7 +443,7 @@ class Fusion:
                 stack.extend(a for a in self.makers[var].inputs if isinstance(a, Var))
         return found
 
-    # --- the question "can this kernel compute that?" ----------------------------------------------
+    # --- the question "can this kernel compute that?" ---------------------------------------------
     def sink_axes(self, group: Group, sink: Sink) -> list[int]:
         """Loop axes of the non-unit axes of a sink's value."""
         n = len(group.shape)
@@ -530,7 +530,7 @@ class Fusion:
             lowering.members[other.var] = (scalar, tuple(Ix({a: 1}).key for a in axes))
         return lowering
 
-    # --- recomputation ------------------------------------------------------------------------------
+    # --- recomputation ----------------------------------------------------------------------------
     def _expensive(self) -> set[Var]:
         """Inlined values that several kernels would compute at a cost."""
         where: dict[Var, set[Group]] = {}

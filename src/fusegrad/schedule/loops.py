@@ -9,7 +9,6 @@ which the last thread to arrive runs. ``codegen/source.py`` prints a nest as Pyt
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
 
 from ..dtypes import DType
 from ..ir.graph import Eqn, Literal, Var

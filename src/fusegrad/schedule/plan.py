@@ -389,7 +389,7 @@ class _Planner:
         return KernelPlan(f"host_{sink.eqn.primitive.name}", HostCall(sink.eqn, operands, out),
                           reads, {out}, [*group.reasons, why + "."], 0.0, [sink.eqn])
 
-    # --- contractions ------------------------------------------------------------------------------
+    # --- contractions -----------------------------------------------------------------------------
     def _contraction(self, group: Group) -> Contraction:
         sink = group.sinks[0]
         eqn = sink.eqn

@@ -1,7 +1,7 @@
 """Forward mode: tangents pushed along a graph by the rules of the records.
 
-``push_forward`` evaluates a graph on primals and tangents with ``bind``: on arrays it computes, while
-a capture runs it appends equations. ``jvp`` uses it to turn a graph into the graph of its
+``push_forward`` evaluates a graph on primals and tangents with ``bind``: on arrays it computes,
+while a capture runs it appends equations. ``jvp`` uses it to turn a graph into the graph of its
 derivative, which nests with itself and with the reverse mode of ``vjp.py``. A tangent is ``None``
 where it is known to be zero.
 """

@@ -75,7 +75,8 @@ class PrimitiveNode(Node):
         self.saved = saved
 
     def pull(self, cotangents: Sequence[Any], unpack: Callable[[Any], Any]) -> list[Any]:
-        primitive, result = self.primitive, []
+        primitive = self.primitive
+        result: list[Any] = []
         pool: dict[str, Any] = {"g": cotangents[0]}
         for i, edge in enumerate(self.edges):
             k = min(i, len(primitive.derivs) - 1)  # a variadic primitive has one rule

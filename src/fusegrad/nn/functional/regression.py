@@ -186,7 +186,7 @@ def hinge_embedding_loss(
     """x for targets 1, max(0, margin - x) for targets -1."""
     reduction = reduction_of(reduction, size_average, reduce)
     tensors("hinge_embedding_loss", input=input, target=target)
-    hinge = clamp(ew.sub(float(margin), input), min=0.0)
+    hinge = clamp(pointwise(ew.sub, margin, input), min=0.0)
     far = where(pointwise(ew.ne, target, 1), hinge, 0.0)
     near = where(pointwise(ew.ne, target, -1), input, 0.0)
     return reduced(pointwise(ew.add, far, near), reduction)
@@ -204,7 +204,7 @@ def margin_ranking_loss(
             f"margin_ranking_loss got {input1.aval}, {input2.aval} and target {target.aval}",
             "All input tensors should have the same number of dimensions.")
     gap = pointwise(ew.mul, pointwise(ew.sub, input2, input1), target)
-    return reduced(clamp(ew.add(gap, float(margin)), min=0.0), reduction)
+    return reduced(clamp(pointwise(ew.add, gap, margin), min=0.0), reduction)
 
 
 def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -> Tensor:
@@ -232,7 +232,7 @@ def cosine_embedding_loss(
     size2 = ew.add(sum(ew.mul(input2, input2), -1), 1e-12)
     cos = pointwise(ew.div, product, ew.sqrt(pointwise(ew.mul, size1, size2)))
     near = where(pointwise(ew.eq, target, 1), ew.sub(1.0, cos), 0.0)
-    far = where(pointwise(ew.eq, target, -1), clamp(ew.sub(cos, float(margin)), min=0.0), 0.0)
+    far = where(pointwise(ew.eq, target, -1), clamp(pointwise(ew.sub, cos, margin), min=0.0), 0.0)
     return reduced(ew.add(near, far), reduction)
 
 
@@ -258,4 +258,4 @@ def triplet_margin_loss(
     far = pairwise_distance(anchor, negative, p, eps)
     if swap:
         far = minimum(far, pairwise_distance(positive, negative, p, eps))
-    return reduced(clamp(ew.add(ew.sub(near, far), float(margin)), min=0.0), reduction)
+    return reduced(clamp(pointwise(ew.add, ew.sub(near, far), margin), min=0.0), reduction)

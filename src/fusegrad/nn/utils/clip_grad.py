@@ -9,7 +9,7 @@ from typing import Any
 from ...autograd import no_grad
 from ...errors import GradientError
 from ...functions.common import cast
-from ...functions.pointwise import clamp
+from ...functions.pointwise import clamp, div, neg
 from ...functions.reduction import amax, norm, sum
 from ...functions.shape import stack
 from ...ops import elementwise as ew
@@ -63,7 +63,7 @@ def clip_grads_with_norm_(
     parameters: Any, max_norm: float, total_norm: Tensor, foreach: bool | None = None
 ) -> None:
     """Scale gradients by ``max_norm / total_norm`` where that is below 1, in place."""
-    factor = clamp(ew.div(float(max_norm), ew.add(total_norm, 1e-6)), max=1.0)
+    factor = clamp(div(max_norm, ew.add(total_norm, 1e-6)), max=1.0)
     for gradient in _gradients(parameters):
         gradient.mul_(factor)  # type: ignore[attr-defined]
 
@@ -96,5 +96,6 @@ def clip_grad_value_(
     parameters: Tensor | Iterable[Tensor], clip_value: float, foreach: bool | None = None
 ) -> None:
     """Limit every element of the gradients to [-clip_value, clip_value], in place."""
+    low = neg(clip_value) if isinstance(clip_value, Tensor) else -clip_value
     for gradient in _gradients(parameters):
-        gradient.clamp_(-float(clip_value), float(clip_value))  # type: ignore[attr-defined]
+        gradient.clamp_(low, clip_value)  # type: ignore[attr-defined]
