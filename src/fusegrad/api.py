@@ -121,9 +121,13 @@ class JitFunction:
         except FusegradError as error:
             raise trimmed(error) from error.__cause__
         trace.enter()
-        if structure[1][1][1] == () and _flat(structure[1][0]):
+        result = trace.call(functools.partial(self._again, args, kwargs), *leaves)
+        lasting = trace.leave()
+        if lasting and structure[1][1][1] == () and _flat(structure[1][0]):
             self._call = trace.call
-        return trace.call(functools.partial(self._again, args, kwargs), *leaves)
+        elif not lasting:
+            self._call = None
+        return result
 
     def _again(self, args: tuple[Any, ...], kwargs: dict[str, Any], *leaves: Any) -> Any:
         """Another thread changed the structure between the check and the call: start over."""

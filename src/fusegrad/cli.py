@@ -122,7 +122,7 @@ def cache_command(args: argparse.Namespace) -> int:
         console.print(f"{disk.clear()} entries deleted from {disk.folder}")
         return 0
     found = disk.doctor()
-    console.print(f"{found.good} entries intact, {len(found.bad)} damaged and deleted")
+    console.print(f"entries intact: {found.good}, damaged and deleted: {len(found.bad)}")
     for path in found.bad:
         console.print(f"  {path.name}")
     return 1 if found.bad else 0

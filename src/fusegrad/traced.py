@@ -316,9 +316,15 @@ class Trace:
             p.__dict__["_jitted"] = True
         self.epoch = epoch[0]
 
-    def stale_after(self) -> bool:
-        """Whether the trace's own effects end its validity (a gradient now exists, say)."""
-        return self.mismatch() is not None
+    def leave(self) -> bool:
+        """Whether the trace still holds after a call; its own effects may end it.
+
+        A first backward pass finds no gradient and leaves one: the next call accumulates.
+        """
+        if self.mismatch() is None:
+            return True
+        self.epoch = -1
+        return False
 
     # --- the generated call -----------------------------------------------------------------------
     def _write_call(self) -> Callable[..., Any]:

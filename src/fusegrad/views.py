@@ -19,7 +19,6 @@ from .codegen.source import Argument
 from .errors import ArgumentError
 from .ir.graph import Eqn
 from .runtime.compile import load_kernel
-from .runtime.plain import run_plain
 from .schedule.loops import Buffer, LoopNest
 from .schedule.plan import Contraction, HostCall, Plan
 
@@ -146,6 +145,8 @@ class Kernel:
         Returns:
             the buffers after the run, flat, by parameter name.
         """
+        from .runtime.plain import run_plain  # its vector math is needed here only
+
         values = self._values(arrays)
         text = KernelSource(self.name, self.source, self._source.params)
         for thread in range(threads):

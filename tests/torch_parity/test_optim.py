@@ -190,3 +190,31 @@ def test_bad_arguments() -> None:
         for library in (fg, torch):
             with pytest.raises(kind):
                 call(library, library.nn.Parameter(library.zeros(2)))
+
+
+@pytest.mark.parametrize(("name", "options"), SOME, ids=str)
+def test_compiled_trajectory(name: str, options: dict[str, Any]) -> None:
+    """The update as one compiled program, as an eager ``step()`` runs it by default."""
+    ours, theirs = Problem(fg), Problem(torch)
+    a = getattr(fg.optim, name)(ours.params, **options)
+    b = getattr(torch.optim, name)(theirs.params, **options)
+    for k in range(100):
+        ours.backward(k)
+        theirs.backward(k)
+        a.step()
+        b.step()
+    _same(ours, theirs)
+
+
+@pytest.mark.parametrize(("name", "options"), SOME, ids=str)
+def test_float32_trajectory(name: str, options: dict[str, Any]) -> None:
+    ours, theirs = Problem(fg, np.float32), Problem(torch, np.float32)
+    a = getattr(fg.optim, name)(ours.params, **options)
+    b = getattr(torch.optim, name)(theirs.params, **options)
+    for k in range(30):
+        ours.backward(k)
+        theirs.backward(k)
+        a.step()
+        b.step()
+    for x, y in zip(ours.values(), theirs.values()):
+        np.testing.assert_allclose(x, y, rtol=2e-5, atol=2e-5)

@@ -319,7 +319,7 @@ class _Printer(Accumulators):
     # --- blocks of rows ---------------------------------------------------------------------------
     def _is_blocked(self) -> bool:
         """Whether rows are short enough, and costly enough, to be walked in blocks."""
-        if len(self.inner) != 1 or not self.split or self.nest.extents[self.split - 1] < 16:
+        if len(self.inner) != 1 or not self.split:
             return False
         extent = self.nest.extents[self.inner[0]]
         cost = sum(s.eqn.primitive.cost for s in self.main

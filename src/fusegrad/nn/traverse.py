@@ -9,13 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
-import numpy as np
-
 from ..autograd import no_grad
 from ..dtypes import DType, float16, float32, float64
 from ..errors import ArgumentTypeError
 from ..functions.creation import to
-from ..tensor import ELIDED, Tensor
+from ..functions.gradients import clear_grads
+from ..tensor import Tensor
 
 M = TypeVar("M", bound="TraverseMixin")
 
@@ -215,17 +214,3 @@ def _convert(tensor: Any, fn: Callable[[Tensor], Tensor]) -> None:
         grad = tensor._grad
         if isinstance(grad, Tensor):
             tensor._set_grad(fn(grad))
-
-
-def clear_grads(parameters: Any, set_to_none: bool) -> None:
-    """Set the gradients of ``parameters`` to ``None``, or to zero where there are any."""
-    for parameter in parameters:
-        if set_to_none:
-            parameter.grad = None
-            continue
-        if parameter._grad is ELIDED:  # never written to memory; its value after this is zero
-            parameter.grad = Tensor(np.zeros(parameter.shape, parameter.dtype.np))
-        elif parameter.grad is not None:
-            with no_grad():
-                parameter.grad.detach_()
-                parameter.grad.zero_()

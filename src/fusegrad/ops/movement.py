@@ -218,7 +218,7 @@ def _pad_reference(
     x: np.ndarray, low: Shape, high: Shape, interior: Shape, value: float
 ) -> np.ndarray:
     out = np.full(_pad_aval(Aval(x.shape, None), low, high, interior, value).shape, value, x.dtype)  # type: ignore[arg-type]
-    if min(*low, *high, 0) >= 0:
+    if min((*low, *high, 0)) >= 0:
         out[tuple(
             slice(lo, lo + (n - 1) * (i + 1) + 1 if n else lo, i + 1)
             for n, lo, i in zip(x.shape, low, interior, strict=True)
@@ -249,7 +249,7 @@ def _pad_index(index: Index, avals: Sequence[Aval], out: Aval, params: Any) -> l
 
 
 def _pad_transpose(g: Any, x_aval: Aval, low: Shape, high: Shape, interior: Shape) -> Any:
-    if min(*low, *high, 0) < 0:  # what was cropped has no gradient: uncrop first
+    if min((*low, *high, 0)) < 0:  # what was cropped has no gradient: uncrop first
         g = pad(g, low=tuple(max(0, -lo) for lo in low), high=tuple(max(0, -hi) for hi in high),
                 interior=(0,) * len(low), value=0)
         low = tuple(max(0, lo) for lo in low)

@@ -16,7 +16,7 @@ from ..dtypes import DType
 
 Shape = tuple[int, ...]
 Drawn = list[tuple[tuple[Any, ...], dict[str, Any]]]
-Samples = Callable[[np.random.Generator, DType, tuple[float, float]], Drawn]
+Samples = Callable[..., Drawn]  # (np.random.Generator, DType, domain); NumPy loads it late
 
 
 def draw(

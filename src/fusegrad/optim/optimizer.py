@@ -17,13 +17,15 @@ from typing import Any
 import numpy as np
 
 from .. import config
+from ..api import jit
 from ..autograd import RemovableHandle, enable_grad, no_grad
 from ..dtypes import float32, float64
 from ..errors import ArgumentError, ArgumentTypeError, CaptureError
 from ..functions.common import cast
+from ..functions.gradients import clear_grads
 from ..ir.primitive import current_builder, set_builder
 from ..ops import elementwise as ew
-from ..tensor import Tensor, bump_epoch
+from ..tensor import Tensor, bump_epoch, epoch
 from ..trace.capture import Capture
 from .param_group import ParamGroup
 
@@ -194,8 +196,6 @@ class Optimizer:
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Clear the gradients of all parameters."""
-        from ..nn.traverse import clear_grads  # nn does not know optim
-
         for group in self.param_groups:
             clear_grads(group["params"], set_to_none)
 
@@ -342,12 +342,13 @@ class CompiledOptimizer(Optimizer):
     """
 
     def __init__(self, params: Any, defaults: dict[str, Any]) -> None:
-        super().__init__(params, defaults)
         self._compiled: Any = None
+        self._ready: Any = None  # for which gradients and structure all state exists
+        super().__init__(params, defaults)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
-        self._compiled = None
+        self._compiled = self._ready = None
 
     def _init_state(self, group: ParamGroup, p: Tensor, fresh: Callable[[], Tensor]) -> None:
         """Create the state of ``p`` that is missing; ``fresh()`` is a shared step counter at 0."""
@@ -383,30 +384,24 @@ class CompiledOptimizer(Optimizer):
                     grads.append(grad)
         if not grads:
             return loss
-        self._prepare(chosen)
+        mask = "".join(["1" if c else "0" for c in chosen])
+        if self._ready != (mask, epoch[0], len(self.state)):
+            self._prepare(chosen)
+            self._ready = (mask, epoch[0], len(self.state))
         builder = current_builder()
-        mask = "".join("1" if c else "0" for c in chosen)
         if isinstance(builder, Capture):
             for group in self.param_groups:
                 for p in group["params"]:
                     if p.grad is not None:
                         builder.consumed.add(p)
             self._update(mask, grads)
-        elif config.JIT.flag() and self._compile():
+        elif config.JIT.flag():
+            if self._compiled is None:
+                self._compiled = jit(self._update)
             self._compiled(mask, grads)
         else:
             self._update(mask, grads)
         return loss
-
-    def _compile(self) -> bool:
-        """Make ``_compiled``, the update as one program; false while there is no compiler."""
-        if self._compiled is None:
-            try:
-                from .. import api  # imports optimizers itself; needed at the first step only
-            except ImportError:
-                return False
-            self._compiled = api.jit(self._update)
-        return True
 
     def _prepare(self, chosen: Sequence[bool]) -> None:
         """Create missing state as real tensors, also while traced: it is found by identity."""

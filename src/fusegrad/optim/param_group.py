@@ -7,6 +7,7 @@ input and a schedule never causes a new trace. Next file: ``optimizer.py``.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable
 from typing import Any
 
@@ -170,8 +171,6 @@ class ParamGroup(dict[str, Any]):
         return {key: dict.__getitem__(self, key) for key in self}
 
     def __deepcopy__(self, memo: dict[int, Any]) -> dict[str, Any]:
-        import copy
-
         return {key: copy.deepcopy(value, memo) for key, value in self.copy().items()}
 
     def __reduce__(self) -> Any:

@@ -303,6 +303,7 @@ class Fusion:
         if group.sinks and group.sinks[0].var in self.early:
             raise Unfusable("the kernel is kept small so that it can run early")
         state = (group.shape, group.split, group.kept)
+        hows = [s.how for s in group.sinks]
         try:
             if fresh:
                 group.shape = squeezed(self._space(sink))
@@ -315,6 +316,8 @@ class Fusion:
                 raise Unfusable("another kernel would have to run in between")
         except Unfusable:
             group.shape, group.split, group.kept = state
+            for member, how in zip(group.sinks, hows, strict=True):
+                member.how = how
             raise
         group.sinks.append(sink)
         group.needs |= needs

@@ -6,6 +6,8 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
+
 from ...autograd import no_grad
 from ...errors import GradientError
 from ...functions.common import cast
@@ -29,7 +31,7 @@ def get_total_norm(
     listed = [tensors] if isinstance(tensors, Tensor) else list(tensors)
     norm_type = float(norm_type)
     if not listed:
-        return Tensor(_zero())
+        return Tensor(np.zeros((), np.float32))
     if norm_type == 2.0:  # one square root: the squares of all tensors add up
         total = _added([sum(ew.mul(x, x)) for x in listed], listed)
         total = ew.sqrt(total)
@@ -43,12 +45,6 @@ def get_total_norm(
             "error_if_nonfinite=True forbids clipping by a norm that is inf or nan.",
             "lower the learning rate, or pass error_if_nonfinite=False")
     return total
-
-
-def _zero() -> Any:
-    import numpy as np
-
-    return np.zeros((), np.float32)
 
 
 def _added(parts: list[Tensor], like: list[Tensor]) -> Tensor:

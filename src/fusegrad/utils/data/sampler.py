@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ...dtypes import float64
 from ...errors import ArgumentError, ArgumentTypeError
 from ...functions.random import Generator, rand, randint, randperm
 
@@ -139,8 +140,6 @@ class WeightedRandomSampler(_ArraySampler):
 
     def indices(self) -> np.ndarray:
         """The indices of one epoch."""
-        from ...dtypes import float64
-
         if self.replacement:
             edges = np.cumsum(self.weights)
             draw = rand(self.num_samples, dtype=float64, generator=self.generator)._value

@@ -1,0 +1,79 @@
+"""Every example runs: at tiny size here, and what its header prints is what it prints."""
+
+import os
+import re
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+FOLDER = Path(__file__).resolve().parent.parent / "examples"
+NUMBER = re.compile(r"-?\d+\.?\d*(?:e[+-]?\d+)?")
+
+
+def load(name):
+    return runpy.run_path(str(FOLDER / f"{name}.py"), run_name="example")
+
+
+def header(name):
+    """The output block in the docstring of an example."""
+    text = load(name)["__doc__"].partition(f"Printed by python examples/{name}.py:")[2]
+    return [line.strip() for line in text.strip().splitlines()]
+
+
+def test_every_example_is_tested():
+    here = Path(__file__).read_text()
+    for path in FOLDER.glob("*.py"):
+        assert f'"{path.stem}"' in here
+        assert len(path.read_text().splitlines()) <= (100 if path.stem == "digits" else 80)
+
+
+@pytest.mark.parametrize("name, tolerance", [
+    ("autograd_basics", 0), ("linear_regression", 1e-4), ("custom_loss", 0.02)])
+def test_header_is_what_is_printed(name, tolerance, capsys):
+    load(name)["main"]()
+    printed = [line.strip() for line in capsys.readouterr().out.strip().splitlines()]
+    expected = header(name)
+    assert [NUMBER.sub("#", line) for line in printed] == [
+        NUMBER.sub("#", line) for line in expected]
+    for line, wanted in zip(printed, expected):
+        found, numbers = NUMBER.findall(line), NUMBER.findall(wanted)
+        assert list(map(float, found)) == pytest.approx(
+            list(map(float, numbers)), rel=tolerance, abs=1e-9 + 1e-12 * bool(tolerance))
+
+
+def test_linear_regression_is_exact():
+    found, exact = load("linear_regression")["main"](500)
+    assert found == pytest.approx(exact, abs=1e-4)
+
+
+def test_custom_loss_is_robust():
+    slope, intercept, step = load("custom_loss")["main"]()
+    assert slope == pytest.approx(3, abs=0.1) and intercept == pytest.approx(1, abs=0.1)
+    assert len(step.history) == 1
+
+
+def test_heat_equation():
+    error, step = load("heat_equation_pinn")["main"](300, 64)
+    assert error < 0.1 and len(step.history) == 1
+    assert header("heat_equation_pinn")[-1].startswith("largest error at t = 1:")
+
+
+def test_digits():
+    """"digits" in its quick form, as a user starts it."""
+    pytest.importorskip("sklearn")
+    done = subprocess.run([sys.executable, str(FOLDER / "digits.py"), "--quick"],
+                          capture_output=True, text=True, env=dict(os.environ))
+    assert done.returncode == 0, done.stderr
+    assert "test accuracy" in done.stdout and "one step: jit" in done.stdout
+    assert "step: 1 trace" in done.stdout and "def dot" in done.stdout
+
+
+def test_digits_reaches_97_percent():
+    pytest.importorskip("sklearn")
+    module = load("digits")
+    module["fg"].manual_seed(0)
+    step, accuracy, _ = module["train"](30)
+    assert accuracy >= 0.97 and len(step.history) == 1
