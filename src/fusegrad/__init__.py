@@ -44,7 +44,8 @@ from .dtypes import int16 as short
 from .dtypes import int32 as int
 from .dtypes import int64 as long
 from .explain import explain
-from .functions import inplace, random
+from .functions import inplace as _inplace  # noqa: F401  registers methods of Tensor
+from .functions import random
 from .functions.common import broadcast_shapes
 from .functions.creation import (
     BoolTensor,
@@ -224,6 +225,7 @@ def is_tensor(obj: object) -> _bool:
     """Whether ``obj`` is a tensor."""
     return isinstance(obj, Tensor)
 
+
 __all__ = [
     "BoolTensor", "DType", "DoubleTensor", "FloatTensor", "Generator", "IntTensor",
     "LongTensor", "Size", "Tensor", "abs", "absolute", "acos", "acosh", "add", "addcdiv",
@@ -234,11 +236,11 @@ __all__ = [
     "clamp", "clamp_min", "clip", "clone", "complex128", "complex64", "concat", "concatenate",
     "copysign", "cos", "cosh", "count_nonzero", "default_generator", "device", "digamma", "div",
     "divide", "dot", "double", "dtype", "dtypes", "e", "empty", "empty_like", "enable_grad",
-    "eq", "erf", "erfc", "erfinv", "exp", "exp2", "expm1", "eye", "flatten", "flip", "float",
-    "float16", "float32", "float64", "floor", "floor_divide", "fmod", "from_numpy", "full",
-    "full_like", "gather", "ge", "get_default_dtype", "get_num_threads", "greater",
+    "eq", "erf", "erfc", "erfinv", "exp", "exp2", "explain", "expm1", "eye", "flatten", "flip",
+    "float", "float16", "float32", "float64", "floor", "floor_divide", "fmod", "from_numpy",
+    "full", "full_like", "gather", "ge", "get_default_dtype", "get_num_threads", "greater",
     "greater_equal", "gt", "half", "index_select", "inf", "inference_mode", "initial_seed",
-    "inplace", "int", "int16", "int32", "int64", "int8", "is_floating_point", "is_grad_enabled",
+    "int", "int16", "int32", "int64", "int8", "is_floating_point", "is_grad_enabled",
     "is_tensor", "isfinite", "isinf", "isnan", "jit", "le", "lerp", "less", "less_equal",
     "lgamma", "linspace", "log", "log10", "log1p", "log2", "log_softmax", "logical_and",
     "logical_not", "logical_or", "logsumexp", "long", "lt", "manual_seed", "masked_fill",

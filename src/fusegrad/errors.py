@@ -76,12 +76,19 @@ class FusegradError(Exception):
         why: the rule that was broken, one sentence.
         hint: one concrete repair.
         site: the user's line; found on the stack when omitted.
+
+    Attributes:
+        rule, repair: what a class says when it is raised without ``why`` or ``hint``.
     """
+
+    rule = ""
+    repair = ""
 
     def __init__(
         self, what: str, why: str = "", hint: str = "", site: Site | None = None
     ) -> None:
         site = site or user_site()
+        why, hint = why or self.rule, hint or self.repair
         parts = [what]
         if site is not None:
             parts.append(f"  {site}")
@@ -111,25 +118,38 @@ def trimmed(error: FusegradError) -> FusegradError:
 class ShapeError(FusegradError, RuntimeError):
     """Shapes that do not fit an operation."""
 
+    repair = "print the .shape of the operands; .reshape(), .unsqueeze() or .expand() one of them"
+
 
 class DTypeError(FusegradError, RuntimeError):
     """A dtype that an operation does not accept."""
+
+    repair = "convert with .to(dtype)"
 
 
 class DimError(FusegradError, IndexError):
     """A dimension or index out of range."""
 
+    repair = "a value from -n to n - 1, where n is the size it counts in"
+
 
 class ArgumentError(FusegradError, ValueError):
     """An option or argument value that is not accepted."""
+
+    rule = "The function does not take this value."
+    repair = "a value that help() of the function lists"
 
 
 class ArgumentTypeError(FusegradError, TypeError):
     """An argument of the wrong Python type."""
 
+    repair = "the type that help() of the function names"
+
 
 class GradientError(FusegradError, RuntimeError):
     """A backward pass that cannot run (no graph, freed graph, missing ``gradient=``)."""
+
+    repair = "x.requires_grad_() before x is used, and gradients of the shape of their tensors"
 
 
 class InPlaceError(FusegradError, RuntimeError):
@@ -166,6 +186,9 @@ class LoweringError(FusegradError, RuntimeError):
 
 class StateDictError(FusegradError, RuntimeError):
     """A ``state_dict`` that does not fit the module or optimizer."""
+
+    rule = "Names and shapes must be those of the object that loads it."
+    repair = "build the object with the options it was saved with, or strict=False"
 
 
 class FileFormatError(FusegradError, ValueError):

@@ -26,7 +26,8 @@ from .replay import Attachment, ReplayNode
 from .runtime import allocator
 from .runtime.compile import counters
 from .runtime.program import Program
-from .schedule.plan import Plan, make_plan
+from .schedule.kernels import Plan
+from .schedule.plan import make_plan
 from .tensor import ELIDED, Storage, Tensor, epoch, grad_mode
 from .trace.capture import Capture
 from .trace.tree import flatten, unflatten

@@ -20,7 +20,7 @@ from .errors import ArgumentError
 from .ir.graph import Eqn
 from .runtime.compile import load_kernel
 from .schedule.loops import Buffer, LoopNest
-from .schedule.plan import Contraction, HostCall, Plan
+from .schedule.kernels import Contraction, HostCall, Plan
 
 if TYPE_CHECKING:
     from .runtime.program import Launch

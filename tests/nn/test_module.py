@@ -211,3 +211,17 @@ def test_error_if_nonfinite() -> None:
     p.grad = fg.tensor([1.0, float("nan")])
     with pytest.raises(RuntimeError, match="non-finite"):
         nn.utils.clip_grad_norm_([p], 1.0, error_if_nonfinite=True)
+
+
+def test_default_initial_values() -> None:
+    fg.manual_seed(0)
+    linear = nn.Linear(400, 300)
+    bound = 1 / np.sqrt(400)
+    for p in (linear.weight, linear.bias):
+        values = p.detach().numpy()
+        assert abs(values).max() <= bound and values.std() == pytest.approx(
+            bound / np.sqrt(3), rel=0.1)
+    bilinear = nn.Bilinear(25, 3, 4)
+    assert abs(bilinear.weight.detach().numpy()).max() <= 1 / 5
+    assert nn.Embedding(500, 40).weight.std().item() == pytest.approx(1.0, rel=0.05)
+    assert nn.Linear(2, 2, dtype=fg.float64).weight.dtype is fg.float64

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from ..dtypes import DType
 from ..schedule.index import Ix
 from ..schedule.loops import LoopNest, Scalar
-from ..schedule.plan import Contraction
+from ..schedule.kernels import Contraction
 from . import tiles
 from .kernel import KernelSource
 from .lines import Line, Segment, cut, slots

@@ -252,7 +252,7 @@ def store_value(name: str, dtype: DType) -> str:
 
 def fetched(place: str, dtype: DType | None) -> str:
     """The text that reads a register value from memory of ``dtype``."""
-    return f"{place} != 0" if dtype is bool_ else place
+    return f"({place} != 0)" if dtype is bool_ else place
 
 
 class Writer:

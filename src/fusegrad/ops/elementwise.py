@@ -147,7 +147,7 @@ pow_: Primitive = elementwise(
      lambda g, x, y, out: where(
          and_(eq(x, 0.0), ge(y, 0.0)), 0.0, mul(g, mul(out, log(x))))],
     FLOAT, cost=25, domain=(0.2, 3.0), doc="Power x ** y.")
-ipow: Primitive = elementwise("ipow", np.power, _typed("{T}({0} ** {1})"), [None, None],
+ipow: Primitive = elementwise("ipow", np.power, _typed("{T}(int64({0}) ** int64({1}))"), [None, None],
                    tuple(d for d in INTEGRAL if d.category == 1), cost=10, domain=(0.0, 4.0),
                    doc="Integer power with a non-negative exponent.")
 maximum: Primitive = elementwise(
@@ -296,7 +296,7 @@ def _where_aval(c: Aval, x: Aval, y: Aval) -> Aval:
 def _where_samples(
     rng: np.random.Generator, dtype: DType, domain: tuple[float, float]
 ) -> Drawn:
-    return [((rng.random(s) < 0.5, draw(rng, s, dtype, domain), draw(rng, s, dtype, domain)), {})
+    return [((draw(rng, s, bool_, domain), *[draw(rng, s, dtype, domain) for _ in "xy"]), {})
             for s in ((), (5,), (3, 4), (0, 2))]
 
 

@@ -25,12 +25,11 @@ def draw(
     """Random elements of ``dtype`` inside ``domain``; integers and booleans repeat values."""
     low, high = domain
     if dtype.category == 0:
-        return rng.random(tuple(shape)) < 0.5
+        return np.asarray(rng.random(tuple(shape)) < 0.5)
     if dtype.category == 1:
-        first = 0 if not dtype.is_signed else int(np.floor(low))
-        return rng.integers(max(first, int(np.floor(low))), int(high) + 1, tuple(shape)).astype(
-            dtype.np)
-    return rng.uniform(low, high, tuple(shape)).astype(dtype.np)
+        first = max(int(np.floor(low)), 0 if not dtype.is_signed else int(np.floor(low)))
+        return np.asarray(rng.integers(first, int(high) + 1, tuple(shape)), dtype.np)
+    return np.asarray(rng.uniform(low, high, tuple(shape)), dtype.np)
 
 
 def cases(*rows: tuple[Sequence[Shape], dict[str, Any]]) -> Samples:

@@ -8,7 +8,7 @@ from typing import Any
 from ..functions.creation import full
 from ..ops import elementwise as ew
 from ..tensor import Tensor
-from .optimizer import CompiledOptimizer, check_non_negative
+from .compiled import CompiledOptimizer, check_non_negative
 from .param_group import ParamGroup
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..ops import elementwise as ew
 from ..tensor import Tensor
-from .optimizer import CompiledOptimizer, check_non_negative, zeros_state
+from .compiled import CompiledOptimizer, check_non_negative, zeros_state
 from .param_group import ParamGroup
 
 

@@ -20,7 +20,7 @@ from ..codegen.source import Argument, Generated
 from ..ir.graph import Literal
 from ..schedule.loops import Buffer, LoopNest
 from ..schedule.memory import Lifetime, plan_arena
-from ..schedule.plan import Contraction, HostCall, KernelPlan, Plan
+from ..schedule.kernels import Contraction, HostCall, KernelPlan, Plan
 from . import allocator
 from .compile import load_kernels
 from .threads import get_num_threads, make_runner

@@ -9,82 +9,18 @@ several kernels at a cost are promoted to sinks and the grouping runs again.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
-
-from ..dtypes import bool_
-from ..ir.graph import Eqn, Graph, Var
-from ..ops import indexing, movement, reduce
+from ..ir.graph import Graph, Var
+from ..ops import indexing
+from .groups import Group, Sink, no_buffer, size_of, squeezed
 from .index import Ix
-from .loops import Buffer, LoopNest, Scalar, Store
-from .lower import Lowering, Unfusable, view_of
+from .loops import LoopNest, Store
+from .lower import Unfusable, view_of
+from .recompute import Recompute
 
 MAX_SINKS = 24
-RECOMPUTE_COST = 30.0
 
 
-@dataclass(eq=False)
-class Sink:
-    """A value a kernel produces; ``how`` is point, inner, outer, total, tail, dot or host."""
-
-    var: Var
-    eqn: Eqn
-    how: str = "point"
-
-
-@dataclass(eq=False)
-class Group:
-    """Sinks that share one kernel, and the loops they share.
-
-    Attributes:
-        shape: extents of the loops, unit axes left out.
-        split: number of outer axes, -1 while free.
-        kept: leading outer axes kept by outer reductions, -1 while free.
-    """
-
-    number: int
-    kind: str
-    shape: tuple[int, ...] = ()
-    split: int = -1
-    kept: int = -1
-    sinks: list[Sink] = field(default_factory=list)
-    needs: set[Group] = field(default_factory=set)
-    reads: set[Var] = field(default_factory=set)
-    reasons: list[str] = field(default_factory=list)
-
-    def reaches(self, other: Group) -> bool:
-        """Whether this group needs ``other``, directly or not."""
-        seen: set[Group] = set()
-        stack = [self]
-        while stack:
-            group = stack.pop()
-            if group is other:
-                return True
-            if group not in seen:
-                seen.add(group)
-                stack.extend(group.needs)
-        return False
-
-
-def squeezed(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Extents without the unit axes."""
-    return tuple(n for n in shape if n != 1)
-
-
-def _size(shape: tuple[int, ...]) -> int:
-    size = 1
-    for extent in shape:
-        size *= extent
-    return size
-
-
-def natural_index(shape: tuple[int, ...], axes: list[int]) -> tuple[Any, ...]:
-    """Index of a value whose non-unit axes are the given loop axes."""
-    position = iter(axes)
-    return tuple(0 if n == 1 else Ix({next(position): 1}) for n in shape)
-
-
-class Fusion:
+class Fusion(Recompute):
     """Grouping of one graph; ``groups`` in an order that respects dependencies."""
 
     def __init__(self, graph: Graph) -> None:
@@ -105,85 +41,6 @@ class Fusion:
             self.promoted |= more
         self.stored = self._stored()
 
-    # --- what must be in memory -----------------------------------------------------------------
-    def _required(self) -> set[Var]:
-        """Values that something reads through memory whatever the grouping."""
-        required = {o for o in self.graph.outputs if isinstance(o, Var)}
-        merged: set[Var] = set()
-        for eqn in self.graph.eqns:
-            kind = eqn.primitive.kind
-            if kind in ("elementwise", "reduce", "source"):
-                continue
-            if eqn.primitive in (indexing.take, indexing.take_along):
-                x = eqn.inputs[0]
-                if not self._picks_little(eqn):
-                    required.add(x)  # type: ignore[arg-type]
-            elif eqn.primitive is movement.reshape:
-                aval = eqn.outputs[0].aval
-                index = tuple(Ix({k: 1}) for k in range(aval.ndim))
-                x = eqn.inputs[0]
-                assert movement.reshape.index_map is not None
-                if isinstance(x, Var) and (
-                    movement.reshape.index_map(index, [x.aval], aval, {}) is None
-                ):
-                    merged.add(self._root(x, eqn.outputs[0]))
-            elif kind != "movement":
-                required.update(a for a in eqn.inputs if isinstance(a, Var))
-        roots = {self._root(v, v) for v in required if v not in self.inputs}
-        return (roots | merged) - self.inputs
-
-    def _compared(self) -> set[Var]:
-        """Values compared with their own extremum: computed twice they could round differently."""
-        found: set[Var] = set()
-        for eqn in self.graph.eqns:
-            x = eqn.inputs[0] if eqn.inputs else None
-            if eqn.primitive in (reduce.max_, reduce.min_) and isinstance(x, Var) and (
-                x not in self.inputs and x.aval.dtype.is_floating_point
-            ) and any(e.outputs[0].aval.dtype is bool_ for e in self.uses[x]):
-                found.add(x)
-        return found
-
-    def _picks_little(self, eqn: Eqn) -> bool:
-        """Whether a gather reads so little of a computed value that computing it there is best."""
-        x = eqn.inputs[0]
-        if eqn.outputs[0].aval.size * 4 > x.aval.size:
-            return False
-        eqns = [self.makers[x]] if x in self.makers else []
-        while eqns:
-            made = eqns.pop()
-            if made.primitive.kind not in ("elementwise", "movement", "source"):
-                return made.primitive.kind in ("reduce", "contract") and made.outputs[0] is not x
-            if made.primitive is movement.reshape:
-                return False
-            eqns += [self.makers[a] for a in made.inputs if isinstance(a, Var) and a in self.makers
-                     and self.makers[a].primitive.kind in ("elementwise", "movement", "source")]
-        return True
-
-    def _root(self, var: Var, reader: Var) -> Var:
-        """The value behind a chain of movements that a strided access of ``reader`` can follow."""
-        eqn = self.makers.get(var)
-        chain = [var]
-        while eqn is not None and eqn.primitive.alias and isinstance(eqn.inputs[0], Var):
-            chain.append(eqn.inputs[0])
-            eqn = self.makers.get(eqn.inputs[0])
-        for root in reversed(chain):
-            if view_of(reader, self.makers, lambda v, root=root: v is root) is not None:  # type: ignore[misc]
-                return root
-        return var
-
-    def is_sink(self, var: Var) -> bool:
-        """Whether a kernel produces this value by name (as opposed to inlining it)."""
-        if var in self.inputs:
-            return False
-        kind = self.makers[var].primitive.kind
-        return var in self.required or var in self.promoted or kind in ("reduce", "contract") or (
-            kind in ("indexing", "window", "scan", "host", "control")
-            and self.makers[var].primitive not in (indexing.take, indexing.take_along))
-
-    def in_memory(self, var: Var) -> bool:
-        """Whether loads of this value are possible (inputs and sinks)."""
-        return var in self.inputs or self.is_sink(var)
-
     # --- grouping ---------------------------------------------------------------------------------
     def _group(self) -> None:
         self.groups: list[Group] = []
@@ -199,7 +56,7 @@ class Fusion:
 
     def _absorb(self, group: Group) -> None:
         """Merge an independent kernel that walks the same data into this one."""
-        size = _size(group.shape)
+        size = size_of(group.shape)
         for other in list(self.groups):
             if other is group or other.kind != "loops" or other not in self.groups:
                 continue
@@ -334,7 +191,7 @@ class Fusion:
         ends = {nb, nb + nm, len(group.shape)}
         lowering = self._lowering_of(group, sink)
         nest = LoopNest(list(group.shape), len(group.shape), 0)
-        nest.stores = [Store(_no_buffer(sink.var), Ix(), self.lower_sink(lowering, group, sink),
+        nest.stores = [Store(no_buffer(sink.var), Ix(), self.lower_sink(lowering, group, sink),
                              sink.var)]
         for axis in range(len(group.shape) - 1):
             if axis + 1 not in ends and not all(
@@ -430,60 +287,7 @@ class Fusion:
         """Values of a kernel that are complete only after all its rows."""
         return {s.var for s in group.sinks if s.how in ("outer", "total", "tail")}
 
-    def _inputs_of(self, sink: Sink) -> set[Var]:
-        """Sinks and inputs reached from a sink through inlined values."""
-        found: set[Var] = set()
-        seen: set[Var] = set()
-        stack = [a for a in sink.eqn.inputs if isinstance(a, Var)]
-        while stack:
-            var = stack.pop()
-            if var in seen:
-                continue
-            seen.add(var)
-            if self.in_memory(var):
-                found.add(var)
-            else:
-                stack.extend(a for a in self.makers[var].inputs if isinstance(a, Var))
-        return found
-
     # --- the question "can this kernel compute that?" ---------------------------------------------
-    def sink_axes(self, group: Group, sink: Sink) -> list[int]:
-        """Loop axes of the non-unit axes of a sink's value."""
-        n = len(group.shape)
-        split = n if group.split < 0 else group.split
-        count = len(squeezed(sink.var.aval.shape))
-        if sink.how in ("point", "dot"):
-            return list(range(count))
-        if sink.how == "inner":
-            return list(range(split))
-        if sink.how in ("outer", "total"):
-            kept = list(range(max(group.kept, 0)))
-            return kept + (list(range(split, n)) if count > len(kept) else [])
-        return list(range(split, n)) if count else []
-
-    def lower_sink(self, lowering: Lowering, group: Group, sink: Sink) -> Scalar:
-        """The scalar of one sink in a kernel, and its place among the members."""
-        axes = self.sink_axes(group, sink)
-        if sink.eqn.primitive.kind == "reduce":
-            x = sink.eqn.inputs[0]
-            walked = list(range(len(squeezed(x.aval.shape))))
-            arg = lowering.evaluate(x, natural_index(x.aval.shape, walked))
-            p, dtype = sink.eqn.primitive, sink.var.aval.dtype
-            op = "reduce" if sink.how == "inner" else "acc"
-            scalar = Scalar(op, dtype, (arg,), p.combine, p.identity(dtype), over=sink.how,
-                            eqn=sink.eqn)
-        else:
-            index = natural_index(sink.var.aval.shape, axes)
-            saved = lowering.stored
-            lowering.stored = lambda v: v is not sink.var and saved(v)
-            try:
-                scalar = lowering.evaluate(sink.var, index)
-            finally:
-                lowering.stored = saved
-        key = tuple(Ix({a: 1}).key for a in axes)
-        lowering.members[sink.var] = (scalar, key)
-        return scalar
-
     def _probe(self, group: Group | None, sink: Sink) -> set[Var]:
         """Values the sink loads when computed in ``group``; raises when it cannot be."""
         if group is None:
@@ -518,117 +322,13 @@ class Fusion:
         """
         members = {s.var for s in group.sinks}
         for sink in group.sinks:
-            small = _size(self._space(sink)) * 4 <= _size(group.shape)
+            small = size_of(self._space(sink)) * 4 <= size_of(group.shape)
             if sink.var in late and small and sink.how != "tail" and not (
                 members & self._inputs_of(sink)
             ):
                 self.early.add(sink.var)
 
-    def _lowering_of(self, group: Group, sink: Sink) -> Lowering:
-        """A lowering in which the group's other sinks are values at hand."""
-        lowering = Lowering(self.makers, self.in_memory, _no_buffer)
-        for other in group.sinks:
-            axes = self.sink_axes(group, other)
-            scalar = Scalar("load", other.var.aval.dtype)
-            lowering.members[other.var] = (scalar, tuple(Ix({a: 1}).key for a in axes))
-        return lowering
-
-    # --- recomputation ----------------------------------------------------------------------------
-    def _expensive(self) -> set[Var]:
-        """Inlined values that several kernels would compute at a cost."""
-        where: dict[Var, set[Group]] = {}
-        for group in self.groups:
-            for sink in group.sinks:
-                if sink.how in ("dot", "host"):
-                    continue
-                self._mark(sink, group, where)
-        found: set[Var] = set()
-        for var, groups in where.items():
-            if len(groups) < 2 or self.makers[var].primitive.kind == "source":
-                continue
-            users = [where.get(e.outputs[0], set()) for e in self.uses.get(var, [])
-                     if not self.is_sink(e.outputs[0])]
-            if any(u == groups for u in users):
-                continue  # a later value is shared by the same kernels: decide there
-            if self._cost_of(var) > RECOMPUTE_COST or self._heavy_leaves(var) > 1 \
-                    or self._only_from_dot(var):
-                found.add(var)
-        return found
-
-    def _invariant(self) -> set[Var]:
-        """Inlined values of a smaller shape that a kernel would compute again for every row."""
-        found: set[Var] = set()
-        for group in self.groups:
-            if group.kind == "host":
-                continue
-            split = group.split if group.split >= 0 else len(group.shape) - 1
-            lowering = Lowering(self.makers, self.in_memory, _no_buffer)
-            for sink in group.sinks:
-                axes = self.sink_axes(group, sink)
-                if sink.how != "dot":
-                    self.lower_sink(lowering, group, sink)
-                lowering.members[sink.var] = (Scalar("load", sink.var.aval.dtype),
-                                              tuple(Ix({a: 1}).key for a in axes))
-            repeated = {
-                var for var, axes in lowering.walked.items()
-                if axes and max(axes) >= split and self._repeats(group, axes) >= 4
-                and not self.is_sink(var) and self._cost_of(var) >= 8
-            }
-            for var in repeated:
-                users = [e.outputs[0] for e in self.uses.get(var, [])]
-                if not all(u in repeated for u in users):
-                    found.add(var)
-        return found
-
-    def _repeats(self, group: Group, axes: set[int]) -> int:
-        """How often a kernel would compute a value that depends on ``axes`` only."""
-        return _size(tuple(n for a, n in enumerate(group.shape) if a not in axes))
-
-    def _mark(self, sink: Sink, group: Group, where: dict[Var, set[Group]]) -> None:
-        stack = [a for a in sink.eqn.inputs if isinstance(a, Var)]
-        seen: set[Var] = set()
-        while stack:
-            var = stack.pop()
-            if var in seen or self.in_memory(var):
-                continue
-            seen.add(var)
-            eqn = self.makers[var]
-            if eqn.primitive.kind == "elementwise":
-                where.setdefault(var, set()).add(group)
-            stack.extend(a for a in eqn.inputs if isinstance(a, Var))
-
-    def _tree(self, var: Var) -> tuple[list[Eqn], set[Var]]:
-        eqns: list[Eqn] = []
-        leaves: set[Var] = set()
-        seen: set[Var] = set()
-        stack = [var]
-        while stack:
-            v = stack.pop()
-            if v in seen:
-                continue
-            seen.add(v)
-            if self.in_memory(v):
-                leaves.add(v)
-                continue
-            eqns.append(self.makers[v])
-            stack.extend(a for a in self.makers[v].inputs if isinstance(a, Var))
-        return eqns, leaves
-
-    def _cost_of(self, var: Var) -> float:
-        return sum(e.primitive.cost for e in self._tree(var)[0])
-
-    def _heavy_leaves(self, var: Var) -> int:
-        return sum(v.aval.size * 2 >= var.aval.size for v in self._tree(var)[1])
-
-    def _only_from_dot(self, var: Var) -> bool:
-        """Recomputing would force a contraction's raw result into memory beside this value."""
-        for leaf in self._tree(var)[1]:
-            if leaf in self.inputs or leaf in self.required or leaf in self.promoted:
-                continue
-            if self.makers[leaf].primitive.kind == "contract":
-                return True
-        return False
-
+    # --- results ----------------------------------------------------------------------------
     def _stored(self) -> set[Var]:
         """Sinks that go to memory: required ones and those that another kernel reads."""
         stored = {v for v in self.required if v in self.home}
@@ -637,5 +337,3 @@ class Fusion:
         return stored
 
 
-def _no_buffer(var: Var) -> Buffer:
-    return Buffer("", var.aval.shape, var.aval.dtype)

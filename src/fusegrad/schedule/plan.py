@@ -8,89 +8,18 @@ when no kernel can still need the old value; otherwise through a copy at the end
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from ..ir.graph import Atom, Eqn, Graph, Literal, Var
 from ..ops import elementwise as ew
 from ..ops import movement, source
 from ..ops.contract import free_axes
-from .fusion import Fusion, Group, Sink, natural_index, squeezed
+from .fusion import Fusion
+from .groups import Group, Sink, natural_index, squeezed
 from .index import Ix, flat, row_major
+from .kernels import Contraction, HostCall, KernelPlan, Operand, Plan
 from .loops import Buffer, LoopNest, Scalar, Store
 from .lower import Lowering, View, view_of
-
-
-@dataclass(eq=False)
-class Operand:
-    """A strided matrix (or batch of them): its memory, first element and strides."""
-
-    buffer: Buffer
-    offset: int
-    batch: tuple[int, ...]
-    row: int
-    column: int
-
-
-@dataclass(eq=False)
-class Contraction:
-    """``c[item, i, j] = sum_k a[item, i, k] * b[item, k, j]`` and its epilogue over (item, i, j)."""
-
-    a: Operand
-    b: Operand
-    c: Buffer
-    m: int
-    n: int
-    k: int
-    batch: tuple[int, ...]
-    nest: LoopNest
-    raw: Scalar
-    eqn: Eqn
-
-
-@dataclass(eq=False)
-class HostCall:
-    """A primitive run by its NumPy reference: operands as strided views, one dense output."""
-
-    eqn: Eqn
-    operands: list[tuple[Buffer, int, tuple[int, ...], tuple[int, ...]] | Literal]
-    output: Buffer
-
-
-@dataclass(eq=False)
-class KernelPlan:
-    """One launch before code generation."""
-
-    label: str
-    work: LoopNest | Contraction | HostCall
-    reads: set[Buffer]
-    writes: set[Buffer]
-    reasons: list[str] = field(default_factory=list)
-    flops: float = 0.0
-    eqns: list[Eqn] = field(default_factory=list)
-
-    @property
-    def bytes(self) -> int:
-        """Least bytes to move: every buffer once in each direction it is used."""
-        return sum(_nbytes(b) for b in self.reads) + sum(_nbytes(b) for b in self.writes)
-
-
-def _nbytes(buffer: Buffer) -> int:
-    size = buffer.dtype.itemsize
-    for extent in buffer.shape:
-        size *= extent
-    return size
-
-
-@dataclass(eq=False)
-class Plan:
-    """All kernels, the buffers of inputs and outputs, and what was decided."""
-
-    graph: Graph
-    kernels: list[KernelPlan]
-    inputs: list[Buffer]
-    outputs: list[Buffer]
-    temporaries: list[Buffer]
 
 
 class OperandOrder(Exception):

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ...autograd import Function
-from ...dtypes import int64
+from ...dtypes import int32, int64
 from ...errors import ArgumentError, ArgumentTypeError, DimError, ShapeError
 from ...functions.common import axes_of, broadcast_to, cast, floating, pointwise
 from ...functions.pointwise import clamp, where
@@ -66,8 +66,8 @@ def _check_range(target: Tensor, classes: int, ignore_index: int) -> bool:
 
 def _picker(scores: Tensor, target: Tensor) -> Tensor:
     """Boolean one-hot of ``target`` along the last axis of ``scores``."""
-    ramp = Tensor(source.iota(shape=scores.aval.shape, dtype=int64, axis=scores.aval.ndim - 1))
-    return ew.eq(ramp, broadcast_to(unsqueeze(cast(target, int64), -1), scores.aval.shape))
+    ramp = Tensor(source.iota(shape=scores.aval.shape, dtype=int32, axis=scores.aval.ndim - 1))
+    return ew.eq(ramp, broadcast_to(unsqueeze(cast(target, int32), -1), scores.aval.shape))
 
 
 def _pick(values: Tensor, hit: Tensor) -> Tensor:

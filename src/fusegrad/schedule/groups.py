@@ -1,0 +1,78 @@
+"""Sinks and groups: what a kernel produces, and the kernels that fusion builds.
+
+Next file: ``values.py``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..ir.graph import Eqn, Var
+from .index import Ix
+from .loops import Buffer
+
+
+@dataclass(eq=False)
+class Sink:
+    """A value a kernel produces; ``how`` is point, inner, outer, total, tail, dot or host."""
+
+    var: Var
+    eqn: Eqn
+    how: str = "point"
+
+
+@dataclass(eq=False)
+class Group:
+    """Sinks that share one kernel, and the loops they share.
+
+    Attributes:
+        shape: extents of the loops, unit axes left out.
+        split: number of outer axes, -1 while free.
+        kept: leading outer axes kept by outer reductions, -1 while free.
+    """
+
+    number: int
+    kind: str
+    shape: tuple[int, ...] = ()
+    split: int = -1
+    kept: int = -1
+    sinks: list[Sink] = field(default_factory=list)
+    needs: set[Group] = field(default_factory=set)
+    reads: set[Var] = field(default_factory=set)
+    reasons: list[str] = field(default_factory=list)
+
+    def reaches(self, other: Group) -> bool:
+        """Whether this group needs ``other``, directly or not."""
+        seen: set[Group] = set()
+        stack = [self]
+        while stack:
+            group = stack.pop()
+            if group is other:
+                return True
+            if group not in seen:
+                seen.add(group)
+                stack.extend(group.needs)
+        return False
+
+
+def squeezed(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Extents without the unit axes."""
+    return tuple(n for n in shape if n != 1)
+
+
+def size_of(shape: tuple[int, ...]) -> int:
+    size = 1
+    for extent in shape:
+        size *= extent
+    return size
+
+
+def natural_index(shape: tuple[int, ...], axes: list[int]) -> tuple[Any, ...]:
+    """Index of a value whose non-unit axes are the given loop axes."""
+    position = iter(axes)
+    return tuple(0 if n == 1 else Ix({next(position): 1}) for n in shape)
+
+
+def no_buffer(var: Var) -> Buffer:
+    return Buffer("", var.aval.shape, var.aval.dtype)

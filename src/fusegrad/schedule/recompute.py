@@ -1,0 +1,117 @@
+"""When to keep a value instead of computing it again.
+
+Inlining computes a value wherever it is used. That is free for cheap arithmetic on data that is
+loaded anyway, and wrong for what costs more than a load: such values are promoted to sinks.
+"""
+
+from __future__ import annotations
+
+from ..ir.graph import Eqn, Var
+from .groups import Group, Sink, no_buffer, size_of
+from .index import Ix
+from .loops import Scalar
+from .lower import Lowering
+from .values import Values
+
+RECOMPUTE_COST = 30.0
+
+
+class Recompute(Values):
+    """The choice between recomputing and storing, given a grouping."""
+
+    groups: list[Group]
+
+    def _expensive(self) -> set[Var]:
+        """Inlined values that several kernels would compute at a cost."""
+        where: dict[Var, set[Group]] = {}
+        for group in self.groups:
+            for sink in group.sinks:
+                if sink.how in ("dot", "host"):
+                    continue
+                self._mark(sink, group, where)
+        found: set[Var] = set()
+        for var, groups in where.items():
+            if len(groups) < 2 or self.makers[var].primitive.kind == "source":
+                continue
+            users = [where.get(e.outputs[0], set()) for e in self.uses.get(var, [])
+                     if not self.is_sink(e.outputs[0])]
+            if any(u == groups for u in users):
+                continue  # a later value is shared by the same kernels: decide there
+            if self._cost_of(var) > RECOMPUTE_COST or self._heavy_leaves(var) > 1 \
+                    or self._only_from_dot(var):
+                found.add(var)
+        return found
+
+    def _invariant(self) -> set[Var]:
+        """Inlined values of a smaller shape that a kernel would compute again for every row."""
+        found: set[Var] = set()
+        for group in self.groups:
+            if group.kind == "host":
+                continue
+            split = group.split if group.split >= 0 else len(group.shape) - 1
+            lowering = Lowering(self.makers, self.in_memory, no_buffer)
+            for sink in group.sinks:
+                axes = self.sink_axes(group, sink)
+                if sink.how != "dot":
+                    self.lower_sink(lowering, group, sink)
+                lowering.members[sink.var] = (Scalar("load", sink.var.aval.dtype),
+                                              tuple(Ix({a: 1}).key for a in axes))
+            repeated = {
+                var for var, axes in lowering.walked.items()
+                if axes and max(axes) >= split and self._repeats(group, axes) >= 4
+                and not self.is_sink(var) and self._cost_of(var) >= 8
+            }
+            for var in repeated:
+                users = [e.outputs[0] for e in self.uses.get(var, [])]
+                if not all(u in repeated for u in users):
+                    found.add(var)
+        return found
+
+    def _repeats(self, group: Group, axes: set[int]) -> int:
+        """How often a kernel would compute a value that depends on ``axes`` only."""
+        return size_of(tuple(n for a, n in enumerate(group.shape) if a not in axes))
+
+    def _mark(self, sink: Sink, group: Group, where: dict[Var, set[Group]]) -> None:
+        stack = [a for a in sink.eqn.inputs if isinstance(a, Var)]
+        seen: set[Var] = set()
+        while stack:
+            var = stack.pop()
+            if var in seen or self.in_memory(var):
+                continue
+            seen.add(var)
+            eqn = self.makers[var]
+            if eqn.primitive.kind == "elementwise":
+                where.setdefault(var, set()).add(group)
+            stack.extend(a for a in eqn.inputs if isinstance(a, Var))
+
+    def _tree(self, var: Var) -> tuple[list[Eqn], set[Var]]:
+        eqns: list[Eqn] = []
+        leaves: set[Var] = set()
+        seen: set[Var] = set()
+        stack = [var]
+        while stack:
+            v = stack.pop()
+            if v in seen:
+                continue
+            seen.add(v)
+            if self.in_memory(v):
+                leaves.add(v)
+                continue
+            eqns.append(self.makers[v])
+            stack.extend(a for a in self.makers[v].inputs if isinstance(a, Var))
+        return eqns, leaves
+
+    def _cost_of(self, var: Var) -> float:
+        return sum(e.primitive.cost for e in self._tree(var)[0])
+
+    def _heavy_leaves(self, var: Var) -> int:
+        return sum(v.aval.size * 2 >= var.aval.size for v in self._tree(var)[1])
+
+    def _only_from_dot(self, var: Var) -> bool:
+        """Recomputing would force a contraction's raw result into memory beside this value."""
+        for leaf in self._tree(var)[1]:
+            if leaf in self.inputs or leaf in self.required or leaf in self.promoted:
+                continue
+            if self.makers[leaf].primitive.kind == "contract":
+                return True
+        return False
