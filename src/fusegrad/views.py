@@ -19,8 +19,8 @@ from .codegen.source import Argument
 from .errors import ArgumentError
 from .ir.graph import Eqn
 from .runtime.compile import load_kernel
-from .schedule.loops import Buffer, LoopNest
 from .schedule.kernels import Contraction, HostCall, Plan
+from .schedule.loops import Buffer, LoopNest
 
 if TYPE_CHECKING:
     from .runtime.program import Launch

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 
 from ..dtypes import DType
 from ..schedule.index import Ix
-from ..schedule.loops import LoopNest, Scalar
 from ..schedule.kernels import Contraction
+from ..schedule.loops import LoopNest, Scalar
 from . import tiles
 from .kernel import KernelSource
 from .lines import Line, Segment, cut, slots

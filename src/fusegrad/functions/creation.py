@@ -106,7 +106,7 @@ def full(size: Any, fill_value: Any, *, dtype: DType | None = None, device: Any 
     if dtype is None:
         dtype = (dtypes.bool_ if isinstance(fill_value, bool) else int64
                  if isinstance(fill_value, int) else dtypes.get_default_dtype())
-    shape = shape_args((size,) if not isinstance(size, int) else (size,))
+    shape = shape_args((size,))
     if isinstance(fill_value, Tensor):
         from .shape import expand
 

@@ -45,7 +45,7 @@ class Literal:
         return f"{self.value.item()!r}:{self.aval.dtype.short}"
 
 
-Atom = Union[Var, Literal]
+Atom = Union[Var, Literal]  # noqa: UP007  evaluated at run time on Python 3.10
 
 
 class Eqn:

@@ -123,11 +123,12 @@ def _parse_atom(text: str, table: dict[str, Var]) -> Atom:
 def _split_params(rest: str) -> tuple[dict[str, Any], str]:
     if not rest.startswith("["):
         return {}, rest
-    depth = 0
-    for position, char in enumerate(rest):
-        depth += (char in "[(") - (char in "])")
+    depth, position = 0, 0
+    while True:
+        depth += (rest[position] in "[(") - (rest[position] in "])")
         if depth == 0:
             break
+        position += 1
     call = ast.parse(f"f({rest[1:position]})", mode="eval").body
     assert isinstance(call, ast.Call)
     params = {str(k.arg): _parse_param(k.value) for k in call.keywords}

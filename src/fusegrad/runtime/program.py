@@ -18,9 +18,9 @@ from ..codegen.contract import generate_contraction
 from ..codegen.nest import generate
 from ..codegen.source import Argument, Generated
 from ..ir.graph import Literal
+from ..schedule.kernels import Contraction, HostCall, KernelPlan, Plan
 from ..schedule.loops import Buffer, LoopNest
 from ..schedule.memory import Lifetime, plan_arena
-from ..schedule.kernels import Contraction, HostCall, KernelPlan, Plan
 from . import allocator
 from .compile import load_kernels
 from .threads import get_num_threads, make_runner

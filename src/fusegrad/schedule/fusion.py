@@ -9,6 +9,7 @@ several kernels at a cost are promoted to sinks and the grouping runs again.
 
 from __future__ import annotations
 
+from ..dtypes import bool_
 from ..ir.graph import Graph, Var
 from ..ops import indexing
 from .groups import Group, Sink, no_buffer, size_of, squeezed
