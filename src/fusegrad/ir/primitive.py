@@ -11,7 +11,6 @@ static parameters. So the residuals of every rule are known without running it.
 
 from __future__ import annotations
 
-import inspect
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -108,7 +107,10 @@ class Primitive:
 
 
 def _names(rule: Rule | None) -> tuple[str, ...]:
-    return () if rule is None else tuple(inspect.signature(rule).parameters)
+    if rule is None:
+        return ()
+    code = rule.__code__
+    return code.co_varnames[:code.co_argcount + code.co_kwonlyargcount]
 
 
 REGISTRY: dict[str, Primitive] = {}
