@@ -210,7 +210,7 @@ from .functions.shape import (
 from .runtime.threads import get_num_threads, set_num_threads
 from .tensor import Size, Tensor
 
-from . import nn, optim, utils  # isort: skip  # they build on the names above
+from . import cuda, nn, optim, utils  # isort: skip  # they build on the names above
 
 dtype = DType
 inf, nan, pi, e = math.inf, math.nan, math.pi, math.e

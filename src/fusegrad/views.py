@@ -122,7 +122,7 @@ class Kernel:
     _native: KernelSource | None = field(default=None, repr=False)
 
     def __str__(self) -> str:
-        return self.source
+        return self.source.rstrip("\n")
 
     def buffers(self) -> list[KernelArgument]:
         """The arguments that hold the program's data."""

@@ -133,7 +133,8 @@ abs_: Primitive = elementwise("abs", np.abs, _by_category("absolute({0})", "{T}(
                    doc="Absolute value.")
 sign: Primitive = elementwise("sign", np.sign, _by_category("sign({0})", "{T}(({0} > 0) - ({0} < 0))"), [None], REAL, doc="Sign: -1, 0, 1 or nan.")
 floor_div: Primitive = elementwise("floor_div", np.floor_divide, _by_category(
-    "where({1} == 0, {0} / {1}, rint(({0} - remainder({0}, {1})) / {1}))", "{T}({0} // {1})"), [None, None], REAL,
+    "where({1} == 0, {0} / {1}, rint(({0} - fmod({0}, {1})) / {1})"
+    " - where((fmod({0}, {1}) != 0) & (({1} < 0) != (fmod({0}, {1}) < 0)), {T}(1), {T}(0)))", "{T}({0} // {1})"), [None, None], REAL,
                         cost=6, doc="Quotient rounded towards minus infinity.")
 remainder: Primitive = elementwise("remainder", np.remainder, _by_category("remainder({0}, {1})", "{T}({0} % {1})"),
                         [lambda g: g, lambda g, x, y: neg(mul(g, floor_div(x, y)))], REAL, cost=8,
@@ -147,7 +148,7 @@ pow_: Primitive = elementwise(
      lambda g, x, y, out: where(
          and_(eq(x, 0.0), ge(y, 0.0)), 0.0, mul(g, mul(out, log(x))))],
     FLOAT, cost=25, domain=(0.2, 3.0), doc="Power x ** y.")
-ipow: Primitive = elementwise("ipow", np.power, _typed("{T}(int64({0}) ** int64({1}))"), [None, None],
+ipow: Primitive = elementwise("ipow", np.power, _typed("{T}(integer_pow(uint64({0}), uint64({1})))"), [None, None],
                    tuple(d for d in INTEGRAL if d.category == 1), cost=10, domain=(0.0, 4.0),
                    doc="Integer power with a non-negative exponent.")
 maximum: Primitive = elementwise(

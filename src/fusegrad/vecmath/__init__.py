@@ -111,6 +111,7 @@ _register(basic.isfinite, returns_bool=True)
 _register(basic.fma, 0.5, 0.5, arity=3)
 _register(basic.hypot, 1, 1.5, arity=2)
 _register(basic.philox, arity=3, kind="i")
+_register(basic.integer_pow, arity=2, kind="i")
 
 
 def emit(name: str, builder: ir.IRBuilder, args: Sequence[ir.Value]) -> ir.Value:

@@ -183,3 +183,12 @@ def philox(seed: V, offset: V, position: V) -> V:
         )
         k0, k1 = (k0 + PHILOX_WEYL[0]) & WORD, (k1 + PHILOX_WEYL[1]) & WORD
     return (c0 << 32) | c1
+
+
+def integer_pow(x: V, n: V) -> V:
+    """``x ** n`` modulo 2**64 by repeated squaring over all bits of ``n``."""
+    result = x.like(1)
+    for _ in range(64):
+        result = result * ((x - 1) * (n & 1) + 1)
+        x, n = x * x, n.shift_right_unsigned(1)
+    return result
