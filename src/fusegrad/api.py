@@ -195,7 +195,8 @@ class JitFunction:
             return "the structure of the arguments differs"
         for k, (a, b) in enumerate(zip(key[1], last[1], strict=True)):
             if a != b:
-                return f"argument {k} changed from {_words(b)} to {_words(a)}"
+                label = self.history[-1].labels[k] if self.history else f"argument {k}"
+                return f"{label} changed from {_words(b)} to {_words(a)}"
         return "gradient mode or default dtype changed"
 
     def _new_trace(

@@ -7,7 +7,6 @@ folder that ``FUSEGRAD_DUMP`` names. Next file: ``dump.py``.
 
 from __future__ import annotations
 
-import inspect
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -174,10 +173,9 @@ class Report:
         t = self.trace
         if t is None:
             return []
-        labels = _leaf_labels(t)
         traced = {position: (tensor, leaf) for position, tensor, leaf in t.arguments}
         lines = []
-        for position, (label, leaf) in enumerate(zip(labels, t.leaves, strict=True)):
+        for position, (label, leaf) in enumerate(zip(t.labels, t.leaves, strict=True)):
             if position not in traced:
                 shown = repr(leaf) if isinstance(leaf, _PLAIN) else type(leaf).__name__
                 lines.append(f"{label}: {shown} (part of the signature)")
@@ -314,32 +312,6 @@ def _three_parts(eqns: Sequence[Eqn]) -> list[tuple[str, list[Eqn]]]:
         ("backward", [e for e in eqns if e.backward]),
         ("update", list(eqns[last + 1:])),
     ]
-
-
-def _leaf_labels(trace: Trace) -> list[str]:
-    """A name for every argument leaf, from the function's parameters and the containers."""
-    (args, kwargs) = trace.structure[1]
-    try:
-        parameters = list(inspect.signature(trace.function).parameters)
-    except (TypeError, ValueError):
-        parameters = []
-    labels: list[str] = []
-    for k, structure in enumerate(args[1]):
-        name = parameters[k] if k < len(parameters) else f"argument {k}"
-        labels += _labels(structure, name)
-    for name, structure in zip(kwargs[1], kwargs[2], strict=True):
-        labels += _labels(structure, name)
-    return labels
-
-
-def _labels(structure: Any, name: str) -> list[str]:
-    if structure == "*":
-        return [name]
-    if len(structure) == 2:
-        parts = [(f"{name}[{k}]", s) for k, s in enumerate(structure[1])]
-    else:
-        parts = [(f"{name}[{k!r}]", s) for k, s in zip(structure[1], structure[2], strict=True)]
-    return [label for part, s in parts for label in _labels(s, part)]
 
 
 def cache_info(traces: Sequence[Trace]) -> StepCacheInfo:

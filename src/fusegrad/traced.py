@@ -30,6 +30,7 @@ from .schedule.kernels import Plan
 from .schedule.plan import make_plan
 from .tensor import ELIDED, Storage, Tensor, epoch, grad_mode
 from .trace.capture import Capture
+from .trace.labels import leaf_labels
 from .trace.tree import flatten, unflatten
 
 CHUNK = 64
@@ -90,6 +91,7 @@ class Trace:
         leaves: list[Any] = []
         structure = flatten((args, kwargs), leaves)
         self.structure = structure
+        self.labels = leaf_labels(self.function, structure)
         self.leaves = leaves
         self.arguments: list[tuple[int, Tensor, Any]] = []  # (leaf position, traced, original)
         traced = [self._argument(k, leaf) for k, leaf in enumerate(leaves)]
@@ -113,12 +115,12 @@ class Trace:
         if kind == "static":
             return leaf
         if kind == "float":
-            var = self.capture.input(Aval((), dtypes.float64), f"argument {position}")
+            var = self.capture.input(Aval((), dtypes.float64), self.labels[position])
             traced = Tensor(var)
             traced._weak = True
         else:
             source = leaf if isinstance(leaf, Tensor) else Tensor(leaf)
-            var = self.capture.input(aval_of(source._value), source._hint or f"argument {position}")
+            var = self.capture.input(aval_of(source._value), source._hint or self.labels[position])
             traced = Tensor(var)
             traced._weak = source._weak
             traced._requires_grad = source.requires_grad

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from ..dtypes import DType
 from ..ir.graph import Eqn
@@ -28,6 +29,7 @@ class Line:
     Attributes:
         name: the value it defines, empty for stores and accumulations.
         reload: cheap enough (a load, an index) to repeat instead of keeping its value.
+        access: what is loaded or stored, for lines that do.
     """
 
     text: str
@@ -36,6 +38,7 @@ class Line:
     dtype: DType | None = None
     cost: float = 0.0
     reload: bool = False
+    access: Any = None  # the Scalar of a load or the Store
     uses: set[str] = field(init=False)
 
     def __post_init__(self) -> None:

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from ..dtypes import DType
+from ..schedule.index import Ix
 from ..schedule.loops import CONST, FULL, ROW, TAIL, LoopNest, Scalar, Store
 from .kernel import KernelSource
 from .lines import Line, Segment, cut, link, slots
@@ -388,11 +389,67 @@ class _Printer(Accumulators):
         w.put(depth, f"for j{axis} in range({low}, {high}, {ROWS}):")
         w.put(depth + 1, f"e{axis} = min(j{axis} + {ROWS}, {high})")
         w.put(depth + 1, f"q{axis} = thread * {ROWS} - j{axis}")
+        filled, emptied = self._tiles(phases) if short else ([], [])
+        self._copy_tiles(depth + 1, filled)
         segments = self._linked(phases)
         slot = slots(segments)
         names = self._buffers(slot, ROWS)
         for phase, segment in zip(phases, segments, strict=True):
             self._block_phase(depth + 1, phase, segment, slot, names, short)
+        self._copy_tiles(depth + 1, emptied)
+
+    def _tiles(self, phases: Sequence[Phase]) -> tuple[list[str], list[str]]:
+        """Short rows transposed: strided loads and stores go through a tile of the block.
+
+        Rewrites the lines that access memory and returns the statements that fill the tiles before
+        the block and empty them after it.
+        """
+        axis, inner = self.split - 1, self.inner[0]
+        place = f"[(thread * {SHORT} + i{inner}) * {ROWS} + i{axis} - j{axis}]"
+        found: dict[object, list[tuple[Line, bool]]] = {}
+        for phase in phases:
+            costly = any(line.cost >= ROW_COST for line in phase.lines)
+            for line in phase.lines if phase.inner else ():
+                access = line.access
+                if access is None or not self._strided(access.index, axis, inner):
+                    continue
+                load = isinstance(access, Scalar)
+                if not (load and access.guard is not None):
+                    key = (load, access.buffer, access.index.key)
+                    found.setdefault(key, []).append((line, costly))
+        filled: list[str] = []
+        emptied: list[str] = []
+        for number, lines in enumerate(found.values()):
+            if len(lines) < 2 and not lines[0][1]:
+                continue  # one cheap pass: gathering costs no more than filling a tile
+            access = lines[0][0].access
+            dtype = access.buffer.dtype
+            tile = place.join([self.signature.scratch(
+                f"g{number}", dtype, SHORT * ROWS * dtype.itemsize * self.parts), ""])
+            memory = self.signature.buffer(access.buffer)
+            memory = f"{memory}[{self.body.index(access.index, {})}]"
+            if isinstance(access, Scalar):
+                filled.append(f"{tile} = {memory}")
+                for line, _ in lines:
+                    line.text = f"{line.name} = {fetched(tile, dtype)}"
+            else:
+                emptied.append(f"{memory} = {tile}")
+                for line, _ in lines:
+                    line.text = f"{tile} = {line.text.partition(' = ')[2]}"
+        return filled, emptied
+
+    def _strided(self, index: Ix, axis: int, inner: int) -> bool:
+        """Whether neighbouring rows are apart in memory and the inner axis is walked."""
+        plain = all(isinstance(k, int) for k in index.terms)
+        return plain and index.terms.get(axis, 0) not in (0, 1) and inner in index.terms
+
+    def _copy_tiles(self, depth: int, statements: Sequence[str]) -> None:
+        axis, inner, w = self.split - 1, self.inner[0], self.writer
+        if statements:
+            w.put(depth, f"for i{axis} in range(j{axis}, e{axis}):")
+            w.put(depth + 1, f"for i{inner} in range({self.body.extent(inner)}):")
+            for text in statements:
+                w.put(depth + 2, text)
 
     def _linked(self, phases: Sequence[Phase]) -> list[Segment]:
         """Phases as segments, so that values crossing them get buffers; reductions are values."""

@@ -216,7 +216,9 @@ class Body:
         cost = scalar.eqn.primitive.cost if scalar.op == "apply" and scalar.eqn else 0.5
         reload = scalar.op == "index" or (
             scalar.op == "load" and scalar.buffer not in self.written)
-        lines.append(Line(f"{name} = {text}", scalar.eqn, name, scalar.dtype, cost, reload))
+        access = scalar if scalar.op == "load" else None
+        lines.append(
+            Line(f"{name} = {text}", scalar.eqn, name, scalar.dtype, cost, reload, access))
         return name
 
     def _text(self, s: Scalar, scope: dict[Scalar, str], lines: list[Line]) -> str:
@@ -242,7 +244,8 @@ class Body:
     def store(self, store: Store, name: str, scope: dict[Scalar, str], lines: list[Line]) -> None:
         """Emit a store."""
         place = f"{self.signature.buffer(store.buffer)}[{self.index(store.index, scope)}]"
-        lines.append(Line(f"{place} = {store_value(name, store.buffer.dtype)}"))
+        text = f"{place} = {store_value(name, store.buffer.dtype)}"
+        lines.append(Line(text, access=store))
 
 
 def store_value(name: str, dtype: DType) -> str:
