@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test bench lint clean
+.PHONY: demo test bench lint docs clean
 
 $(VENV)/.ready: pyproject.toml
 	test -d $(VENV) || $(PYTHON) -m venv $(VENV)
@@ -20,8 +20,12 @@ bench: $(VENV)/.ready
 	$(BIN)/fusegrad bench run --against eager,torch,torch_compile,jax
 
 lint: $(VENV)/.ready
-	$(BIN)/ruff check src tests benchmarks examples
+	$(BIN)/ruff check src tests benchmarks examples tools
 	$(BIN)/mypy
+
+docs: $(VENV)/.ready
+	$(BIN)/python tools/docs.py --update
+	$(BIN)/python tools/config_docs.py
 
 clean:
 	rm -rf $(VENV) build .pytest_cache .mypy_cache .ruff_cache

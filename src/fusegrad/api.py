@@ -151,7 +151,7 @@ class JitFunction:
     def _normalise(
         self, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> tuple[tuple[Any, ...], dict[str, Any], frozenset[int]]:
-        """Keyword arguments become positional where the signature allows; static leaves are found."""
+        """Keyword arguments become positional where the signature allows; find static leaves."""
         if self._signature is not None and (kwargs or not self._simple):
             try:
                 bound = self._signature.bind(*args, **kwargs)
@@ -255,8 +255,8 @@ def jit(
     """Compile a function over tensors: one native call per step.
 
     Forward, ``backward()`` and optimizer inside the function become one program of fused kernels.
-    State (parameters, optimizer slots, random generators) is found by the trace. Floats are run-time
-    values; integers, booleans, strings and shapes are part of the signature.
+    State (parameters, optimizer slots, random generators) is found by the trace. Floats are
+    run-time values; integers, booleans, strings and shapes are part of the signature.
 
     Args:
         function: the function; omitted when used with options.

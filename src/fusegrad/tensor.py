@@ -425,7 +425,15 @@ class Size(tuple):  # type: ignore[type-arg]
 
 
 def _root(array: np.ndarray) -> Any:
-    return array.base if isinstance(array.base, np.ndarray) else array
+    """The array that owns the memory, through the holders that ``as_strided`` puts in between."""
+    while array.base is not None:
+        base: Any = array.base
+        if not isinstance(base, np.ndarray):
+            base = getattr(base, "base", None)
+            if not isinstance(base, np.ndarray):
+                break
+        array = base
+    return array
 
 
 def _wrap(

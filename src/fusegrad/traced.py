@@ -88,6 +88,9 @@ class Trace:
     # --- capture --------------------------------------------------------------------------------
     def _trace(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         self.constants: list[Constant] = constants_of(self.function)
+        for constant in self.constants:
+            if isinstance(constant.value, Tensor):  # the name that kernels and reports show
+                constant.value.__dict__.setdefault("_hint", constant.label.rpartition(" ")[2])
         leaves: list[Any] = []
         structure = flatten((args, kwargs), leaves)
         self.structure = structure

@@ -117,7 +117,8 @@ def _epilogue_lines(
     stores = [s for s in nest.stores if not (s.value is job.raw and s.buffer is job.c)]
     if not stores:
         return [], []
-    axis_names = (["item"] if job.batch else []) + ["i", "j"]
+    axes = (("item", bool(job.batch)), ("i", job.m != 1), ("j", job.n != 1))
+    axis_names = [name for name, walked in axes if walked]  # unit axes are not in the nest
     body = _Epilogue(nest, signature, axis_names)
     for store in stores:
         signature.buffer(store.buffer)

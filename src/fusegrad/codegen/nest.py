@@ -11,33 +11,19 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 from ..dtypes import DType
-from ..schedule.index import Ix
 from ..schedule.loops import CONST, FULL, ROW, TAIL, LoopNest, Scalar, Store
+from .blocks import ROW_COST, SHORT, Phase, RowBlocks, Tiles
 from .kernel import KernelSource
-from .lines import Line, Segment, cut, link, slots
+from .lines import Line, Segment, cut, slots
 from .source import Body, Generated, Signature, Writer, fetched, store_value
-from .tail import CACHE_LINE, Accumulators
+from .tail import CACHE_LINE
 
 STRIP = 256  # elements of a strip-mined loop: its buffers stay in the first-level cache
-ROWS = 64  # rows of a block
-SHORT = 32  # inner extents up to this are walked across rows
 BLOCKED = 1024  # inner extents up to this may be walked in blocks of rows
-ROW_COST = 8.0
 STREAMED_BYTES = 24 << 20  # larger results bypass the caches: no line is read before it is written
 SAVED_ELEMENTS = 1 << 17  # longer rows do not stay in the second-level cache
-
-
-@dataclass
-class Phase:
-    """A part of the work on a row: lines at row level, or one stage along the inner axes."""
-
-    lines: list[Line]
-    inner: bool
-    reduces: list[tuple[Scalar, str]] = field(default_factory=list)
-    streams: list[tuple[str, str]] = field(default_factory=list)  # (target text, scratch name)
 
 
 def generate(nest: LoopNest, label: str, parts: int) -> Generated:
@@ -45,7 +31,7 @@ def generate(nest: LoopNest, label: str, parts: int) -> Generated:
     return _Printer(nest, label, parts).run()
 
 
-class _Printer(Accumulators):
+class _Printer(RowBlocks):
     def __init__(self, nest: LoopNest, label: str, parts: int) -> None:
         self.nest = nest
         self.label = label
@@ -106,6 +92,10 @@ class _Printer(Accumulators):
         self._allocate_accs()
         if nest.kept <= 0:
             self._clear_accs(1)
+        phases = self._phases()
+        short = self.blocked and self.nest.extents[self.inner[0]] <= SHORT
+        tiles = self._tiles(phases) if short else Tiles()
+        self._copy_tiles(1, tiles.once, f"0, {self.body.extent(self.split - 1)}" if short else "")
         depth = 1
         for axis in range(nest.split - 1):
             if axis == nest.kept and nest.kept > 0:
@@ -114,11 +104,10 @@ class _Printer(Accumulators):
             depth += 1
         if nest.kept > 0 and nest.kept == nest.split - 1:
             self._clear_accs(depth)
-        phases = self._phases()
         if nest.split == 0:
             self._rows(depth, phases)
         elif self.blocked:
-            self._row_blocks(depth, phases)
+            self._row_blocks(depth, phases, tiles)
         elif not self.inner and len(phases) == 1:
             self.loop(depth, nest.split - 1, phases[0].lines, phases[0].streams)
         else:
@@ -129,9 +118,6 @@ class _Printer(Accumulators):
             w.put(1, "stream_fence()")
         if nest.accs:
             self._tail(1 + max(nest.kept, 0))
-
-    def _bounds(self, axis: int) -> str:
-        return "lo, hi" if axis == 0 else self.body.extent(axis)
 
     def _rows(self, depth: int, phases: Sequence[Phase]) -> None:
         """The phases of one row, one after the other."""
@@ -189,14 +175,6 @@ class _Printer(Accumulators):
                 assert x.dtype is not None
                 place = f"{names[slot[x.name][0]]}[{base} + i{axis}]"
                 self.writer.put(depth + 1, f"{place} = {store_value(x.name, x.dtype)}")
-
-    def _buffers(self, slot: dict[str, tuple[int, DType]], width: int) -> dict[int, str]:
-        names: dict[int, str] = {}
-        for number, dtype in dict(slot.values()).items():
-            name = names[number] = f"b{self.strips + number}"
-            self.signature.scratch(name, dtype, width * dtype.itemsize * self.parts)
-        self.strips += len(names)
-        return names
 
     # --- phases -----------------------------------------------------------------------------------
     def _phases(self) -> list[Phase]:
@@ -380,123 +358,3 @@ class _Printer(Accumulators):
         stride = self.signature.integer(("saved", name),
                                         self._row_bytes(s.dtype) // s.dtype.itemsize, "w")
         return f"{name}[thread * {stride} + {self._inner_index()}]"
-
-    def _row_blocks(self, depth: int, phases: Sequence[Phase]) -> None:
-        axis, w = self.split - 1, self.writer
-        short = self.nest.extents[self.inner[0]] <= SHORT
-        bounds = self._bounds(axis)
-        low, high = bounds.split(", ") if "," in bounds else ("0", bounds)
-        w.put(depth, f"for j{axis} in range({low}, {high}, {ROWS}):")
-        w.put(depth + 1, f"e{axis} = min(j{axis} + {ROWS}, {high})")
-        w.put(depth + 1, f"q{axis} = thread * {ROWS} - j{axis}")
-        filled, emptied = self._tiles(phases) if short else ([], [])
-        self._copy_tiles(depth + 1, filled)
-        segments = self._linked(phases)
-        slot = slots(segments)
-        names = self._buffers(slot, ROWS)
-        for phase, segment in zip(phases, segments, strict=True):
-            self._block_phase(depth + 1, phase, segment, slot, names, short)
-        self._copy_tiles(depth + 1, emptied)
-
-    def _tiles(self, phases: Sequence[Phase]) -> tuple[list[str], list[str]]:
-        """Short rows transposed: strided loads and stores go through a tile of the block.
-
-        Rewrites the lines that access memory and returns the statements that fill the tiles before
-        the block and empty them after it.
-        """
-        axis, inner = self.split - 1, self.inner[0]
-        place = f"[(thread * {SHORT} + i{inner}) * {ROWS} + i{axis} - j{axis}]"
-        found: dict[object, list[tuple[Line, bool]]] = {}
-        for phase in phases:
-            costly = any(line.cost >= ROW_COST for line in phase.lines)
-            for line in phase.lines if phase.inner else ():
-                access = line.access
-                if access is None or not self._strided(access.index, axis, inner):
-                    continue
-                load = isinstance(access, Scalar)
-                if not (load and access.guard is not None):
-                    key = (load, access.buffer, access.index.key)
-                    found.setdefault(key, []).append((line, costly))
-        filled: list[str] = []
-        emptied: list[str] = []
-        for number, lines in enumerate(found.values()):
-            if len(lines) < 2 and not lines[0][1]:
-                continue  # one cheap pass: gathering costs no more than filling a tile
-            access = lines[0][0].access
-            dtype = access.buffer.dtype
-            tile = place.join([self.signature.scratch(
-                f"g{number}", dtype, SHORT * ROWS * dtype.itemsize * self.parts), ""])
-            memory = self.signature.buffer(access.buffer)
-            memory = f"{memory}[{self.body.index(access.index, {})}]"
-            if isinstance(access, Scalar):
-                filled.append(f"{tile} = {memory}")
-                for line, _ in lines:
-                    line.text = f"{line.name} = {fetched(tile, dtype)}"
-            else:
-                emptied.append(f"{memory} = {tile}")
-                for line, _ in lines:
-                    line.text = f"{tile} = {line.text.partition(' = ')[2]}"
-        return filled, emptied
-
-    def _strided(self, index: Ix, axis: int, inner: int) -> bool:
-        """Whether neighbouring rows are apart in memory and the inner axis is walked."""
-        plain = all(isinstance(k, int) for k in index.terms)
-        return plain and index.terms.get(axis, 0) not in (0, 1) and inner in index.terms
-
-    def _copy_tiles(self, depth: int, statements: Sequence[str]) -> None:
-        axis, inner, w = self.split - 1, self.inner[0], self.writer
-        if statements:
-            w.put(depth, f"for i{axis} in range(j{axis}, e{axis}):")
-            w.put(depth + 1, f"for i{inner} in range({self.body.extent(inner)}):")
-            for text in statements:
-                w.put(depth + 2, text)
-
-    def _linked(self, phases: Sequence[Phase]) -> list[Segment]:
-        """Phases as segments, so that values crossing them get buffers; reductions are values."""
-        segments = []
-        for phase in phases:
-            results = [Line(f"{name} = {r.identity}", r.eqn, name, r.dtype)
-                       for r, name in phase.reduces]
-            lines = phase.lines
-            if phase.inner:  # values along the inner axis never leave their phase
-                lines = [Line(x.text, x.eqn) for x in lines]
-                for line, original in zip(lines, phase.lines, strict=True):
-                    line.uses = original.uses
-            segments.append(Segment([*results, *lines]))
-        return link(segments)
-
-    def _block_phase(
-        self, depth: int, phase: Phase, segment: Segment, slot: dict[str, tuple[int, DType]],
-        names: dict[int, str], short: bool,
-    ) -> None:
-        axis, w = self.split - 1, self.writer
-        rows = f"for i{axis} in range(j{axis}, e{axis}):"
-
-        def at(name: str) -> str:
-            return f"{names[slot[name][0]]}[q{axis} + i{axis}]"
-
-        fetch = [Line(f"{x.name} = {fetched(at(x.name), x.dtype)}") for x in segment.fetch]
-        own = {name for _, name in phase.reduces}
-        head = [x for x in segment.lines[:len(segment.lines) - len(phase.lines)]
-                if x.name not in own]  # repeated loads
-        keep = [Line(f"{at(x.name)} = {store_value(x.name, x.dtype)}")  # type: ignore[arg-type]
-                for x in segment.keep]
-        start = [Line(f"{name} = {r.identity}", r.eqn) for r, name in phase.reduces]
-        if not phase.inner:
-            w.put(depth, rows)
-            self.put(depth + 1, [*fetch, *head, *phase.lines, *keep])
-            return
-        inner = self.inner[0]
-        if not short:
-            w.put(depth, rows)
-            self.put(depth + 1, [*fetch, *head, *start])
-            self.loop(depth + 1, inner, phase.lines)
-            self.put(depth + 1, keep)
-            return
-        resume = [Line(f"{x.name} = {fetched(at(x.name), x.dtype)}") for x in segment.keep]
-        if keep:
-            w.put(depth, rows)
-            self.put(depth + 1, [*start, *keep])
-        w.put(depth, f"for i{inner} in range({self.body.extent(inner)}):")
-        w.put(depth + 1, rows)
-        self.put(depth + 2, [*fetch, *head, *resume, *phase.lines, *keep])
