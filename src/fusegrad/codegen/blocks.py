@@ -171,6 +171,8 @@ class RowBlocks(Accumulators):
                 for x in segment.keep]
         start = [Line(f"{name} = {r.identity}", r.eqn) for r, name in phase.reduces]
         if not phase.inner:
+            if not keep and all(line.reload for line in phase.lines):
+                return  # only loads, which every phase repeats for itself
             w.put(depth, rows)
             self.put(depth + 1, [*fetch, *head, *phase.lines, *keep])
             return
