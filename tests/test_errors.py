@@ -201,6 +201,7 @@ MISTAKES = [
     (use_leaked_in_another_trace, RuntimeError, "trace"),
     (elided_grad, RuntimeError, "keep_grads=True"),
     (lambda: jitted(lambda x: x @ x, fg.ones(2, 3)), RuntimeError, "f32[2,3]"),
+    (lambda: fg.jit(branch)(fg.ones(3), y=1), TypeError, "unexpected keyword argument 'y'"),
     (lambda: fg.explain(len), TypeError, "@fg.jit"),
     (lambda: fg.jit(branch).kernels(), ValueError, "branch.compile"),
 ]

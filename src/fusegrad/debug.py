@@ -114,7 +114,6 @@ def check_nan(step: JitFunction, *args: Any, **kwargs: Any) -> Finding | None:
         >>> finding.what, finding.primitive, finding.index
         ('inf', 'log', (0,))
     """
-    step.compile(*args, **kwargs)
     trace, leaves, _ = step._prepare(args, kwargs)
     values = _inputs(trace, leaves)
     for var, array in values.items():

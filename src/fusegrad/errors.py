@@ -110,9 +110,10 @@ def trimmed(error: FusegradError) -> FusegradError:
         if not place.tb_frame.f_code.co_filename.startswith(PACKAGE_ROOT):
             kept.append(place)
         place = place.tb_next
-    for here, following in zip(kept, [*kept[1:], None], strict=True):
-        here.tb_next = following
-    return error.with_traceback(kept[0] if kept else error.__traceback__)
+    following = None
+    for place in reversed(kept):
+        place.tb_next, following = following, place
+    return error.with_traceback(following or error.__traceback__)
 
 
 class ShapeError(FusegradError, RuntimeError):

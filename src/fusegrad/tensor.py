@@ -30,7 +30,7 @@ from .errors import (
     user_site,
 )
 from .ir.aval import Aval, aval_of
-from .ir.graph import Var
+from .ir.graph import Literal, Var
 from .ir.primitive import Boxed, Primitive, bind, current_builder
 from .ops import movement
 from .ops.elementwise import where
@@ -232,6 +232,7 @@ class Tensor(Boxed):
         primitive: Primitive, args: Sequence[Any], params: dict[str, Any], record: bool = False
     ) -> Tensor:
         """Apply ``primitive`` to tensors and numbers and note the equation for ``backward``."""
+        args = [a.value if isinstance(a, Literal) else a for a in args]
         raw = [a._read() if isinstance(a, Tensor) else a for a in args]
         value = bind(primitive, *raw, **params)
         out = _wrap(primitive, value, args, raw, params)
@@ -325,8 +326,11 @@ class Tensor(Boxed):
         return edge[0] if edge is not None and isinstance(edge[0], Node) else None
 
     # --- in place -------------------------------------------------------------------------------
-    def _assign(self, new: Tensor, op: str) -> Tensor:
-        """Replace this tensor's value by ``new`` (same shape) in place; ``op`` names the method."""
+    def _assign(self, new: Tensor, op: str, since: int | None = None) -> Tensor:
+        """Replace this tensor's value by ``new`` (same shape) in place; ``op`` names the method.
+
+        Nodes numbered from ``since`` computed ``new``; what they saved of the old value is kept.
+        """
         base = self._base if self._base is not None else self
         if grad_mode.enabled:
             if self._requires_grad and self._edge is None:
@@ -349,6 +353,9 @@ class Tensor(Boxed):
             )
         if new.dtype is not self.dtype:
             new = new.to(self.dtype)  # type: ignore[attr-defined]
+        if since is not None and grad_mode.enabled:
+            capture = current_builder()
+            _keep_saved(new, self._storage if capture is None else self._cell(capture), since)
         self._update_history(base, new)
         self._write(new._read())
         return self
@@ -481,13 +488,37 @@ def _record(
             holder: Any = arg._storage if capture is None else arg._cell(capture)
             saved[name] = Saved(raw[i], edges[i], holder, holder.version)
         else:
-            saved[name] = Saved(arg, None, None, 0)
+            saved[name] = Saved(_number(arg, raw), None, None, 0)
     avals = [aval_of(r) if not isinstance(r, (bool, int, float)) else None for r in raw]
     node = PrimitiveNode(primitive, params, edges, avals, aval_of(value), saved, user_site())  # type: ignore[arg-type]
     if "out" in residual_names(primitive, active):
         holder = out._storage if capture is None else out._cell(capture)
         saved["out"] = Saved(value, (node, 0), holder, holder.version)
     out._edge = (node, 0)
+
+
+def _number(value: Any, operands: Sequence[Any]) -> Any:
+    """A Python number as a scalar of the dtype it had among its operands."""
+    if not isinstance(value, (bool, int, float)):
+        return value
+    return next(aval_of(r).dtype for r in reversed(operands)
+                if not isinstance(r, (bool, int, float))).np.type(value)
+
+
+def _keep_saved(new: Tensor, holder: Any, since: int) -> None:
+    """Copy the residuals that the nodes behind ``new`` share with memory about to change."""
+    stack, seen = [new._edge], set()
+    while stack:
+        node = stack.pop()[0] if stack[-1] is not None else stack.pop()
+        if not isinstance(node, PrimitiveNode) or node.sequence < since or node in seen:
+            continue
+        seen.add(node)
+        stack.extend(node.edges)
+        for saved in node.saved.values():
+            if saved.holder is holder:
+                if isinstance(saved.value, np.ndarray):
+                    saved.value = np.array(saved.value)
+                saved.holder = None
 
 
 def unpack_raw(saved: Saved) -> Any:
@@ -504,7 +535,7 @@ def unpack_raw(saved: Saved) -> Any:
 def unpack_tensor(saved: Saved) -> Any:
     """A residual as a tensor with its history, for ``create_graph=True``."""
     value = unpack_raw(saved)
-    if isinstance(value, (bool, int, float)):
+    if isinstance(value, np.generic):
         return value
     out = Tensor(value)
     out._edge = saved.edge

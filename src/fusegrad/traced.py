@@ -7,8 +7,10 @@ checks the arguments, patches a few addresses and makes the one native call.
 
 from __future__ import annotations
 
+import os
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -62,6 +64,19 @@ class OutputSlot:
         return self.pool.pop()
 
 
+_traces: weakref.WeakSet[Trace] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    """A thread that does not exist in the child may have held these locks."""
+    for trace in _traces:
+        trace.lock._at_fork_reinit()  # type: ignore[attr-defined]
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
 class Trace:
     """A captured and compiled variant of a jitted function."""
 
@@ -82,6 +97,7 @@ class Trace:
         self._collect()
         self._compile()
         self.epoch = epoch[0]
+        _traces.add(self)
         for hook in hooks:
             hook(self)
 

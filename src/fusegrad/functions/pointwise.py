@@ -13,6 +13,7 @@ from ..dtypes import DType, bool_
 from ..errors import DTypeError
 from ..ops import elementwise as ops
 from ..tensor import Tensor
+from ..transform.vjp import next_sequence
 from .common import (
     Number,
     as_tensor_operand,
@@ -399,7 +400,8 @@ def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
 # --- in place -------------------------------------------------------------------------------------
 def _in_place(name: str, function: Callable[..., Tensor]) -> None:
     def method_(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        return self._assign(function(self, *args, **kwargs), name)
+        since = next_sequence()
+        return self._assign(function(self, *args, **kwargs), name, since)
 
     method_.__name__ = name
     method_.__doc__ = f"In-place version of ``{function.__name__}``."

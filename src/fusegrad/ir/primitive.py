@@ -170,6 +170,7 @@ def evaluate(primitive: Primitive, args: Sequence[Any], params: dict[str, Any]) 
             )
         if isinstance(arg, Literal):
             arg = arg.value
+            like = arg.dtype
         elif isinstance(arg, (np.ndarray, np.generic)):
             like = arg.dtype
         arrays.append(arg)

@@ -29,8 +29,10 @@ def verify(graph: Graph, stage: str = "graph") -> Graph:
         for atom in eqn.inputs:
             if isinstance(atom, Var) and atom not in defined:
                 raise fail(eqn.primitive.name, f"uses {atom!r} before its definition")
+        if len(eqn.inputs) < len(eqn.primitive.arg_names):
+            raise fail(eqn.primitive.name, f"takes operands {eqn.primitive.arg_names}")
         if eqn.primitive.kind == "elementwise":
-            shapes = {a.aval.shape for a in eqn.inputs if isinstance(a, Var)}
+            shapes = {a.aval.shape for a in eqn.inputs if a.aval.shape}  # a scalar fits any
             if len(shapes) > 1:
                 raise fail(eqn.primitive.name, f"operands of different shapes {sorted(shapes)}")
         expected = eqn.primitive.aval_rule(*[a.aval for a in eqn.inputs], **eqn.params)

@@ -22,6 +22,11 @@ from ..ops.elementwise import add
 _sequence = itertools.count()
 
 
+def next_sequence() -> int:
+    """A number below those of all nodes still to come."""
+    return next(_sequence)
+
+
 class Node:
     """One recorded application.
 
