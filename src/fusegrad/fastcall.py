@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .errors import CaptureError
 from .runtime import allocator
 from .tensor import Tensor, epoch, grad_mode
 from .trace.tree import LEAF, unflatten
@@ -67,6 +68,7 @@ def write_call(trace: Trace) -> Callable[..., Any]:
     guard = " and ".join(
         ["T.epoch == epoch[0]", f"mode.enabled is {trace.grad_enabled}", *tests])
     lines += [f"    if not ({guard}):", f"        return slow({', '.join(names)})"]
+    lines += _alias_checks(trace, scope)
     lines.append("    with lock:")
     lines += ["        " + p for p in patches]
     for k, (array, copy) in enumerate(trace.copied_state):
@@ -81,6 +83,36 @@ def write_call(trace: Trace) -> Callable[..., Any]:
     exec(compile("\n".join(lines), "<fusegrad call>", "exec"), scope)
     scope["call"].text = "\n".join(lines)
     return scope["call"]  # type: ignore[no-any-return]
+
+
+def _alias_checks(trace: Trace, scope: dict[str, Any]) -> list[str]:
+    """Tests that no argument shares memory with something the step writes.
+
+    A trace sees arguments and state as separate values, so a write to one would not be seen
+    through the other.
+    """
+    lines: list[str] = []
+    tensors = [(k, position) for k, (position, _, original) in enumerate(trace.arguments)
+               if isinstance(original, Tensor)]
+    if trace.mutated:
+        scope["written"] = set(trace.mutated)
+        for _, position in tensors:
+            lines.append(f"    if a{position}._storage in written: refuse({position}, 'its state')")
+    for k in trace.mutated_arguments:
+        position, _, original = trace.arguments[k]
+        for _, other in tensors:
+            if other != position and isinstance(original, Tensor):
+                lines.append(f"    if overlap(a{position}._value, a{other}._value): "
+                             f"refuse({other}, 'argument {position}')")
+    scope["refuse"], scope["overlap"] = _refuse_alias, np.may_share_memory
+    return lines
+
+
+def _refuse_alias(position: int, what: str) -> None:
+    raise CaptureError(
+        f"argument {position} of a jitted function shares memory with {what}, which it changes",
+        "A trace treats arguments and state as separate values.",
+        "pass x.clone(), or use the tensor inside the function without passing it")
 
 
 def _finish_error(program: Any) -> None:
@@ -168,18 +200,28 @@ def _write_back(trace: Trace) -> list[str]:
     return lines
 
 
+def _with_edge(array: np.ndarray, edge: Any) -> Tensor:
+    out = Tensor(array)
+    out._edge = edge
+    return out
+
+
 def _results(trace: Trace, scope: dict[str, Any]) -> list[str]:
-    parts = []
+    """Lines that wrap the outputs, with their history where they require grad."""
+    parts, first = [], []
+    scope["with_edge"] = _with_edge
     for k, (kind, value) in enumerate(trace.results):
         if kind == "slot":
             grad = trace.slots[value][1].requires_grad
-            parts.append(f"T.attach(o{value}, {value}, node)" if grad else f"Tensor(o{value})")
+            parts.append(f"with_edge(o{value}, (node, {value}))" if grad else f"Tensor(o{value})")
+            if grad and trace.mutated:  # its history only explains itself: the same for all calls
+                scope[f"E{value}"] = (trace.node(), value)
+                parts[-1] = f"with_edge(o{value}, E{value})"
         else:
             scope[f"Z{k}"] = value
             parts.append(f"Z{k}")
     structure = trace.result_structure
-    first = []
-    if any("node" in part for part in parts):
+    if any("(node" in part for part in parts):
         arguments = ", ".join(f"a{position}" for position, _, _ in trace.arguments)
         first = [f"node = T.node({arguments})"]
     if structure == LEAF:

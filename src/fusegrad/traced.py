@@ -357,12 +357,6 @@ class Trace:
         grad = Tensor(array)
         tensor._grad = grad if tensor._grad is None else tensor._grad + grad
 
-    def attach(self, array: np.ndarray, slot: int, node: ReplayNode) -> Tensor:
-        """A returned tensor that requires grad."""
-        out = Tensor(array)
-        out._edge = (node, slot)
-        return out
-
     def node(self, *arguments: Any) -> ReplayNode:
         """The history of the results of one call with these arguments."""
         if self.attachment is None:

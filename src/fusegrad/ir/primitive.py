@@ -178,9 +178,9 @@ def evaluate(primitive: Primitive, args: Sequence[Any], params: dict[str, Any]) 
         arrays = [
             like.type(a) if isinstance(a, (bool, int, float)) else a for a in arrays
         ]
+    aval = primitive.aval_rule(*map(aval_of, arrays), **params)  # first: its errors explain
     with np.errstate(all="ignore"):
         out = primitive.reference(*arrays, **params)
-    aval = primitive.aval_rule(*map(aval_of, arrays), **params)
     if isinstance(out, np.ndarray) and out.dtype == aval.dtype.np:
         return out
     return np.asarray(out, dtype=aval.dtype.np)

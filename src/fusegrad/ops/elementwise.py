@@ -317,7 +317,7 @@ where: Primitive = Primitive(
 
 
 def _convert_reference(x: np.ndarray, dtype: DType) -> np.ndarray:
-    return np.asarray(x).astype(dtype.np)
+    return np.asarray(x).astype(dtype.np, order="C")
 
 
 def _convert_scalar(operands: Sequence[DType], out: DType, params: dict[str, Any]) -> str:
