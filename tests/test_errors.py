@@ -130,6 +130,12 @@ MISTAKES = [
     (lambda: fg.where(fg.randn(2) > 0, fg.randn(3), fg.randn(2)), RuntimeError, "f32[3]"),
     (lambda: fg.randn(3).__setitem__(slice(None), fg.randn(4)), RuntimeError, "f32[4]"),
     (lambda: nn.Linear(3, 4)(fg.randn(2, 5)), RuntimeError, "f32[2,5]"),
+    (lambda: fg.randn(2, 3).view(5), RuntimeError, "[5]"),
+    (lambda: fg.cat([fg.randn(2, 3), fg.randn(2, 4)]), RuntimeError, "f32[2,4]"),
+    (lambda: fg.randn(0).max(), RuntimeError, "f32[0]"),
+    (lambda: fg.randn(3).unflatten(0, (2, 2)), RuntimeError, "[2, 2]"),
+    (lambda: fg.bitwise_and(fg.randn(2), fg.randn(2)), RuntimeError, "f32[2]"),
+    (lambda: jitted(lambda x: print(x), fg.ones(3)), RuntimeError, "print"),
     # dimensions and indices
     (lambda: fg.randn(2, 3).sum(5), IndexError, "dim 5"),
     (lambda: fg.randn(2, 3).softmax(2), IndexError, "dim 2"),

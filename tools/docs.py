@@ -25,7 +25,7 @@ PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 BLOCK = re.compile(r"<!-- (file|prints): (\S+) -->\n```\w*\n(.*?)```", re.S)
 NUMBER = re.compile(r"-?\d+\.?\d*(?:e[+-]?\d+)?")
 # Lines about this machine and this run: only what they are about is compared.
-VARYING = re.compile(r"^\s*(compile time|kernel cache|memory peak|peak) .*$", re.M)
+VARYING = re.compile(r"^\s*(compile time|kernel cache|memory peak|peak)\b.*$", re.M)
 SIZES = re.compile(r"^(\s*\d+\. \w+): .*$", re.M)
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 TOLERANCE = 2e-3

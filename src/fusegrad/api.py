@@ -242,7 +242,8 @@ def _leaf_key(leaf: Any, options: Options, position: int) -> Any:
 def _words(key: Any) -> str:
     if isinstance(key, tuple) and len(key) == 2 and isinstance(key[1], tuple):
         shape, num, grad, dense, _ = key[1]
-        flags = (", requires grad" if grad else "") + ("" if dense else ", not contiguous")
+        flags = (", requires grad" if grad else "") + (
+            "" if dense is True else ", not contiguous")
         name = next((d.short for d in dtypes.ALL if d.np.num == num), "?")
         return f"{name}[{','.join(map(str, shape))}]{flags}"
     return str(key[-1] if isinstance(key, tuple) else key)

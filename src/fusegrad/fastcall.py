@@ -27,7 +27,8 @@ _KEYS: dict[Any, Any] = {}
 def tensor_key(tensor: Tensor) -> Any:
     """The interned signature of an argument tensor: shape, dtype, gradient flag, layout."""
     value = tensor._value
-    key = (value.shape, value.dtype.num, tensor.requires_grad, value.flags.c_contiguous,
+    key = (value.shape, value.dtype.num, tensor.requires_grad,
+           value.flags.c_contiguous or value.strides,
            tensor._weak)
     tensor._key = _KEYS.setdefault(key, key)
     return tensor._key

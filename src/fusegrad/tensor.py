@@ -35,6 +35,7 @@ from .ir.primitive import Boxed, Primitive, bind, current_builder
 from .ops import movement
 from .ops.elementwise import where
 from .ops.source import full
+from .schedule.index import row_major
 from .trace.capture import Capture, Cell
 from .transform.vjp import Node, PrimitiveNode, residual_names
 
@@ -62,6 +63,7 @@ class Storage:
     Attributes:
         array: the root NumPy array.
         cell: the value inside the capture ``owner``.
+        layout: for a traced argument the array whose strides it has.
         counter: number of in-place changes by eager operations.
         writers: compiled programs that write this memory; their calls count as changes.
     """
@@ -70,6 +72,7 @@ class Storage:
 
     owner: Capture | None = None
     cell: Cell | None = None
+    layout: np.ndarray | None = None
     counter = 0
     writers: tuple[Any, ...] = ()  # compiled programs that write this memory
 
@@ -450,7 +453,9 @@ def _wrap(
     if primitive.alias and isinstance(args[0], Tensor):
         source = args[0]
         capture = current_builder()
-        if capture is not None or _root(value) is _root(raw[0]):
+        shares = (_root(value) is _root(raw[0]) if capture is None
+                  else primitive is not movement.reshape or _reshapes_in_place(source, params))
+        if shares:
             out = Tensor(value, source._storage, (*source._path, (primitive, tuple(params.items()))))
             if capture is not None:
                 out._vseen = source._cell(capture).version
@@ -459,6 +464,37 @@ def _wrap(
             out._weak = source._weak
             return out
     return Tensor(value)
+
+
+def layout_of(tensor: Tensor) -> np.ndarray:
+    """An array with the strides that the tensor has eagerly; its elements mean nothing."""
+    value = tensor._value
+    if isinstance(value, np.ndarray):
+        return value
+    storage = tensor._storage
+    array = storage.array if storage.array is not None else storage.layout
+    if array is None:
+        assert storage.cell is not None
+        shape = storage.cell.value.aval.shape
+        array = np.lib.stride_tricks.as_strided(_BYTE, shape, row_major(shape))
+    for primitive, params in tensor._path:
+        if primitive is movement.reshape:
+            array = np.reshape(array, dict(params)["shape"], copy=False)
+        else:
+            array = primitive.reference(array, **dict(params))
+    return array
+
+
+_BYTE = np.zeros(1, np.int8)
+
+
+def _reshapes_in_place(source: Tensor, params: dict[str, Any]) -> bool:
+    """Whether eager NumPy would reshape without a copy: then the result is a view."""
+    try:
+        np.reshape(layout_of(source), params["shape"], copy=False)
+    except ValueError:
+        return False
+    return True
 
 
 def _record(

@@ -54,6 +54,7 @@ def samples(primitive: Primitive, dtype: DType, seed: int = 0) -> list[Sample]:
         seed: draws other numbers.
 
     Example:
+        >>> from fusegrad.dtypes import float64
         >>> from fusegrad.ops import elementwise
         >>> [s.args[0].shape for s in samples(elementwise.exp, float64)][:3]
         [(), (1,), (5,)]

@@ -143,6 +143,8 @@ class Trace:
             traced = Tensor(var)
             traced._weak = source._weak
             traced._requires_grad = source.requires_grad
+            if not source._value.flags.c_contiguous:
+                traced._storage.layout = source._value
         assert traced._storage.cell is not None
         traced._storage.cell.initial = var
         self.arguments.append((position, traced, leaf))

@@ -12,7 +12,7 @@ from ..dtypes import DType, as_dtype, from_numpy_dtype, int64
 from ..errors import ArgumentError, ArgumentTypeError, DTypeError, GradientError
 from ..ops import elementwise as ew
 from ..ops import source
-from ..tensor import Tensor
+from ..tensor import Tensor, layout_of
 from .common import cast, method, shape_args
 
 
@@ -268,9 +268,8 @@ def contiguous(input: Tensor) -> Tensor:
 
 @method()
 def is_contiguous(input: Tensor) -> bool:
-    """Whether the elements lie densely in row-major order (always, while traced)."""
-    value = input._value
-    return value.flags.c_contiguous if isinstance(value, np.ndarray) else True
+    """Whether the elements lie densely in row-major order."""
+    return layout_of(input).flags.c_contiguous
 
 
 @method()
@@ -402,7 +401,15 @@ def is_floating_point(input: Tensor) -> bool:
     return input.dtype.is_floating_point
 
 
-@method("__repr__", "__str__")
+@method("__str__")
+def str_(input: Tensor) -> str:
+    """The values, for ``print``; refuses inside a jitted function, where there are none yet."""
+    if not isinstance(input._value, np.ndarray):
+        input._concrete("print")
+    return repr_(input)
+
+
+@method("__repr__")
 def repr_(input: Tensor) -> str:
     """Like PyTorch's: values, dtype when unusual, grad_fn or requires_grad."""
     if not isinstance(input._value, np.ndarray):

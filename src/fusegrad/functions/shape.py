@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..errors import ArgumentError, ShapeError
-from ..ops import movement
+from ..ops import elementwise, movement
 from ..tensor import Tensor
 from .common import (
     axes_of,
@@ -168,7 +168,7 @@ def repeat(input: Tensor, *sizes: Any) -> Tensor:
     counts = shape_args(sizes)
     shape = (1,) * (len(counts) - input.aval.ndim) + input.aval.shape
     if all(c == 1 for c in counts):  # a copy, never a view
-        return reshape(cast(input, input.dtype, copy=True), shape)
+        return reshape(elementwise.convert(input, dtype=input.dtype), shape)
     paired = [n for c, s in zip(counts, shape, strict=True) for n in (1, s)]
     wide = [n for c, s in zip(counts, shape, strict=True) for n in (c, s)]
     x = broadcast_to(reshape(input, paired), wide)
