@@ -1,4 +1,4 @@
-"""The eager backward pass for users: accumulation, hooks, modes, higher orders, functions, errors."""
+"""The eager backward pass for users: accumulation, hooks, modes, higher orders, errors."""
 
 from __future__ import annotations
 
@@ -31,21 +31,21 @@ def test_grad_is_none_then_filled_then_accumulated() -> None:
 
 def test_gradient_of_a_vector() -> None:
     x = vector(1.0, 2.0)
-    with pytest.raises(RuntimeError, match="only for scalar outputs"):
+    with pytest.raises(RuntimeError, match=r"only for scalar outputs"):
         (x * 2).backward()
     (x * 2).backward(gradient=vector(1.0, 10.0, grad=False))
     np.testing.assert_array_equal(x.grad.numpy(), [2.0, 20.0])
-    with pytest.raises(RuntimeError, match="shape of the output"):
+    with pytest.raises(RuntimeError, match=r"shape of the output"):
         (x * 2).backward(vector(1.0, grad=False))
 
 
 def test_without_history() -> None:
-    with pytest.raises(RuntimeError, match="does not require grad"):
+    with pytest.raises(RuntimeError, match=r"does not require grad"):
         fg.ones(2).sum().backward()
     with fg.no_grad():
         y = vector(1.0) * 2
     assert not y.requires_grad
-    with pytest.raises(RuntimeError, match="does not have a grad_fn"):
+    with pytest.raises(RuntimeError, match=r"does not have a grad_fn"):
         y.backward()
 
 
@@ -55,7 +55,7 @@ def test_a_freed_graph_and_retain_graph() -> None:
     y.backward(retain_graph=True)
     y.backward()
     assert x.grad.item() == 24.0
-    with pytest.raises(RuntimeError, match="retain_graph=True"):
+    with pytest.raises(RuntimeError, match=r"retain_graph=True"):
         y.backward()
 
 
@@ -94,12 +94,12 @@ def test_grad_returns_and_leaves_dot_grad_alone() -> None:
 
 def test_grad_of_unused_inputs() -> None:
     x, y = vector(2.0), vector(3.0)
-    with pytest.raises(RuntimeError, match="not to have been used|appears to not have been used"):
+    with pytest.raises(RuntimeError, match=r"appears to not have been used"):
         fg.autograd.grad((x * 2).sum(), (x, y))
     assert fg.autograd.grad((x * 2).sum(), (x, y), allow_unused=True)[1] is None
     zero = fg.autograd.grad((x * 2).sum(), (x, y), materialize_grads=True)[1]
     np.testing.assert_array_equal(zero.numpy(), [0.0])
-    with pytest.raises(RuntimeError, match="does not require grad"):
+    with pytest.raises(RuntimeError, match=r"does not require grad"):
         fg.autograd.grad((x * 2).sum(), vector(1.0, grad=False))
 
 
@@ -197,7 +197,7 @@ def test_hooks() -> None:
     x.grad = None
     (x * 3).sum().backward()
     np.testing.assert_array_equal(x.grad.numpy(), [3.0, 3.0])
-    with pytest.raises(RuntimeError, match="does not require grad"):
+    with pytest.raises(RuntimeError, match=r"does not require grad"):
         fg.ones(1).register_hook(print)
 
 
@@ -220,7 +220,7 @@ def test_function_with_context() -> None:
 
         @staticmethod
         def backward(ctx: Any, g: Any, h: Any) -> Any:
-            x, y = ctx.saved_tensors
+            _, y = ctx.saved_tensors
             assert ctx.needs_input_grad == (True, False, False)
             return g * ctx.factor * y + h, None, None
 
@@ -241,7 +241,7 @@ def test_function_with_a_wrong_number_of_gradients() -> None:
         def backward(ctx: Any, g: Any) -> Any:
             return g
 
-    with pytest.raises(GradientError, match="Bad.backward returned 1 gradients"):
+    with pytest.raises(GradientError, match=r"Bad.backward returned 1 gradients"):
         Bad.apply(vector(1.0), vector(2.0)).backward()
 
 
@@ -249,7 +249,7 @@ def test_saved_values_are_guarded() -> None:
     x = vector(1.0, 2.0)
     y = x.exp()
     y.add_(1)
-    with pytest.raises(InPlaceError, match="at version 1; version 0 was saved"):
+    with pytest.raises(InPlaceError, match=r"at version 1; version 0 was saved"):
         y.sum().backward()
     z = x * 2
     z.add_(1)
@@ -273,7 +273,7 @@ def test_in_place_changes_keep_the_history_right() -> None:
 def test_a_leaf_is_not_changed_in_place() -> None:
     x = vector(1.0)
     for change in (lambda: x.add_(1), lambda: x[0].mul_(2), lambda: x.view(1).zero_()):
-        with pytest.raises(InPlaceError, match="wrap the update in fg.no_grad"):
+        with pytest.raises(InPlaceError, match=r"wrap the update in fg.no_grad"):
             change()
     with fg.no_grad():
         x.add_(1)
@@ -281,10 +281,10 @@ def test_a_leaf_is_not_changed_in_place() -> None:
 
 
 def test_requires_grad_only_for_floats_and_leaves() -> None:
-    with pytest.raises(RuntimeError, match="floating point"):
+    with pytest.raises(RuntimeError, match=r"floating point"):
         fg.tensor([1, 2], requires_grad=True)
     y = vector(1.0) * 2
-    with pytest.raises(RuntimeError, match="leaf"):
+    with pytest.raises(RuntimeError, match=r"leaf"):
         y.requires_grad = False
     assert not y.is_leaf and vector(1.0).is_leaf and y.grad_fn is not None
 
@@ -306,6 +306,6 @@ def test_gradcheck_notices_a_wrong_gradient() -> None:
         def backward(ctx: Any, g: Any) -> Any:
             return g
 
-    with pytest.raises(AssertionError, match="central differences give"):
+    with pytest.raises(AssertionError, match=r"central differences give"):
         gradcheck(Wrong.apply, vector(1.5))
     assert not gradcheck(Wrong.apply, vector(1.5), raise_exception=False)

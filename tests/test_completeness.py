@@ -113,7 +113,8 @@ def test_no_stage_keeps_a_list_of_operation_names() -> None:
 
 
 PUBLIC = [(n, f) for n, f in vars(fg).items()
-          if inspect.isfunction(f) and not n.startswith("_") and f.__module__.startswith("fusegrad")]
+          if inspect.isfunction(f) and not n.startswith("_")
+          and f.__module__.startswith("fusegrad")]
 
 
 @pytest.mark.parametrize(("name", "function"), PUBLIC, ids=[n for n, _ in PUBLIC])

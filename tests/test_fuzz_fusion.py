@@ -45,6 +45,13 @@ REGRESSIONS = {
         0, "float64", (((2, 3), "dense", "argument", False),
                        ((2, 1), "dense", "argument", False)),
         (("flip", (0,), (0,)), ("inplace", (0, 1), ("sub_",))), (2,), "forward"),
+    "reshape that copies, then a change": fuzz.Program(
+        0, "float64", (((5, 4), "transposed", "argument", False),),
+        (("reshape", (0,), (20,)), ("view_inplace", (1,), ((None,) * 3,))), (2,), "forward"),
+    "reshape that copies a traced value": fuzz.Program(
+        0, "float64", (((5, 4), "dense", "state", False),),
+        (("permute", (0,), (1, 0)), ("reshape", (1,), (20,)),
+         ("view_inplace", (2,), ((None,) * 3,))), (3,), "forward"),
     "reshape of nothing": fuzz.Program(
         0, "float64", (((3, 7, 0), "dense", "argument", False),),
         (("reshape", (0,), (3, 7, 0, 1)), ("reduce", (1,), ("sum", (2,), False))), (2,), "forward"),

@@ -18,7 +18,7 @@ import pytest
 
 import fusegrad as fg
 from fusegrad import float64
-from fusegrad.errors import CaptureError, InPlaceError, LeakedTracerError, TracedValueError
+from fusegrad.errors import LeakedTracerError, TracedValueError
 from fusegrad.runtime.compile import counters
 from fusegrad.testing import assert_same
 
@@ -70,7 +70,7 @@ def both(make: Callable[[], tuple[Callable[..., Any], dict[str, Any]]], *calls: 
         same(value, right[name])
 
 
-# --- state ------------------------------------------------------------------------------------------------
+# --- state ----------------------------------------------------------------------------------------
 def test_state_is_found_by_identity_and_written_in_place() -> None:
     counter = vector(0.0, 0.0)
     memory = counter.numpy()
@@ -123,6 +123,19 @@ def test_views_and_in_place_operations_are_functionalised() -> None:
     both(make, (vector(1.0, 2.0, 3.0),), (vector(1.0, 1.0, 1.0),))
 
 
+@pytest.mark.parametrize("transposed", [False, True])
+def test_reshapes_copy_when_they_copy_eagerly(transposed: bool) -> None:
+    def step(x: Any) -> Any:
+        x.t().reshape(-1).mul_(2)
+        x.reshape(-1).add_(1)
+        x.t().contiguous().zero_()
+        x.view(2, 6).add_(1) if x.is_contiguous() else x.t().view(2, 6).add_(1)
+        return x * 1, x.is_contiguous()
+
+    array = np.arange(12.0).reshape(3, 4)
+    assert_same(step, fg.from_numpy(np.array(array.T).T if transposed else array))
+
+
 def test_a_view_taken_before_a_change_sees_it() -> None:
     def step(x: Any) -> Any:
         y = x * 1
@@ -164,9 +177,9 @@ def test_written_arguments_must_not_share_memory() -> None:
 
     a = vector(1.0, 2.0, 3.0)
     jitted = fg.jit(step)
-    with pytest.raises(RuntimeError, match="shares memory with argument 0"):
+    with pytest.raises(RuntimeError, match=r"shares memory with argument 0"):
         jitted(a, a)
-    with pytest.raises(RuntimeError, match="shares memory with argument 0"):
+    with pytest.raises(RuntimeError, match=r"shares memory with argument 0"):
         jitted(a[:2], a[1:])
     same(a, vector(1.0, 2.0, 3.0))  # nothing was written
     same(jitted(a[:1], a[2:].clone()), vector(6.0))
@@ -179,7 +192,7 @@ def test_an_argument_must_not_be_state_that_the_step_writes() -> None:
         w.add_(1)
         return x * w
 
-    with pytest.raises(RuntimeError, match="shares memory with its state"):
+    with pytest.raises(RuntimeError, match=r"shares memory with its state"):
         fg.jit(step)(w)
     same(w, vector(1.0, 2.0))
 
@@ -201,7 +214,7 @@ def test_returning_state_arguments_and_views() -> None:
     assert whole is w
 
 
-# --- what is static and what is not ------------------------------------------------------------------------
+# --- what is static and what is not ---------------------------------------------------------------
 def test_floats_are_run_time_values() -> None:
     step = fg.jit(lambda x, lr: x * lr + 1.0)
     x = vector(1.0, 2.0)
@@ -218,8 +231,8 @@ def test_a_float_argument_is_weakly_typed() -> None:
 
 @pytest.mark.parametrize(("first", "second"), [(2, 3), (True, False), ("a", "b"), (None, 1)])
 def test_other_values_are_part_of_the_signature(first: Any, second: Any) -> None:
-    step = fg.jit(lambda x, key: x * {2: 2.0, 3: 3.0, True: 1.0, False: 0.0, "a": 4.0, "b": 5.0,
-                                      None: 6.0, 1: 7.0}[key])
+    step = fg.jit(lambda x, key: x * {"2": 2.0, "3": 3.0, "True": 1.0, "False": 0.0, "a": 4.0,
+                                      "b": 5.0, "None": 6.0, "1": 7.0}[str(key)])
     x = vector(1.0)
     a, b = step(x, first).item(), step(x, second).item()
     assert a != b
@@ -292,7 +305,7 @@ def test_many_batch_sizes_share_kernels() -> None:
     assert counters.compiles == before
 
 
-# --- structures ----------------------------------------------------------------------------------------------
+# --- structures -----------------------------------------------------------------------------------
 def test_nested_arguments_and_results() -> None:
     def step(batch: Any) -> Any:
         a, (b, c) = batch["list"], batch["pair"]
@@ -330,7 +343,7 @@ def test_keyword_arguments_defaults_and_other_counts() -> None:
     assert step(x, y=y, scale=1.0).item() == 15.0
     assert step(y=y, x=x).item() == 30.0
     assert step(x).item() == 6.0
-    with pytest.raises(TypeError, match="step"):
+    with pytest.raises(TypeError, match=r"step"):
         step(x, y, z=1)
 
 
@@ -357,7 +370,7 @@ def test_a_jitted_function_inside_another_is_inlined() -> None:
     assert traces(inner) == 0
 
 
-# --- values that a trace does not have ------------------------------------------------------------------------
+# --- values that a trace does not have ------------------------------------------------------------
 READS: dict[str, Callable[[Any], Any]] = {
     "item": lambda x: x.sum().item(),
     "bool": lambda x: 1.0 if x.sum() > 0 else 2.0,
@@ -398,7 +411,7 @@ def test_a_failed_trace_leaves_the_world_alone() -> None:
         (w * x).sum().backward()
         raise ValueError("mine")
 
-    with pytest.raises(ValueError, match="mine"):
+    with pytest.raises(ValueError, match=r"mine"):
         step(vector(2.0))
     assert w.grad is None
     assert w.item() == 1.0
@@ -415,7 +428,7 @@ def test_leaked_tensors_are_refused() -> None:
         return x
 
     step(vector(1.0))
-    with pytest.raises(LeakedTracerError, match="outside the call"):
+    with pytest.raises(LeakedTracerError, match=r"outside the call"):
         kept[0] + 1
     with pytest.raises(LeakedTracerError):
         kept[0].item()
@@ -429,248 +442,17 @@ def test_tensors_made_inside_are_values() -> None:
     assert_same(step, vector(1.0, 1.0, 1.0))
 
 
-def test_print_inside_a_trace_shows_the_aval(capsys: Any) -> None:
+def test_print_inside_a_trace_names_the_line() -> None:
     @fg.jit
     def step(x: Any) -> Any:
         print(x)
         return x
 
-    step(vector(1.0, 2.0))
-    assert "f64[2]" in capsys.readouterr().out
-
-
-# --- gradients ----------------------------------------------------------------------------------------------
-def test_consumed_gradients_are_not_materialised_unless_kept() -> None:
-    w = vector(1.0, grad=True)
-
-    def step(x: Any) -> Any:
-        w.grad = None
-        (w * x).sum().backward()
-        with fg.no_grad():
-            w.sub_(w.grad)
-        return w * 1
-
-    kept = fg.jit(step, keep_grads=True)
-    kept(vector(3.0))
-    assert w.grad.item() == 3.0
-
-
-def test_gradients_without_clearing_accumulate() -> None:
-    def make() -> Any:
-        w = vector(1.0, 2.0, grad=True)
-
-        def step(x: Any) -> Any:
-            loss = (w * w * x).sum()
-            loss.backward()
-            return loss
-
-        return step, {"w": w}
-
-    (eager, left), (function, right) = make(), make()
-    step = fg.jit(function)
-    for k in range(4):
-        x = vector(1.0 + k, 2.0)
-        eager(x)
-        step(x)
-        same(left["w"].grad, right["w"].grad)
-
-
-def test_grad_is_none_before_and_set_after() -> None:
-    w = vector(2.0, grad=True)
-
-    @fg.jit
-    def step(x: Any) -> Any:
-        (w * x).sum().backward()
-
-    assert w.grad is None
-    step(vector(3.0))
-    assert w.grad.item() == 3.0
-    w.grad = None
-    step(vector(4.0))
-    assert w.grad.item() == 4.0
-
-
-def test_gradients_of_arguments() -> None:
-    x = vector(1.0, 2.0, grad=True)
-
-    @fg.jit
-    def step(x: Any) -> Any:
-        loss = (x * x).sum()
-        loss.backward()
-        return loss
-
-    step(x)
-    np.testing.assert_array_equal(x.grad.numpy(), [2.0, 4.0])
-    step(x)
-    np.testing.assert_array_equal(x.grad.numpy(), [4.0, 8.0])
-
-
-def test_autograd_grad_with_create_graph() -> None:
-    def step(x: Any) -> Any:
-        x = x.detach().requires_grad_()
-        (first,) = fg.autograd.grad((x ** 4).sum(), x, create_graph=True)
-        (second,) = fg.autograd.grad(first.sum(), x, create_graph=True)
-        (third,) = fg.autograd.grad(second.sum(), x)
-        return first, second, third
-
-    _, _, third = assert_same(step, vector(1.0, 2.0))
-    np.testing.assert_allclose(third.numpy(), [24.0, 48.0])
-
-
-def test_retain_graph_and_a_freed_graph() -> None:
-    def twice(x: Any, retain: bool) -> Any:
-        w = x.detach().requires_grad_()
-        loss = (w * w).sum()
-        loss.backward(retain_graph=retain)
-        loss.backward()
-        return w.grad
-
-    assert_same(lambda x: twice(x, True), vector(1.0, 2.0))
-    with pytest.raises(RuntimeError, match="second time"):
-        fg.jit(lambda x: twice(x, False))(vector(1.0))
-
-
-def test_hooks_run_inside() -> None:
-    def make() -> Any:
-        w = vector(1.0, 2.0, grad=True)
-        w.register_hook(lambda g: g * 10)
-
-        def step(x: Any) -> Any:
-            w.grad = None
-            y = w * x
-            y.register_hook(lambda g: g + 1)
-            y.sum().backward()
-            return w.grad * 1
-
-        return step, {"w": w}
-
-    both(make, (vector(1.0, 2.0),), (vector(3.0, 4.0),))
-
-
-def test_autograd_function_inside() -> None:
-    class Cube(fg.autograd.Function):
-        @staticmethod
-        def forward(ctx: Any, x: Any) -> Any:
-            ctx.save_for_backward(x)
-            return x * x * x
-
-        @staticmethod
-        def backward(ctx: Any, g: Any) -> Any:
-            (x,) = ctx.saved_tensors
-            return g * x * 100
-
-    def step(x: Any) -> Any:
-        w = x.detach().requires_grad_()
-        y = Cube.apply(w)
-        y.sum().backward()
-        return y, w.grad
-
-    _, grad = assert_same(step, vector(1.0, 2.0))
-    np.testing.assert_array_equal(grad.numpy(), [100.0, 200.0])
-
-
-def test_no_grad_detach_and_grad_mode() -> None:
-    def step(x: Any) -> Any:
-        w = x.detach().requires_grad_()
-        with fg.no_grad():
-            a = w * 2
-        y = (w * 3 + a + (w * w).detach()).sum()
-        y.backward()
-        assert not a.requires_grad
-        return w.grad, y
-
-    assert_same(step, vector(1.0, 2.0))
-    jitted = fg.jit(lambda x: x * 2)
-    x = vector(1.0, grad=True)
-    with fg.no_grad():
-        assert not jitted(x).requires_grad
-    assert jitted(x).requires_grad
-    assert traces(jitted) == 2
-
-
-def test_gradients_flow_through_a_jitted_function() -> None:
-    w = vector(2.0, 3.0, grad=True)
-    jitted = fg.jit(lambda x: (x * w).sin())
-    x = vector(1.0, 2.0, grad=True)
-    jitted(x * 1).sum().backward()
-    found = (x.grad.clone(), w.grad.clone())
-    x.grad = w.grad = None
-    (x * 1 * w).sin().sum().backward()
-    same(x.grad, found[0])
-    same(w.grad, found[1])
-
-
-def test_training_is_the_same_step_by_step() -> None:
-    def make() -> Any:
-        rng = np.random.default_rng(0)
-        w = fg.tensor(rng.normal(size=(4, 3)), requires_grad=True)
-        b = fg.tensor(np.zeros(3), requires_grad=True)
-
-        def step(x: Any, lr: float) -> Any:
-            loss = ((x @ w + b).tanh() - 0.5).pow(2).mean()
-            loss.backward()
-            with fg.no_grad():
-                for p in (w, b):
-                    p.sub_(p.grad * lr)
-                    p.grad = None
-            return loss
-
-        return step, {"w": w, "b": b}
-
-    x = fg.tensor(np.random.default_rng(1).normal(size=(6, 4)))
-    both(make, *[(x, 0.1 / (k + 1)) for k in range(6)])
-
-
-def test_a_saved_tensor_changed_by_a_compiled_step_is_noticed() -> None:
-    w = vector(1.0, 2.0)
-    x = vector(3.0, 4.0, grad=True)
-    y = (x * w).sum()
-    fg.jit(lambda: w.add_(1))()
-    with pytest.raises(InPlaceError, match="changed in place"):
-        y.backward()
-
-
-def test_in_place_errors_inside_a_trace() -> None:
-    def step(x: Any) -> Any:
-        w = x.detach().requires_grad_()
-        y = w.exp()
-        z = y * 2
-        y.add_(1)
-        z.sum().backward()
-        (y.exp() * y).sum().backward()
-        return w.grad
-
-    def bad(x: Any) -> Any:
-        w = x.detach().requires_grad_()
-        y = w.exp()
-        y.add_(1)
-        y.sum().backward()
-        return w.grad
-
-    for function in (bad, fg.jit(bad)):
-        with pytest.raises(InPlaceError, match="changed in place"):
-            function(vector(1.0))
-
-
-def test_in_place_on_a_leaf_is_refused_in_both() -> None:
-    w = vector(1.0, grad=True)
-    for function in (lambda: w.add_(1), fg.jit(lambda: w.add_(1))):
-        with pytest.raises(InPlaceError, match="leaf"):
-            function()
-
-
-def test_what_has_no_functional_form_is_refused() -> None:
-    @fg.jit
-    def step(x: Any) -> Any:
-        wide = x.expand(3, 2)
-        wide[0].mul_(2)
-        return x
-
-    with pytest.raises((CaptureError, InPlaceError), match="test_jit_core.py"):
+    with pytest.raises(TracedValueError, match=r"test_jit_core.py:\d+  in step   print\(x\)"):
         step(vector(1.0, 2.0))
 
 
-# --- random numbers -------------------------------------------------------------------------------------------
+# --- random numbers -------------------------------------------------------------------------------
 def test_random_draws_are_those_of_eager() -> None:
     def step(x: Any) -> Any:
         return fg.rand(5, dtype=float64), fg.randn(3, 2), x * (fg.rand(3) > 0.5)
@@ -688,7 +470,7 @@ def test_random_draws_are_those_of_eager() -> None:
     assert traces(jitted) == 1
 
 
-# --- threads and processes ---------------------------------------------------------------------------------------
+# --- threads and processes ------------------------------------------------------------------------
 def test_four_threads_call_one_function() -> None:
     w = fg.tensor(np.random.default_rng(0).normal(size=(33, 17)))
     step = fg.jit(lambda x, k: ((x @ w).tanh() * k).sum(1))
@@ -724,23 +506,3 @@ def test_a_forked_process_goes_on() -> None:
         os._exit(0 if ok and np.isfinite(fresh.item()) else 1)
     _, status = os.waitpid(pid, 0)
     assert status == 0
-
-
-def test_replaced_and_refrozen_parameters_retrace() -> None:
-    w = vector(1.0, grad=True)
-
-    @fg.jit
-    def step(x: Any) -> Any:
-        w.grad = None
-        loss = (w * x).sum()
-        if loss.requires_grad:
-            loss.backward()
-        return loss
-
-    step(vector(2.0))
-    w.data = vector(5.0)
-    assert step(vector(2.0)).item() == 10.0
-    assert "replaced" in step.history[-1].reason
-    w.requires_grad = False
-    assert step(vector(2.0)).item() == 10.0
-    assert "requires_grad" in step.history[-1].reason

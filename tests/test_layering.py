@@ -18,7 +18,8 @@ LAYERS = (
     ("schedule",),
     ("codegen",),
     ("runtime",),
-    ("tensor", "autograd", "functions", "guards", "traced", "fastcall", "api", "nn", "optim",
+    ("viewpath", "tensor", "autograd", "functions", "guards", "traced", "fastcall", "api", "nn",
+     "optim",
      "utils", "explain", "views", "dump", "replay", "cuda", "__init__"),
     ("testing", "debug", "bench", "cli", "__main__"),
 )

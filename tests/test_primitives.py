@@ -75,7 +75,7 @@ def directions(rng: np.random.Generator, args: Sequence[Any]) -> list[Any]:
     return [rng.normal(size=a.shape) if a.dtype.kind == "f" else None for a in args]
 
 
-# --- the record against its own reference ------------------------------------------------------------
+# --- the record against its own reference ---------------------------------------------------------
 @pytest.mark.parametrize(("primitive", "dtype"), CASES)
 def test_result_is_what_the_rule_says(primitive: Primitive, dtype: DType) -> None:
     for sample in samples(primitive, dtype):
@@ -104,7 +104,7 @@ def test_printed_equation_parses_back(primitive: Primitive, dtype: DType) -> Non
         np.testing.assert_array_equal(out[0], back[0])
 
 
-# --- derivatives ---------------------------------------------------------------------------------------
+# --- derivatives ----------------------------------------------------------------------------------
 def differentiable_samples(primitive: Primitive) -> list[Sample]:
     if float64 not in primitive.dtypes:
         return []
@@ -183,7 +183,7 @@ def test_jvp_graph_verifies_and_nests(primitive: Primitive) -> None:
             np.testing.assert_allclose(tangent, numeric, rtol=5e-6, atol=1e-6)
 
 
-# --- compiled ------------------------------------------------------------------------------------------
+# --- compiled -------------------------------------------------------------------------------------
 COMPILED = [float64, float32, int64, int32, uint8, bool_]
 # Kernels round in another order and use their own exp, log, ...: a few units in the last place.
 TOLERANCE = {float64: 1e-13, float32: 2e-6}
@@ -240,7 +240,8 @@ def test_compiled_other_kinds(dtype: DType, kinds: list[str]) -> None:
         check_compiled(rows, dtype, kind)
 
 
-SPECIAL = [0.0, -0.0, 1.0, -1.0, np.nan, np.inf, -np.inf, 0.5, -2.5, 1e-40, 5e-324, 1e30, -1e30, 2.0]
+SPECIAL = [0.0, -0.0, 1.0, -1.0, np.nan, np.inf, -np.inf, 0.5, -2.5, 1e-40, 5e-324, 1e30, -1e30,
+           2.0]
 
 
 @pytest.mark.parametrize("dtype", [float64, float32], ids=lambda d: d.short)
@@ -286,7 +287,7 @@ def test_compiled_reductions_with_large_offsets(axes: tuple[int, ...]) -> None:
     check_compiled(rows, float64, "dense")
 
 
-# --- three ways ------------------------------------------------------------------------------------------
+# --- three ways -----------------------------------------------------------------------------------
 THREE_WAYS: dict[str, Callable[..., Any]] = {
     "map": lambda x, y: (x * y + 1.0).tanh(),
     "row": lambda x, y: (x - x.amax(1, True)).exp() / (x - x.amax(1, True)).exp().sum(1, True),

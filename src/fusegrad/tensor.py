@@ -17,11 +17,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import dtypes
 from .dtypes import DType, from_numpy_dtype
 from .errors import (
     ArgumentTypeError,
-    CaptureError,
     GradientError,
     InPlaceError,
     LeakedTracerError,
@@ -33,13 +31,9 @@ from .ir.aval import Aval, aval_of
 from .ir.graph import Literal, Var
 from .ir.primitive import Boxed, Primitive, bind, current_builder
 from .ops import movement
-from .ops.elementwise import where
-from .ops.source import full
-from .schedule.index import row_major
 from .trace.capture import Capture, Cell
 from .transform.vjp import Node, PrimitiveNode, residual_names
-
-Path = tuple[tuple[Primitive, tuple[tuple[str, Any], ...]], ...]
+from .viewpath import Path, memory_root, reshapes_in_place, update_view
 
 _epoch = itertools.count(1)
 epoch = [0]
@@ -434,18 +428,6 @@ class Size(tuple):  # type: ignore[type-arg]
         return f"fusegrad.Size({list(self)})"
 
 
-def _root(array: np.ndarray) -> Any:
-    """The array that owns the memory, through the holders that ``as_strided`` puts in between."""
-    while array.base is not None:
-        base: Any = array.base
-        if not isinstance(base, np.ndarray):
-            base = getattr(base, "base", None)
-            if not isinstance(base, np.ndarray):
-                break
-        array = base
-    return array
-
-
 def _wrap(
     primitive: Primitive, value: Any, args: Sequence[Any], raw: Sequence[Any], params: Any
 ) -> Tensor:
@@ -453,10 +435,11 @@ def _wrap(
     if primitive.alias and isinstance(args[0], Tensor):
         source = args[0]
         capture = current_builder()
-        shares = (_root(value) is _root(raw[0]) if capture is None
-                  else primitive is not movement.reshape or _reshapes_in_place(source, params))
+        shares = (memory_root(value) is memory_root(raw[0]) if capture is None
+                  else primitive is not movement.reshape or reshapes_in_place(source, params))
         if shares:
-            out = Tensor(value, source._storage, (*source._path, (primitive, tuple(params.items()))))
+            step = (primitive, tuple(params.items()))
+            out = Tensor(value, source._storage, (*source._path, step))
             if capture is not None:
                 out._vseen = source._cell(capture).version
             out._base = source._base if source._base is not None else source
@@ -464,37 +447,6 @@ def _wrap(
             out._weak = source._weak
             return out
     return Tensor(value)
-
-
-def layout_of(tensor: Tensor) -> np.ndarray:
-    """An array with the strides that the tensor has eagerly; its elements mean nothing."""
-    value = tensor._value
-    if isinstance(value, np.ndarray):
-        return value
-    storage = tensor._storage
-    array = storage.array if storage.array is not None else storage.layout
-    if array is None:
-        assert storage.cell is not None
-        shape = storage.cell.value.aval.shape
-        array = np.lib.stride_tricks.as_strided(_BYTE, shape, row_major(shape))
-    for primitive, params in tensor._path:
-        if primitive is movement.reshape:
-            array = np.reshape(array, dict(params)["shape"], copy=False)
-        else:
-            array = primitive.reference(array, **dict(params))
-    return array
-
-
-_BYTE = np.zeros(1, np.int8)
-
-
-def _reshapes_in_place(source: Tensor, params: dict[str, Any]) -> bool:
-    """Whether eager NumPy would reshape without a copy: then the result is a view."""
-    try:
-        np.reshape(layout_of(source), params["shape"], copy=False)
-    except ValueError:
-        return False
-    return True
 
 
 def _record(
@@ -576,37 +528,3 @@ def unpack_tensor(saved: Saved) -> Any:
     out = Tensor(value)
     out._edge = saved.edge
     return out
-
-
-def update_view(base: Any, path: Path, new: Any) -> Any:
-    """``base`` with the view at the end of ``path`` replaced by ``new``, functionally."""
-    if not path:
-        return new
-    (primitive, items), rest = path[0], path[1:]
-    params = dict(items)
-    inner = update_view(bind(primitive, base, **params), rest, new) if rest else new
-    shape = movement.aval_shape(base)
-    if primitive is movement.reshape:
-        return movement.reshape(inner, shape=tuple(shape))
-    if primitive is movement.transpose:
-        perm = tuple(int(i) for i in np.argsort(params["perm"]))
-        return movement.transpose(inner, perm=perm)
-    if primitive is movement.slice_:
-        padding = _slice_padding(shape, movement.aval_shape(inner), params)
-        inside = full(shape=tuple(movement.aval_shape(inner)), dtype=dtypes.bool_, value=True)
-        mask = movement.pad(inside, value=False, **padding)
-        return where(mask, movement.pad(inner, value=0, **padding), base)
-    raise CaptureError(
-        f"an in-place change through a {primitive.name} view",
-        "Elements of this view share memory, so the change has no functional form.",
-        "call .clone() before changing it",
-    )
-
-
-def _slice_padding(shape: Any, extents: Any, params: dict[str, Any]) -> dict[str, Any]:
-    high = tuple(
-        n - a - ((e - 1) * s + 1 if e else 0)
-        for n, a, s, e in zip(shape, params["start"], params["step"], extents, strict=True)
-    )
-    interior = tuple(s - 1 for s in params["step"])
-    return {"low": params["start"], "high": high, "interior": interior}

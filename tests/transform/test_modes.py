@@ -24,7 +24,8 @@ PROGRAMS: dict[str, Callable[..., Any]] = {
     "norm": lambda x, w: (x - x.mean(1, keepdim=True)) / (x.var(1, keepdim=True) + 1.0).sqrt()
     * w.t()[0],
     "moves": lambda x, w: fg.cat([x.flip(0), x.t().reshape(3, 4) * 2], 0)[1::2].exp() * w[1, 1],
-    "extremes": lambda x, w: fg.maximum(x, w.t()[:1]).amax(1) * x.prod(1) + x.clamp(-0.5, 0.5).sum(),
+    "extremes": lambda x, w: fg.maximum(x, w.t()[:1]).amax(1) * x.prod(1)
+    + x.clamp(-0.5, 0.5).sum(),
     "gathers": lambda x, w: x.index_select(1, fg.tensor([2, 0, 2])) @ w[:3] ** 3,
     "scalars": lambda x, w: (2.0 ** x + x.abs() ** 2.5).sum() * w.mean(),
 }

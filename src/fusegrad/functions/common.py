@@ -53,7 +53,8 @@ def _number_dtype(value: Any) -> DType:
 def _priority(value: Any) -> tuple[DType, int]:
     if isinstance(value, Tensor):
         if value._weak:
-            return (dtypes.get_default_dtype(), 0)
+            whole = value.dtype.category < 2
+            return (value.dtype if whole else dtypes.get_default_dtype(), 0)
         return (value.dtype, 2 if value.aval.shape else 1)
     return (_number_dtype(value), 0)
 

@@ -12,7 +12,8 @@ from ..dtypes import DType, as_dtype, from_numpy_dtype, int64
 from ..errors import ArgumentError, ArgumentTypeError, DTypeError, GradientError
 from ..ops import elementwise as ew
 from ..ops import source
-from ..tensor import Tensor, layout_of
+from ..tensor import Tensor
+from ..viewpath import layout_of
 from .common import cast, method, shape_args
 
 

@@ -118,6 +118,13 @@ def not_differentiable(name: str) -> Rule:
     return rule
 
 
+def _flat(g: Any, x_aval: Aval) -> Any:
+    """The rule of a function that is constant between its steps."""
+    from .source import full  # source imports this module
+
+    return full(shape=x_aval.shape, dtype=x_aval.dtype, value=0)
+
+
 # --- arithmetic ---------------------------------------------------------------------------------
 add: Primitive = elementwise("add", np.add, "{0} + {1}", [lambda g: g, lambda g: g],
                   NUMERIC, commutative=True, doc="Sum of two arrays.")
@@ -131,7 +138,7 @@ div: Primitive = elementwise("div", np.divide, "{0} / {1}",
 neg: Primitive = elementwise("neg", np.negative, "-{0}", [lambda g: neg(g)], NUMERIC, doc="Negation.")
 abs_: Primitive = elementwise("abs", np.abs, _by_category("absolute({0})", "{T}(absolute({0}))"), [lambda g, x: mul(g, sign(x))], REAL,
                    doc="Absolute value.")
-sign: Primitive = elementwise("sign", np.sign, _by_category("sign({0})", "{T}(({0} > 0) - ({0} < 0))"), [None], REAL, doc="Sign: -1, 0, 1 or nan.")
+sign: Primitive = elementwise("sign", np.sign, _by_category("sign({0})", "{T}(({0} > 0) - ({0} < 0))"), [_flat], REAL, doc="Sign: -1, 0, 1 or nan.")
 floor_div: Primitive = elementwise("floor_div", np.floor_divide, _by_category(
     "where({1} == 0, {0} / {1}, rint(({0} - fmod({0}, {1})) / {1})"
     " - where((fmod({0}, {1}) != 0) & (({1} < 0) != (fmod({0}, {1}) < 0)), {T}(1), {T}(0)))", "{T}({0} // {1})"), [None, None], REAL,
@@ -162,7 +169,7 @@ minimum: Primitive = elementwise(
      lambda g, x, y: where(gt(x, y), g, where(eq(x, y), mul(g, 0.5), 0.0))],
     REAL, commutative=True, doc="Smaller operand; nan when either is nan.")
 copysign: Primitive = elementwise("copysign", np.copysign, "copysign({0}, {1})",
-                       [lambda g, x, out: mul(g, mul(sign(x), sign(out))), None], FLOAT,
+                       [lambda g, x, out: mul(g, mul(sign(x), sign(out))), _flat], FLOAT,
                        doc="Magnitude of the first operand, sign of the second.")
 
 # --- exponentials and logarithms ----------------------------------------------------------------
@@ -251,10 +258,10 @@ atanh: Primitive = elementwise("atanh", np.arctanh, "atanh({0})",
                     doc="Inverse hyperbolic tangent.")
 
 # --- rounding -------------------------------------------------------------------------------------
-floor: Primitive = elementwise("floor", np.floor, "floor({0})", [None], doc="Largest integer not above.")
-ceil: Primitive = elementwise("ceil", np.ceil, "ceil({0})", [None], doc="Smallest integer not below.")
-trunc: Primitive = elementwise("trunc", np.trunc, "trunc({0})", [None], doc="Integer part.")
-round_: Primitive = elementwise("round", np.rint, "rint({0})", [None], doc="Nearest integer, ties to even.")
+floor: Primitive = elementwise("floor", np.floor, "floor({0})", [_flat], doc="Largest integer not above.")
+ceil: Primitive = elementwise("ceil", np.ceil, "ceil({0})", [_flat], doc="Smallest integer not below.")
+trunc: Primitive = elementwise("trunc", np.trunc, "trunc({0})", [_flat], doc="Integer part.")
+round_: Primitive = elementwise("round", np.rint, "rint({0})", [_flat], doc="Nearest integer, ties to even.")
 
 # --- comparison, selection, logic -----------------------------------------------------------------
 eq: Primitive = elementwise("eq", np.equal, "{0} == {1}", dtypes=ANY, result=bool_, commutative=True,

@@ -1,6 +1,6 @@
 """Sample operands from which the property tests of a record draw.
 
-A record's ``samples`` field is a function ``(rng, dtype, domain) -> [(operands, parameters), ...]``.
+A record's ``samples`` field is a function ``(rng, dtype, domain) -> [(operands, parameters)]``.
 The builders here cover records whose parameters the kind alone does not tell: ``cases`` for shapes,
 ``indexed`` for operands that are indices. ``fusegrad.testing.samples`` has the defaults by kind.
 """

@@ -135,7 +135,7 @@ def pull_back(
     Args:
         roots: ``(edge, cotangent)`` of every output.
         unpack: turns a saved residual into an operand for the rules.
-        wanted: edges ``(node or leaf, index)`` whose cotangent is asked for; all leaves if ``None``.
+        wanted: edges ``(node or leaf, index)`` whose cotangent is asked for; ``None``: all leaves.
         retain: keep residuals for another pass.
 
     Returns:
