@@ -58,8 +58,10 @@ def main(steps=500):
     y = 3 * x + 1 + 0.1 * fg.randn(200, 1)
     y = fg.where((fg.arange(200) % 10 == 0).unsqueeze(1), y + 20, y)
     print("true line:     slope 3.00, intercept 1.00")
-    for name, loss_fn in {"square": lambda e: (e * e).mean(),
-                          "clipped": lambda e: ClippedSquare.apply(e).mean()}.items():
+    for name, loss_fn in {
+        "square": lambda e: (e * e).mean(),
+        "clipped": lambda e: ClippedSquare.apply(e).mean(),
+    }.items():
         slope, intercept, step = fit(loss_fn, x, y, steps)
         print(f"{name + ' error:':<14} slope {slope:.2f}, intercept {intercept:.2f}")
     return slope, intercept, step

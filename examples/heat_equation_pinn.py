@@ -29,8 +29,9 @@ def derivative(u, x):
 def main(steps=3000, points=256):
     """Train and compare with the exact solution."""
     fg.manual_seed(0)
-    model = nn.Sequential(nn.Linear(2, 32), nn.Tanh(), nn.Linear(32, 32), nn.Tanh(),
-                          nn.Linear(32, 1))
+    model = nn.Sequential(
+        nn.Linear(2, 32), nn.Tanh(), nn.Linear(32, 32), nn.Tanh(), nn.Linear(32, 1)
+    )
     optimizer = optim.Adam(model.parameters(), lr=2e-3)
 
     def solution(x, t):

@@ -172,12 +172,12 @@ def _new_shape(rng: np.random.Generator, values: list[Any]) -> Any:
     kind = rng.integers(3)
     if kind == 0 and len(extents) > 1:  # merge two neighbours
         a = int(rng.integers(len(extents) - 1))
-        new = (*extents[:a], extents[a] * extents[a + 1], *extents[a + 2:])
+        new = (*extents[:a], extents[a] * extents[a + 1], *extents[a + 2 :])
     elif kind == 1 and len(extents):  # a unit axis more or less
         units = [a for a, n in enumerate(extents) if n == 1]
         if units:
             a = int(rng.choice(units))
-            new = (*extents[:a], *extents[a + 1:])
+            new = (*extents[:a], *extents[a + 1 :])
         else:
             a = int(rng.integers(len(extents) + 1))
             new = (*extents[:a], 1, *extents[a:])
@@ -245,10 +245,15 @@ def _joined(rng: np.random.Generator, values: list[Any]) -> Any:
     axis = int(rng.integers(values[a].dim()))
 
     def rest(v: Any) -> tuple[int, ...]:
-        return (*v.shape[:axis], *v.shape[axis + 1:])
+        return (*v.shape[:axis], *v.shape[axis + 1 :])
 
-    fits = [k for k in floats(values) if values[k].dim() == values[a].dim()
-            and rest(values[k]) == rest(values[a]) and values[k].numel() <= 4000]
+    fits = [
+        k
+        for k in floats(values)
+        if values[k].dim() == values[a].dim()
+        and rest(values[k]) == rest(values[a])
+        and values[k].numel() <= 4000
+    ]
     chosen = [a, *[pick(rng, fits) for _ in range(int(rng.integers(1, 3)))]]
     return tuple(chosen), (axis,)
 
@@ -479,7 +484,7 @@ def _draw_inputs(rng: np.random.Generator, mode: str) -> list[tuple[Any, ...]]:
     for k in range(int(rng.integers(2, 5))):
         ndim = int(rng.choice([0, 1, 2, 2, 2, 3, 3, 4]))
         start = int(rng.integers(0, 5 - ndim)) if ndim < 4 else 0
-        extents = tuple(1 if rng.random() < 0.12 else n for n in base[start:start + ndim])
+        extents = tuple(1 if rng.random() < 0.12 else n for n in base[start : start + ndim])
         layout = str(rng.choice(["dense", "dense", "transposed", "strided"]))
         place = str(rng.choice(["argument", "state"]))
         grad = mode != "forward" and (k == 0 or rng.random() < 0.6)
@@ -571,8 +576,9 @@ class World:
 
         def step(*arguments: Any) -> Any:
             given = iter(arguments)
-            values = [self.state[k] if place == "state" else next(given)
-                      for k, place in enumerate(places)]
+            values = [
+                self.state[k] if place == "state" else next(given) for k, place in enumerate(places)
+            ]
             leaves = [v for v, spec in zip(values, p.inputs, strict=True) if spec[3]]
             for name, operands, params in p.steps:
                 values.append(RUN[name](*[values[k] for k in operands], *params))
@@ -581,8 +587,11 @@ class World:
 
         function = jit(step, keep_grads=p.mode == "backward") if self.compiled else step
         for call in range(3 if p.mode == "train" else 2):
-            arguments = [x for x, place in zip(make_inputs(p, call), places, strict=True)
-                         if place == "argument"]
+            arguments = [
+                x
+                for x, place in zip(make_inputs(p, call), places, strict=True)
+                if place == "argument"
+            ]
             if not self._call(function, arguments, call):
                 break
         return self.seen
@@ -609,8 +618,12 @@ class World:
         except FusegradError as error:
             self.seen.append((f"call {call} raises", type(error).__name__))
             return False
-        groups = [("output", outputs), ("gradient", extra), ("argument", arguments),
-                  ("state", list(self.state.values()))]
+        groups = [
+            ("output", outputs),
+            ("gradient", extra),
+            ("argument", arguments),
+            ("state", list(self.state.values())),
+        ]
         for label, tensors in groups:
             for k, x in enumerate(tensors):
                 value = None if x is None else np.array(x.detach().numpy())
@@ -621,8 +634,9 @@ class World:
         if self.program.mode == "backward":
             for k, x in enumerate([*self.state.values(), *arguments]):
                 g = x.grad if x.requires_grad and x.is_leaf else None
-                self.seen.append((f"call {call} .grad {k}",
-                                  None if g is None else np.array(g.numpy())))
+                self.seen.append(
+                    (f"call {call} .grad {k}", None if g is None else np.array(g.numpy()))
+                )
         return True
 
 
@@ -670,8 +684,9 @@ def _drop_unused(program: Program) -> Program:
             needed |= {base + k, *operands}
     kept = [k for k in range(len(program.steps)) if base + k in needed]
     place = {k: k for k in range(base)} | {base + k: base + i for i, k in enumerate(kept)}
-    steps = tuple((n, tuple(place[o] for o in ops), ps)
-                  for n, ops, ps in (program.steps[k] for k in kept))
+    steps = tuple(
+        (n, tuple(place[o] for o in ops), ps) for n, ops, ps in (program.steps[k] for k in kept)
+    )
     return replace(program, steps=steps, outputs=tuple(place[o] for o in program.outputs))
 
 
@@ -680,23 +695,34 @@ def _smaller(program: Program) -> Iterator[Program]:
     base = len(program.inputs)
     if len(program.outputs) > 1:
         for out in program.outputs:
-            yield _drop_unused(replace(
-                program, outputs=tuple(o for o in program.outputs if o != out)))
+            yield _drop_unused(
+                replace(program, outputs=tuple(o for o in program.outputs if o != out))
+            )
     for k in reversed(range(len(program.steps))):
         for other in program.steps[k][1]:
+
             def move(o: int, k: int = k, other: int = other) -> int:
                 return other if o == base + k else o - (o > base + k)
 
-            steps = tuple((n, tuple(map(move, ops)), ps)
-                          for i, (n, ops, ps) in enumerate(program.steps) if i != k)
-            yield _drop_unused(replace(
-                program, steps=steps, outputs=tuple(sorted({move(o) for o in program.outputs}))))
+            steps = tuple(
+                (n, tuple(map(move, ops)), ps)
+                for i, (n, ops, ps) in enumerate(program.steps)
+                if i != k
+            )
+            yield _drop_unused(
+                replace(
+                    program, steps=steps, outputs=tuple(sorted({move(o) for o in program.outputs}))
+                )
+            )
     for k, (extents, layout, place, grad) in enumerate(program.inputs):
-        variants = [(extents, "dense", place, grad), (extents, layout, "argument", grad),
-                    (extents, layout, place, False)]
+        variants = [
+            (extents, "dense", place, grad),
+            (extents, layout, "argument", grad),
+            (extents, layout, place, False),
+        ]
         for spec in variants:
             if spec != (extents, layout, place, grad):
-                yield replace(program, inputs=(*program.inputs[:k], spec, *program.inputs[k + 1:]))
+                yield replace(program, inputs=(*program.inputs[:k], spec, *program.inputs[k + 1 :]))
     if program.mode != "forward":
         yield replace(program, mode="forward")
         if program.mode != "grad":

@@ -112,22 +112,22 @@ def test_grad_by_an_intermediate_value() -> None:
 
 def test_third_derivative() -> None:
     x = vector(0.7, 1.3)
-    y = x.sin() * x ** 4
+    y = x.sin() * x**4
     for _ in range(3):
         (y,) = fg.autograd.grad(y.sum(), x, create_graph=True)
     s, c, v = np.sin(x.detach().numpy()), np.cos(x.detach().numpy()), x.detach().numpy()
-    exact = -v**4 * c - 12 * v**3 * s + 36 * v**2 * c + 24 * v * s
+    exact = -(v**4) * c - 12 * v**3 * s + 36 * v**2 * c + 24 * v * s
     np.testing.assert_allclose(y.detach().numpy(), exact, rtol=1e-12)
 
 
 @pytest.mark.parametrize("exponent", [4, 4.0, -2, 2.5, 0, 1, 2, 3, 0.5, -1])
 def test_powers_by_numbers(exponent: float) -> None:
-    gradcheck(lambda x: x ** exponent, vector(0.7, 1.3))
+    gradcheck(lambda x: x**exponent, vector(0.7, 1.3))
     if exponent != 0:
         gradcheck(lambda x: abs(exponent) ** x, vector(0.7, 1.3))
 
     def slope(x: Any) -> Any:
-        (g,) = fg.autograd.grad((x ** exponent).sum(), x, create_graph=True)
+        (g,) = fg.autograd.grad((x**exponent).sum(), x, create_graph=True)
         return g
 
     if exponent not in (0, 1):
@@ -135,10 +135,15 @@ def test_powers_by_numbers(exponent: float) -> None:
 
 
 NUMBERS = {
-    "add": lambda x: 2 + x + 1.5, "sub": lambda x: 2 - (x - 1), "mul": lambda x: 3 * x * 0.5,
-    "div": lambda x: 2 / x + x / 3, "where": lambda x: fg.where(x > 1, x, 2.0) * x,
-    "clamp": lambda x: x.clamp(0.5, 1.5) * x, "maximum": lambda x: fg.maximum(x, fg.tensor(
-        1.0, dtype=float64)) * x, "rpow": lambda x: 2.0 ** x, "remainder": lambda x: (x * 3) % 2.0,
+    "add": lambda x: 2 + x + 1.5,
+    "sub": lambda x: 2 - (x - 1),
+    "mul": lambda x: 3 * x * 0.5,
+    "div": lambda x: 2 / x + x / 3,
+    "where": lambda x: fg.where(x > 1, x, 2.0) * x,
+    "clamp": lambda x: x.clamp(0.5, 1.5) * x,
+    "maximum": lambda x: fg.maximum(x, fg.tensor(1.0, dtype=float64)) * x,
+    "rpow": lambda x: 2.0**x,
+    "remainder": lambda x: (x * 3) % 2.0,
     "atan2": lambda x: fg.atan2(x, fg.tensor(2.0, dtype=float64)),
 }
 

@@ -43,8 +43,16 @@ def program(folder):
 def test_info(folder, capsys):
     assert cli.main(["info"]) == 0
     text = capsys.readouterr().out
-    for word in ("python", "numpy", "numba", "CPU", "threads", "cache entries", "FUSEGRAD_JIT",
-                 "default"):
+    for word in (
+        "python",
+        "numpy",
+        "numba",
+        "CPU",
+        "threads",
+        "cache entries",
+        "FUSEGRAD_JIT",
+        "default",
+    ):
         assert word in text
     assert "cache" in text and "0 (0 B of" in text
 
@@ -75,10 +83,13 @@ def test_explain_summary(program, capsys):
     assert "Captured graph" not in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("target, code, message", [
-    ("program.py", 2, "expected FILE.py:FUNCTION"),
-    ("nowhere.py:step", 2, "there is no file nowhere.py"),
-])
+@pytest.mark.parametrize(
+    "target, code, message",
+    [
+        ("program.py", 2, "expected FILE.py:FUNCTION"),
+        ("nowhere.py:step", 2, "there is no file nowhere.py"),
+    ],
+)
 def test_explain_mistakes(folder, capsys, target, code, message):
     assert cli.main(["explain", target]) == code
     assert message in capsys.readouterr().err
@@ -107,6 +118,10 @@ def test_no_command_is_an_error(capsys):
 
 
 def test_module_entry_point(folder):
-    done = subprocess.run([sys.executable, "-m", "fusegrad", "cache", "info"],
-                          capture_output=True, text=True, env=dict(os.environ))
+    done = subprocess.run(
+        [sys.executable, "-m", "fusegrad", "cache", "info"],
+        capture_output=True,
+        text=True,
+        env=dict(os.environ),
+    )
     assert done.returncode == 0 and "cache entries" in done.stdout, done.stderr

@@ -44,8 +44,16 @@ def test_derivative_rules_ask_only_for_what_exists(p: Primitive) -> None:
     parameters = set()
     for sample in samples(p, p.dtypes[-1]):
         parameters |= set(sample.params)
-    known = {"g", "t", "out", "index", "in_avals", *p.arg_names, *parameters,
-             *[f"{n}_aval" for n in p.arg_names]}
+    known = {
+        "g",
+        "t",
+        "out",
+        "index",
+        "in_avals",
+        *p.arg_names,
+        *parameters,
+        *[f"{n}_aval" for n in p.arg_names],
+    }
     for names in (*p.needs, *p.jvp_needs):
         assert set(names) <= known, set(names) - known
 
@@ -63,8 +71,11 @@ def test_what_has_a_derivative_has_both_modes(p: Primitive) -> None:
 @pytest.mark.parametrize("p", RECORDS, ids=str)
 def test_each_kind_has_its_lowering(p: Primitive) -> None:
     if p.kind == "elementwise":
-        text = p.scalar if isinstance(p.scalar, str) else p.scalar(
-            [float64] * len(p.arg_names), p.dtypes[-1], {"dtype": float32})
+        text = (
+            p.scalar
+            if isinstance(p.scalar, str)
+            else p.scalar([float64] * len(p.arg_names), p.dtypes[-1], {"dtype": float32})
+        )
         assert {int(k) for k in re.findall(r"\{(\d)\}", text)} == set(range(len(p.arg_names)))
     elif p.kind == "reduce":
         assert "{0}" in p.combine and "{1}" in p.combine
@@ -112,9 +123,11 @@ def test_no_stage_keeps_a_list_of_operation_names() -> None:
     assert names
 
 
-PUBLIC = [(n, f) for n, f in vars(fg).items()
-          if inspect.isfunction(f) and not n.startswith("_")
-          and f.__module__.startswith("fusegrad")]
+PUBLIC = [
+    (n, f)
+    for n, f in vars(fg).items()
+    if inspect.isfunction(f) and not n.startswith("_") and f.__module__.startswith("fusegrad")
+]
 
 
 @pytest.mark.parametrize(("name", "function"), PUBLIC, ids=[n for n, _ in PUBLIC])

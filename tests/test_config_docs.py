@@ -26,8 +26,10 @@ def test_every_setting_is_listed():
     assert declared == set(config.SETTINGS)
 
 
-@pytest.mark.parametrize("text, on", [("1", True), ("0", False), ("", False), ("no", False),
-                                      ("false", False), ("yes", True)])
+@pytest.mark.parametrize(
+    "text, on",
+    [("1", True), ("0", False), ("", False), ("no", False), ("false", False), ("yes", True)],
+)
 def test_flags(monkeypatch, text, on):
     monkeypatch.setenv("FUSEGRAD_VERIFY", text)
     assert config.VERIFY.flag() is on

@@ -16,7 +16,8 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.modules.setdefault("fusegrad_docs_tool", type(sys)("fusegrad_docs_tool"))
 DOCS = runpy.run_path(str(ROOT / "tools" / "docs.py"), run_name="fusegrad_docs_tool")
 MODULES = sorted(
-    m.name for m in pkgutil.walk_packages(fusegrad.__path__, "fusegrad.")
+    m.name
+    for m in pkgutil.walk_packages(fusegrad.__path__, "fusegrad.")
     if not m.name.endswith("__main__") and ".bench" not in m.name
 )
 LINK = re.compile(r"\[[^\]]*\]\(([^)#\s]+)[^)]*\)")

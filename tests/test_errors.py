@@ -213,8 +213,9 @@ MISTAKES = [
 ]
 
 
-@pytest.mark.parametrize("mistake, kind, words", MISTAKES,
-                         ids=[f"{k}-{m[2]}" for k, m in enumerate(MISTAKES)])
+@pytest.mark.parametrize(
+    "mistake, kind, words", MISTAKES, ids=[f"{k}-{m[2]}" for k, m in enumerate(MISTAKES)]
+)
 def test_error_has_four_parts(mistake, kind, words):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -289,6 +290,9 @@ def test_a_failed_trace_leaves_no_trace_behind():
 def test_unknown_thread_setting():
     done = subprocess.run(
         [sys.executable, "-c", "import fusegrad as fg; fg.get_num_threads()"],
-        env=dict(os.environ, FUSEGRAD_NUM_THREADS="many"), capture_output=True, text=True)
+        env=dict(os.environ, FUSEGRAD_NUM_THREADS="many"),
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode != 0
     assert "FUSEGRAD_NUM_THREADS='many' is not a number of threads" in done.stderr

@@ -30,18 +30,21 @@ def test_every_example_is_tested():
         assert len(path.read_text().splitlines()) <= (100 if path.stem == "digits" else 80)
 
 
-@pytest.mark.parametrize("name, tolerance", [
-    ("autograd_basics", 0), ("linear_regression", 1e-4), ("custom_loss", 0.02)])
+@pytest.mark.parametrize(
+    "name, tolerance", [("autograd_basics", 0), ("linear_regression", 1e-4), ("custom_loss", 0.02)]
+)
 def test_header_is_what_is_printed(name, tolerance, capsys):
     load(name)["main"]()
     printed = [line.strip() for line in capsys.readouterr().out.strip().splitlines()]
     expected = header(name)
     assert [NUMBER.sub("#", line) for line in printed] == [
-        NUMBER.sub("#", line) for line in expected]
+        NUMBER.sub("#", line) for line in expected
+    ]
     for line, wanted in zip(printed, expected):
         found, numbers = NUMBER.findall(line), NUMBER.findall(wanted)
         assert list(map(float, found)) == pytest.approx(
-            list(map(float, numbers)), rel=tolerance, abs=1e-9 + 1e-12 * bool(tolerance))
+            list(map(float, numbers)), rel=tolerance, abs=1e-9 + 1e-12 * bool(tolerance)
+        )
 
 
 def test_linear_regression_is_exact():
@@ -62,10 +65,14 @@ def test_heat_equation():
 
 
 def test_digits():
-    """"digits" in its quick form, as a user starts it."""
+    """ "digits" in its quick form, as a user starts it."""
     pytest.importorskip("sklearn")
-    done = subprocess.run([sys.executable, str(FOLDER / "digits.py"), "--quick"],
-                          capture_output=True, text=True, env=dict(os.environ))
+    done = subprocess.run(
+        [sys.executable, str(FOLDER / "digits.py"), "--quick"],
+        capture_output=True,
+        text=True,
+        env=dict(os.environ),
+    )
     assert done.returncode == 0, done.stderr
     assert "test accuracy" in done.stdout and "one step: jit" in done.stdout
     assert "step: 1 trace" in done.stdout and "def dot" in done.stdout

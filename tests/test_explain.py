@@ -46,8 +46,18 @@ def traced():
 # --- the report -----------------------------------------------------------------------------------
 def test_report_sections(traced):
     text = str(traced.explain())
-    for heading in ("Signature", "Traces", "Captured graph", "forward", "backward", "update",
-                    "Kernels", "Memory", "Compile time", "Constants baked in at capture"):
+    for heading in (
+        "Signature",
+        "Traces",
+        "Captured graph",
+        "forward",
+        "backward",
+        "update",
+        "Kernels",
+        "Memory",
+        "Compile time",
+        "Constants baked in at capture",
+    ):
         assert heading in text
     assert "x: f32[5,6]" in text
     assert "1. first call" in text
@@ -70,7 +80,8 @@ def test_to_dict_is_json(traced):
     assert found["flops"] > 0 and found["bytes"] > 0
     assert found["memory"]["peak"] == traced.memory.peak
     assert {"capture", "passes", "schedule", "codegen", "numba", "LLVM", "load"} <= set(
-        found["seconds"])
+        found["seconds"]
+    )
     assert sum(found["cache"].values()) == len(found["kernels"])
     assert all(k["reasons"] is not None and k["lines"] for k in found["kernels"])
 
@@ -94,8 +105,12 @@ def test_run_time_float_and_static_arguments():
 
     scaled(fg.ones(2), 0.5, 3, keys={"bias": fg.ones(2)})
     lines = scaled.explain().signature()
-    assert lines == ["x: f32[2]", "factor: float (run-time value)",
-                     "times: 3 (part of the signature)", "keys['bias']: f32[2]"]
+    assert lines == [
+        "x: f32[2]",
+        "factor: float (run-time value)",
+        "times: 3 (part of the signature)",
+        "keys['bias']: f32[2]",
+    ]
 
 
 def test_host_kernels_are_flagged():
@@ -108,8 +123,11 @@ def test_host_kernels_are_flagged():
 
     row_gradient(fg.tensor([0, 2, 2]))
     for kernel in row_gradient.kernels():
-        line = next(x for x in str(row_gradient.explain()).splitlines()
-                    if f"{kernel.number}. {kernel.name}" in x)
+        line = next(
+            x
+            for x in str(row_gradient.explain()).splitlines()
+            if f"{kernel.number}. {kernel.name}" in x
+        )
         assert ("HOST (NumPy)" in line) == kernel.host
         if kernel.host:
             assert "no native lowering" in kernel.reasons[-1] and "(backward)" in kernel.source
@@ -145,6 +163,7 @@ def test_backward_graph_holds_the_backward_equations(traced):
 # --- kernels --------------------------------------------------------------------------------------
 def programs():
     """Jitted functions with kernels of every kind."""
+
     def train():
         step, x, y = make_step()
         step(x, y)
@@ -186,8 +205,9 @@ def test_kernel_text_runs_under_cpython(make, threads):
         plain, native = kernel.run_plain(inputs, parts), kernel.run_compiled(inputs, parts)
         assert plain.keys() == native.keys() == inputs.keys()
         for name, expected in native.items():
-            np.testing.assert_allclose(plain[name], expected, rtol=3e-5, atol=1e-5,
-                                       err_msg=f"{kernel.name} {name}")
+            np.testing.assert_allclose(
+                plain[name], expected, rtol=3e-5, atol=1e-5, err_msg=f"{kernel.name} {name}"
+            )
         assert any(not np.array_equal(native[n], inputs[n].ravel()) for n in inputs)
 
 
@@ -226,7 +246,8 @@ def test_memory_counts_what_is_there():
     assert memory.peak == memory.arena + memory.state + memory.constants + memory.outputs
     assert memory.arena <= memory.temporaries + 64 * len(memory.buffers)
     assert [b.nbytes for b in memory.top()] == sorted(
-        (b.nbytes for b in memory.buffers), reverse=True)[:10]
+        (b.nbytes for b in memory.buffers), reverse=True
+    )[:10]
     assert "peak" in str(memory)
 
 

@@ -46,12 +46,14 @@ def traces(function: Any) -> int:
 
 def same(eager: Any, compiled: Any) -> None:
     """Assert that two tensors are equal to rounding."""
-    np.testing.assert_allclose(compiled.detach().numpy(), eager.detach().numpy(), rtol=1e-12,
-                               atol=1e-12)
+    np.testing.assert_allclose(
+        compiled.detach().numpy(), eager.detach().numpy(), rtol=1e-12, atol=1e-12
+    )
 
 
-def both(make: Callable[[], tuple[Callable[..., Any], dict[str, Any]]], *calls: tuple[Any, ...]
-         ) -> None:
+def both(
+    make: Callable[[], tuple[Callable[..., Any], dict[str, Any]]], *calls: tuple[Any, ...]
+) -> None:
     """Run ``make()``'s function in two worlds, eagerly and jitted, and compare all they hold."""
     worlds = []
     for compiled in (False, True):
@@ -197,7 +199,6 @@ def test_an_argument_must_not_be_state_that_the_step_writes() -> None:
     same(w, vector(1.0, 2.0))
 
 
-
 def test_returning_state_arguments_and_views() -> None:
     w = vector(1.0, 2.0, 3.0)
     x = vector(4.0)
@@ -231,8 +232,21 @@ def test_a_float_argument_is_weakly_typed() -> None:
 
 @pytest.mark.parametrize(("first", "second"), [(2, 3), (True, False), ("a", "b"), (None, 1)])
 def test_other_values_are_part_of_the_signature(first: Any, second: Any) -> None:
-    step = fg.jit(lambda x, key: x * {"2": 2.0, "3": 3.0, "True": 1.0, "False": 0.0, "a": 4.0,
-                                      "b": 5.0, "None": 6.0, "1": 7.0}[str(key)])
+    step = fg.jit(
+        lambda x, key: (
+            x
+            * {
+                "2": 2.0,
+                "3": 3.0,
+                "True": 1.0,
+                "False": 0.0,
+                "a": 4.0,
+                "b": 5.0,
+                "None": 6.0,
+                "1": 7.0,
+            }[str(key)]
+        )
+    )
     x = vector(1.0)
     a, b = step(x, first).item(), step(x, second).item()
     assert a != b
@@ -244,10 +258,10 @@ def test_other_values_are_part_of_the_signature(first: Any, second: Any) -> None
 def test_static_argnames_compile_floats_in() -> None:
     @fg.jit(static_argnames=("power",))
     def step(x: Any, power: float) -> Any:
-        return x ** power if power > 1 else x
+        return x**power if power > 1 else x
 
     x = vector(2.0, 3.0)
-    same(x ** 2.0, step(x, 2.0))
+    same(x**2.0, step(x, 2.0))
     same(x, step(x, power=0.5))
     assert traces(step) == 2
 
@@ -327,8 +341,10 @@ def test_dataclasses_and_namedtuples() -> None:
     jitted = fg.jit(step)
     out, y = jitted(Batch(vector(1.0), 2.0, "train"), Point(vector(5.0), vector(6.0)))
     assert isinstance(out, Batch) and out.inputs.item() == 7.0 and y.item() == 6.0
-    assert jitted(Batch(vector(1.0), 3.0, "train"), Point(vector(5.0), vector(6.0)))[0].inputs \
-        .item() == 8.0
+    assert (
+        jitted(Batch(vector(1.0), 3.0, "train"), Point(vector(5.0), vector(6.0)))[0].inputs.item()
+        == 8.0
+    )
     assert traces(jitted) == 1
 
 

@@ -26,12 +26,14 @@ def traces(function: Any) -> int:
 
 def same(eager: Any, compiled: Any) -> None:
     """Assert that two tensors are equal to rounding."""
-    np.testing.assert_allclose(compiled.detach().numpy(), eager.detach().numpy(), rtol=1e-12,
-                               atol=1e-12)
+    np.testing.assert_allclose(
+        compiled.detach().numpy(), eager.detach().numpy(), rtol=1e-12, atol=1e-12
+    )
 
 
-def both(make: Callable[[], tuple[Callable[..., Any], dict[str, Any]]], *calls: tuple[Any, ...]
-         ) -> None:
+def both(
+    make: Callable[[], tuple[Callable[..., Any], dict[str, Any]]], *calls: tuple[Any, ...]
+) -> None:
     """Run ``make()``'s function in two worlds, eagerly and jitted, and compare all they hold."""
     worlds = []
     for compiled in (False, True):
@@ -118,7 +120,7 @@ def test_gradients_of_arguments() -> None:
 def test_autograd_grad_with_create_graph() -> None:
     def step(x: Any) -> Any:
         x = x.detach().requires_grad_()
-        (first,) = fg.autograd.grad((x ** 4).sum(), x, create_graph=True)
+        (first,) = fg.autograd.grad((x**4).sum(), x, create_graph=True)
         (second,) = fg.autograd.grad(first.sum(), x, create_graph=True)
         (third,) = fg.autograd.grad(second.sum(), x)
         return first, second, third

@@ -18,9 +18,25 @@ LAYERS = (
     ("schedule",),
     ("codegen",),
     ("runtime",),
-    ("viewpath", "tensor", "autograd", "functions", "guards", "traced", "fastcall", "api", "nn",
-     "optim",
-     "utils", "explain", "views", "dump", "replay", "cuda", "__init__"),
+    (
+        "viewpath",
+        "tensor",
+        "autograd",
+        "functions",
+        "guards",
+        "traced",
+        "fastcall",
+        "api",
+        "nn",
+        "optim",
+        "utils",
+        "explain",
+        "views",
+        "dump",
+        "replay",
+        "cuda",
+        "__init__",
+    ),
     ("testing", "debug", "bench", "cli", "__main__"),
 )
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
@@ -36,7 +52,8 @@ def imports(path: Path) -> list[tuple[int, str, bool]]:
     package = ("fusegrad", *path.relative_to(ROOT).parts[:-1])
     tree = ast.parse(path.read_text())
     typing_only = {
-        child for node in ast.walk(tree)
+        child
+        for node in ast.walk(tree)
         if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
         for child in ast.walk(node)
     }
@@ -45,10 +62,13 @@ def imports(path: Path) -> list[tuple[int, str, bool]]:
         if isinstance(node, ast.Import):
             found += [(node.lineno, n.name, node in typing_only) for n in node.names]
         elif isinstance(node, ast.ImportFrom):
-            base = package[:len(package) - node.level + 1] if node.level else ()
+            base = package[: len(package) - node.level + 1] if node.level else ()
             module = ".".join([*base, *([node.module] if node.module else [])])
-            names = [module] if node.module and module != "fusegrad" else [
-                f"{module}.{n.name}" for n in node.names]
+            names = (
+                [module]
+                if node.module and module != "fusegrad"
+                else [f"{module}.{n.name}" for n in node.names]
+            )
             found += [(node.lineno, name, node in typing_only) for name in names]
     return found
 
@@ -80,9 +100,12 @@ def test_modules_import_from_their_layer_or_from_the_left() -> None:
 
 
 def test_only_the_runtime_knows_the_compiler() -> None:
-    wrong = [f"{p.relative_to(ROOT)}:{line} imports {module}" for p in FILES
-             for line, module, _ in imports(p)
-             if module.split(".")[0] == "numba" and area(p) != "runtime"]
+    wrong = [
+        f"{p.relative_to(ROOT)}:{line} imports {module}"
+        for p in FILES
+        for line, module, _ in imports(p)
+        if module.split(".")[0] == "numba" and area(p) != "runtime"
+    ]
     assert not wrong, "\n".join(wrong)
 
 
@@ -90,20 +113,30 @@ def test_importing_fusegrad_imports_no_compiler() -> None:
     import subprocess
     import sys
 
-    code = ("import fusegrad, sys; "
-            "print([m for m in ('numba', 'torch', 'jax', 'rich') if m in sys.modules])")
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True,
-                          check=True, env={"PYTHONPATH": str(ROOT.parent)})
+    code = (
+        "import fusegrad, sys; "
+        "print([m for m in ('numba', 'torch', 'jax', 'rich') if m in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={"PYTHONPATH": str(ROOT.parent)},
+    )
     assert done.stdout.strip() == "[]"
 
 
-@pytest.mark.parametrize(("place", "text", "found"), [
-    ("ops/x.py", "from ..schedule.index import Ix", 1),
-    ("ops/x.py", "from ..ir import aval", 0),
-    ("ir/x.py", "import fusegrad.tensor", 1),
-    ("codegen/x.py", "from .. import tensor", 1),
-    ("runtime/x.py", "from ..codegen import tiles\nfrom .. import vecmath", 0),
-])
+@pytest.mark.parametrize(
+    ("place", "text", "found"),
+    [
+        ("ops/x.py", "from ..schedule.index import Ix", 1),
+        ("ops/x.py", "from ..ir import aval", 0),
+        ("ir/x.py", "import fusegrad.tensor", 1),
+        ("codegen/x.py", "from .. import tensor", 1),
+        ("runtime/x.py", "from ..codegen import tiles\nfrom .. import vecmath", 0),
+    ],
+)
 def test_the_reader_of_imports_sees_them(place: str, text: str, found: int, tmp_path: Path) -> None:
     globals()["ROOT"], before = tmp_path, ROOT
     try:

@@ -55,19 +55,21 @@ def vjp_graph(graph: Graph) -> Graph:
         (out,) = interpret(graph, leaves)
         cotangent = Tensor(capture.input(out.aval))
         wanted = [x for x in leaves if x.requires_grad]
-        found = fg.autograd.grad(out, wanted, cotangent, create_graph=True, allow_unused=True,
-                                 materialize_grads=True)
+        found = fg.autograd.grad(
+            out, wanted, cotangent, create_graph=True, allow_unused=True, materialize_grads=True
+        )
         return verify(capture.finish([g._read() for g in found]), "vjp")
 
 
 def differences(function: Callable[..., Any], args: Sequence[Any], moves: Sequence[Any]) -> Any:
     """Central differences of ``function`` along ``moves`` (``None``: fixed)."""
-    def at(step: float) -> Any:
-        return function(*[a if m is None else a + step * m
-                          for a, m in zip(args, moves, strict=True)])
 
-    return [(above - below) / (2 * EPS)
-            for above, below in zip(at(EPS), at(-EPS), strict=True)]
+    def at(step: float) -> Any:
+        return function(
+            *[a if m is None else a + step * m for a, m in zip(args, moves, strict=True)]
+        )
+
+    return [(above - below) / (2 * EPS) for above, below in zip(at(EPS), at(-EPS), strict=True)]
 
 
 def directions(rng: np.random.Generator, args: Sequence[Any]) -> list[Any]:
@@ -108,8 +110,11 @@ def test_printed_equation_parses_back(primitive: Primitive, dtype: DType) -> Non
 def differentiable_samples(primitive: Primitive) -> list[Sample]:
     if float64 not in primitive.dtypes:
         return []
-    return [s for s in samples(primitive, float64, seed=1)
-            if primitive.aval_rule(*map(aval_of, s.args), **s.params).dtype is float64]
+    return [
+        s
+        for s in samples(primitive, float64, seed=1)
+        if primitive.aval_rule(*map(aval_of, s.args), **s.params).dtype is float64
+    ]
 
 
 @pytest.mark.parametrize("primitive", DIFFERENTIABLE, ids=str)
@@ -138,8 +143,9 @@ def test_reverse_mode_is_the_transpose_of_forward_mode(primitive: Primitive) -> 
         cotangent = rng.normal(size=out.shape)
         pulled = interpret(vjp_graph(graph), [*sample.args, cotangent])
         left = 0.0 if pushed is None else np.vdot(cotangent, pushed)
-        right = sum(np.vdot(m, g) for m, g in zip([m for m in moves if m is not None], pulled,
-                                                  strict=True))
+        right = sum(
+            np.vdot(m, g) for m, g in zip([m for m in moves if m is not None], pulled, strict=True)
+        )
         assert left == pytest.approx(right, rel=1e-10, abs=1e-10), str(graph)
 
 
@@ -156,8 +162,9 @@ def test_second_order_is_forward_over_reverse(primitive: Primitive) -> None:
         expected = differences(lambda *a, g=backward: interpret(g, a), args, moves)
         for out, tangent, numeric in zip(outputs, found, expected, strict=True):
             tangent = np.zeros(out.shape) if tangent is None else tangent
-            np.testing.assert_allclose(tangent, numeric, rtol=5e-6, atol=1e-6,
-                                       err_msg=str(backward))
+            np.testing.assert_allclose(
+                tangent, numeric, rtol=5e-6, atol=1e-6, err_msg=str(backward)
+            )
 
 
 def test_missing_derivative_is_named() -> None:
@@ -176,10 +183,11 @@ def test_jvp_graph_verifies_and_nests(primitive: Primitive) -> None:
         first = verify(jvp(graph), "jvp")
         args = [*sample.args, *[m for m in directions(rng, sample.args) if m is not None]]
         moves = directions(rng, args)
-        found = interpret(verify(jvp(first), "jvp of jvp"),
-                          [*args, *[m for m in moves if m is not None]])
+        found = interpret(
+            verify(jvp(first), "jvp of jvp"), [*args, *[m for m in moves if m is not None]]
+        )
         expected = differences(lambda *a, g=first: interpret(g, a), args, moves)
-        for tangent, numeric in zip(found[len(first.outputs):], expected, strict=True):
+        for tangent, numeric in zip(found[len(first.outputs) :], expected, strict=True):
             np.testing.assert_allclose(tangent, numeric, rtol=5e-6, atol=1e-6)
 
 
@@ -190,14 +198,20 @@ TOLERANCE = {float64: 1e-13, float32: 2e-6}
 
 
 def applications(dtype: DType, kinds: Sequence[str]) -> list[tuple[Primitive, Sample]]:
-    return [(p, s) for p in REGISTRY.values() if dtype in p.dtypes and p.kind in kinds
-            for s in samples(p, dtype, seed=6)]
+    return [
+        (p, s)
+        for p in REGISTRY.values()
+        if dtype in p.dtypes and p.kind in kinds
+        for s in samples(p, dtype, seed=6)
+    ]
 
 
 def run_all(rows: Sequence[tuple[Primitive, Sample]], args: Sequence[Any]) -> list[Any]:
     given = iter(args)
-    return [p(*[next(given) for _ in s.args], **s.params)
-            if s.args else Tensor(p(**s.params)) for p, s in rows]
+    return [
+        p(*[next(given) for _ in s.args], **s.params) if s.args else Tensor(p(**s.params))
+        for p, s in rows
+    ]
 
 
 def layout(array: Any, kind: str) -> Any:
@@ -232,16 +246,31 @@ def test_compiled_elementwise(dtype: DType, kind: str) -> None:
 
 
 @pytest.mark.parametrize("dtype", COMPILED, ids=lambda d: d.short)
-@pytest.mark.parametrize("kinds", [["movement"], ["reduce"], ["contract", "indexing", "source"]],
-                         ids="-".join)
+@pytest.mark.parametrize(
+    "kinds", [["movement"], ["reduce"], ["contract", "indexing", "source"]], ids="-".join
+)
 def test_compiled_other_kinds(dtype: DType, kinds: list[str]) -> None:
     rows = applications(dtype, kinds)
     for kind in ("dense", "transposed"):
         check_compiled(rows, dtype, kind)
 
 
-SPECIAL = [0.0, -0.0, 1.0, -1.0, np.nan, np.inf, -np.inf, 0.5, -2.5, 1e-40, 5e-324, 1e30, -1e30,
-           2.0]
+SPECIAL = [
+    0.0,
+    -0.0,
+    1.0,
+    -1.0,
+    np.nan,
+    np.inf,
+    -np.inf,
+    0.5,
+    -2.5,
+    1e-40,
+    5e-324,
+    1e30,
+    -1e30,
+    2.0,
+]
 
 
 @pytest.mark.parametrize("dtype", [float64, float32], ids=lambda d: d.short)
@@ -256,7 +285,7 @@ def test_compiled_elementwise_on_special_values(dtype: DType) -> None:
             # quotients beyond 2**288 and reciprocals of subnormals are outside what these promise
             divides = p.name in ("floor_div", "remainder", "fmod")
             second = np.where(divides & (np.abs(y) < 1e-30) & (y != 0), dtype.np.type(3), y)
-            rows.append((p, Sample((x, second)[:len(p.arg_names)], {})))
+            rows.append((p, Sample((x, second)[: len(p.arg_names)], {})))
     check_compiled(rows, dtype, "dense")
 
 
@@ -272,7 +301,7 @@ def test_compiled_integers_at_their_limits(dtype: DType) -> None:
             continue
         small = p.name in ("ipow", "shift_left", "shift_right")
         second = (y % 7).astype(dtype.np) if small else y
-        rows.append((p, Sample((x, second)[:len(p.arg_names)], {})))
+        rows.append((p, Sample((x, second)[: len(p.arg_names)], {})))
     check_compiled(rows, dtype, "dense")
 
 
@@ -282,8 +311,11 @@ def test_compiled_reductions_with_large_offsets(axes: tuple[int, ...]) -> None:
     rng = np.random.default_rng(0)
     x = rng.normal(size=(257, 33)) + 1e6
     x[3, 4], x[100, 7], x[5, 30] = np.nan, np.inf, -np.inf
-    rows = [(p, Sample((x,), {"axes": axes})) for p in REGISTRY.values()
-            if p.kind == "reduce" and float64 in p.dtypes]
+    rows = [
+        (p, Sample((x,), {"axes": axes}))
+        for p in REGISTRY.values()
+        if p.kind == "reduce" and float64 in p.dtypes
+    ]
     check_compiled(rows, float64, "dense")
 
 
@@ -308,8 +340,10 @@ def test_interpreter_plain_python_and_machine_code_agree(name: str) -> None:
     trace = function.history[-1]
     (interpreted,) = interpret(trace.graph, [x, y])
     plan = trace.plan
-    memory = {b: np.zeros(max(1, int(np.prod(b.shape))), b.dtype.np)
-              for b in [*plan.inputs, *plan.outputs, *plan.temporaries]}
+    memory = {
+        b: np.zeros(max(1, int(np.prod(b.shape))), b.dtype.np)
+        for b in [*plan.inputs, *plan.outputs, *plan.temporaries]
+    }
     for buffer, value in zip(plan.inputs, (x, y), strict=True):
         memory[buffer][:] = value.ravel()
     for launch in trace.program.launches:

@@ -15,10 +15,19 @@ from fusegrad.errors import FusegradError, InPlaceError
 
 # --- promotion: PyTorch's documented results ------------------------------------------------------
 PAIRS = [
-    (bool_, bool_, bool_), (bool_, uint8, uint8), (bool_, float32, float32), (uint8, int8, int16),
-    (uint8, int16, int16), (uint8, int64, int64), (int8, int16, int16), (int32, int64, int64),
-    (int64, float32, float32), (int64, fg.float16, fg.float16), (float32, float64, float64),
-    (fg.float16, float32, float32), (float64, fg.complex64, fg.complex128),
+    (bool_, bool_, bool_),
+    (bool_, uint8, uint8),
+    (bool_, float32, float32),
+    (uint8, int8, int16),
+    (uint8, int16, int16),
+    (uint8, int64, int64),
+    (int8, int16, int16),
+    (int32, int64, int64),
+    (int64, float32, float32),
+    (int64, fg.float16, fg.float16),
+    (float32, float64, float64),
+    (fg.float16, float32, float32),
+    (float64, fg.complex64, fg.complex128),
     (int64, fg.complex64, fg.complex64),
 ]
 
@@ -29,34 +38,42 @@ def test_promotion_of_dtypes(a: Any, b: Any, expected: Any) -> None:
     assert fg.promote_types(b, a) is expected
 
 
-@pytest.mark.parametrize(("make", "expected"), [
-    (lambda: fg.ones(2, dtype=int32) + 1, int32),
-    (lambda: fg.ones(2, dtype=int32) + 1.5, float32),
-    (lambda: fg.ones(2, dtype=int32) * True, int32),
-    (lambda: fg.ones(2, dtype=bool_) + 1, int64),
-    (lambda: fg.ones(2) + 1, float32),
-    (lambda: fg.ones(2) * fg.tensor(2.0, dtype=float64), float32),
-    (lambda: fg.ones(2, dtype=int64) * fg.tensor(2.0, dtype=float64), float64),
-    (lambda: fg.ones((), dtype=float64) * fg.ones(2), float32),
-    (lambda: fg.ones((), dtype=float64) * fg.ones(()), float64),
-    (lambda: fg.ones(2, dtype=uint8) + fg.ones((), dtype=int64), uint8),
-    (lambda: fg.ones(2, dtype=int32) / fg.ones(2, dtype=int32), float32),
-    (lambda: fg.ones(2, dtype=int64) / 2, float32),
-    (lambda: fg.ones(2, dtype=int32) // 2, int32),
-    (lambda: fg.ones(2, dtype=int32).exp(), float32),
-    (lambda: fg.ones(2, dtype=int32).sum(), int64),
-    (lambda: fg.ones(2, dtype=bool_).sum(), int64),
-    (lambda: fg.ones(2, dtype=float64).sum(), float64),
-    (lambda: fg.ones(2) > 0, bool_),
-    (lambda: fg.where(fg.ones(2) > 0, fg.ones(2, dtype=float64), 0.0), float64),
-    (lambda: fg.cat([fg.ones(2), fg.ones(2, dtype=float64)]), float64),
-    (lambda: fg.stack([fg.ones(2, dtype=int32), fg.ones(2)]), float32),
-    (lambda: fg.tensor([1, 2]), int64), (lambda: fg.tensor([1.0]), float32),
-    (lambda: fg.tensor([True]), bool_), (lambda: fg.arange(3), int64),
-    (lambda: fg.arange(3.0), float32), (lambda: fg.full((2,), 3), int64),
-    (lambda: fg.ones(2, dtype=float64) ** 2, float64), (lambda: 2 ** fg.ones(2), float32),
-    (lambda: fg.ones(2, dtype=int64) ** 2, int64), (lambda: fg.ones(2).argmax(), int64),
-])
+@pytest.mark.parametrize(
+    ("make", "expected"),
+    [
+        (lambda: fg.ones(2, dtype=int32) + 1, int32),
+        (lambda: fg.ones(2, dtype=int32) + 1.5, float32),
+        (lambda: fg.ones(2, dtype=int32) * True, int32),
+        (lambda: fg.ones(2, dtype=bool_) + 1, int64),
+        (lambda: fg.ones(2) + 1, float32),
+        (lambda: fg.ones(2) * fg.tensor(2.0, dtype=float64), float32),
+        (lambda: fg.ones(2, dtype=int64) * fg.tensor(2.0, dtype=float64), float64),
+        (lambda: fg.ones((), dtype=float64) * fg.ones(2), float32),
+        (lambda: fg.ones((), dtype=float64) * fg.ones(()), float64),
+        (lambda: fg.ones(2, dtype=uint8) + fg.ones((), dtype=int64), uint8),
+        (lambda: fg.ones(2, dtype=int32) / fg.ones(2, dtype=int32), float32),
+        (lambda: fg.ones(2, dtype=int64) / 2, float32),
+        (lambda: fg.ones(2, dtype=int32) // 2, int32),
+        (lambda: fg.ones(2, dtype=int32).exp(), float32),
+        (lambda: fg.ones(2, dtype=int32).sum(), int64),
+        (lambda: fg.ones(2, dtype=bool_).sum(), int64),
+        (lambda: fg.ones(2, dtype=float64).sum(), float64),
+        (lambda: fg.ones(2) > 0, bool_),
+        (lambda: fg.where(fg.ones(2) > 0, fg.ones(2, dtype=float64), 0.0), float64),
+        (lambda: fg.cat([fg.ones(2), fg.ones(2, dtype=float64)]), float64),
+        (lambda: fg.stack([fg.ones(2, dtype=int32), fg.ones(2)]), float32),
+        (lambda: fg.tensor([1, 2]), int64),
+        (lambda: fg.tensor([1.0]), float32),
+        (lambda: fg.tensor([True]), bool_),
+        (lambda: fg.arange(3), int64),
+        (lambda: fg.arange(3.0), float32),
+        (lambda: fg.full((2,), 3), int64),
+        (lambda: fg.ones(2, dtype=float64) ** 2, float64),
+        (lambda: 2 ** fg.ones(2), float32),
+        (lambda: fg.ones(2, dtype=int64) ** 2, int64),
+        (lambda: fg.ones(2).argmax(), int64),
+    ],
+)
 def test_result_dtypes(make: Callable[[], Any], expected: Any) -> None:
     assert make().dtype is expected
 
@@ -74,24 +91,41 @@ def test_default_dtype() -> None:
 
 # --- memory ---------------------------------------------------------------------------------------
 VIEWS: dict[str, Callable[[Any], Any]] = {
-    "slice": lambda x: x[1:, ::2], "row": lambda x: x[1], "element": lambda x: x[1, 2],
-    "transpose": lambda x: x.t(), "permute": lambda x: x.permute(1, 0),
+    "slice": lambda x: x[1:, ::2],
+    "row": lambda x: x[1],
+    "element": lambda x: x[1, 2],
+    "transpose": lambda x: x.t(),
+    "permute": lambda x: x.permute(1, 0),
     "view": lambda x: x.view(4, 3),
-    "flat": lambda x: x.view(-1), "unsqueeze": lambda x: x.unsqueeze(1),
+    "flat": lambda x: x.view(-1),
+    "unsqueeze": lambda x: x.unsqueeze(1),
     "detach": lambda x: x.detach(),
-    "narrow": lambda x: x.narrow(1, 1, 2), "split": lambda x: x.split(2, 1)[1],
-    "chunk": lambda x: x.chunk(2, 1)[0], "unbind": lambda x: x.unbind(0)[2], "T": lambda x: x.T,
-    "none": lambda x: x[None, ..., 0], "chain": lambda x: x.t()[1:][0],
+    "narrow": lambda x: x.narrow(1, 1, 2),
+    "split": lambda x: x.split(2, 1)[1],
+    "chunk": lambda x: x.chunk(2, 1)[0],
+    "unbind": lambda x: x.unbind(0)[2],
+    "T": lambda x: x.T,
+    "none": lambda x: x[None, ..., 0],
+    "chain": lambda x: x.t()[1:][0],
     "expand": lambda x: x.unsqueeze(0).expand(2, 3, 4),
 }
 COPIES: dict[str, Callable[[Any], Any]] = {
-    "clone": lambda x: x.clone(), "flip": lambda x: x.flip(0), "take": lambda x: x[[0, 1]],
-    "mask": lambda x: x[x > 3], "cat": lambda x: fg.cat([x]), "add": lambda x: x + 0,
-    "double": lambda x: x.float(), "tensor": lambda x: fg.tensor(x), "abs": lambda x: x.abs(),
-    "where": lambda x: fg.where(x > -1, x, x), "sum": lambda x: x.sum(0),
+    "clone": lambda x: x.clone(),
+    "flip": lambda x: x.flip(0),
+    "take": lambda x: x[[0, 1]],
+    "mask": lambda x: x[x > 3],
+    "cat": lambda x: fg.cat([x]),
+    "add": lambda x: x + 0,
+    "double": lambda x: x.float(),
+    "tensor": lambda x: fg.tensor(x),
+    "abs": lambda x: x.abs(),
+    "where": lambda x: fg.where(x > -1, x, x),
+    "sum": lambda x: x.sum(0),
     "relu": lambda x: x.relu(),
-    "deepcopy": copy.deepcopy, "gather": lambda x: x.gather(0, fg.zeros(1, 4, dtype=int64)),
-    "pad": lambda x: fg.nn.functional.pad(x, (0, 0)), "repeat": lambda x: x.repeat(1, 1),
+    "deepcopy": copy.deepcopy,
+    "gather": lambda x: x.gather(0, fg.zeros(1, 4, dtype=int64)),
+    "pad": lambda x: fg.nn.functional.pad(x, (0, 0)),
+    "repeat": lambda x: x.repeat(1, 1),
 }
 
 
@@ -141,12 +175,23 @@ def test_in_place_keeps_shape_and_dtype() -> None:
         fg.ones(1).expand(3).add_(1)
 
 
-@pytest.mark.parametrize("make", [
-    lambda: fg.arange(4), lambda: fg.zeros(4), lambda: fg.ones(4).expand(4), lambda: fg.eye(4)[0],
-    lambda: fg.full((4,), 2.0), lambda: fg.linspace(0, 1, 4), lambda: fg.rand(4),
-    lambda: fg.ones(4).sum(0).expand(1), lambda: fg.zeros_like(fg.ones(4)),
-    lambda: fg.ones(2, 2).view(4), lambda: fg.tensor([1.0, 2.0]), lambda: fg.ones(4).float(),
-])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: fg.arange(4),
+        lambda: fg.zeros(4),
+        lambda: fg.ones(4).expand(4),
+        lambda: fg.eye(4)[0],
+        lambda: fg.full((4,), 2.0),
+        lambda: fg.linspace(0, 1, 4),
+        lambda: fg.rand(4),
+        lambda: fg.ones(4).sum(0).expand(1),
+        lambda: fg.zeros_like(fg.ones(4)),
+        lambda: fg.ones(2, 2).view(4),
+        lambda: fg.tensor([1.0, 2.0]),
+        lambda: fg.ones(4).float(),
+    ],
+)
 def test_every_tensor_can_be_changed_in_place(make: Callable[[], Any]) -> None:
     x = make()
     before = np.array(x.numpy())
@@ -156,11 +201,26 @@ def test_every_tensor_can_be_changed_in_place(make: Callable[[], Any]) -> None:
 
 # --- indexing -------------------------------------------------------------------------------------
 KEYS: list[Any] = [
-    0, -1, slice(1, None), slice(None, None, 2), Ellipsis, None, (0, 1), (slice(None), 2),
-    (Ellipsis, 0), (None, 1, None), (slice(0, 2), None, slice(1, 4, 2)), [0, 2], ([0, 2], [1, 1]),
-    (slice(None), [3, 0, 0]), ([[0], [1]], [1, 2]), (Ellipsis, [1, -1]), (slice(3, 1),),
+    0,
+    -1,
+    slice(1, None),
+    slice(None, None, 2),
+    Ellipsis,
+    None,
+    (0, 1),
+    (slice(None), 2),
+    (Ellipsis, 0),
+    (None, 1, None),
+    (slice(0, 2), None, slice(1, 4, 2)),
+    [0, 2],
+    ([0, 2], [1, 1]),
+    (slice(None), [3, 0, 0]),
+    ([[0], [1]], [1, 2]),
+    (Ellipsis, [1, -1]),
+    (slice(3, 1),),
     (1, [2, 0]),
-    np.array([True, False, True]), np.arange(12).reshape(3, 4) % 2 == 0,
+    np.array([True, False, True]),
+    np.arange(12).reshape(3, 4) % 2 == 0,
     (slice(None), np.array([True, False, False, True])),
 ]
 
@@ -255,8 +315,11 @@ MISTAKES: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
     "gather": (lambda: fg.ones(3)[fg.tensor([5])], IndexError, "index 5 is out of bounds"),
     "many": (lambda: fg.ones(3)[0, 0], IndexError, "too many indices"),
     "step": (lambda: fg.ones(3)[::-1], TypeError, "flip"),
-    "bool sub": (lambda: fg.ones(2, dtype=bool_) - fg.ones(2, dtype=bool_), RuntimeError,
-                 "boolean"),
+    "bool sub": (
+        lambda: fg.ones(2, dtype=bool_) - fg.ones(2, dtype=bool_),
+        RuntimeError,
+        "boolean",
+    ),
     "mean": (lambda: fg.ones(2, dtype=int64).mean(), RuntimeError, "floating"),
     "max": (lambda: fg.ones(0).max(), RuntimeError, "empty"),
     "operand": (lambda: fg.add(fg.ones(2), "x"), TypeError, "str"),

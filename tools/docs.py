@@ -76,7 +76,8 @@ def alike(expected: str, got: str) -> bool:
     """Equal but for sizes and times; other numbers to rounding."""
     a, b = masked(expected), masked(got)
     if [NUMBER.sub("#", x).split() for x in a.splitlines()] != [
-            NUMBER.sub("#", x).split() for x in b.splitlines()]:
+        NUMBER.sub("#", x).split() for x in b.splitlines()
+    ]:
         return False
     pairs = zip(map(float, NUMBER.findall(a)), map(float, NUMBER.findall(b)), strict=True)
     return all(abs(x - y) <= TOLERANCE * max(1.0, abs(x)) for x, y in pairs)
@@ -104,8 +105,9 @@ def _run_page(path: Path) -> list[Result]:
                 printed[name] = _run_file(Path(folder, name), body, scope)
             else:
                 got = printed[name]
-                results.append(Result(match.start(3), match.end(3), name, body, got,
-                                      alike(body, got)))
+                results.append(
+                    Result(match.start(3), match.end(3), name, body, got, alike(body, got))
+                )
         # fences and comments are no output
         plain = re.sub(r"^(```.*|<!--.*)$", lambda m: " " * 0, text, flags=re.M)
         test = doctest.DocTestParser().get_doctest(plain, scope, path.name, str(path), 0)
@@ -116,7 +118,7 @@ def _run_page(path: Path) -> list[Result]:
     for example, got, same in recorder.found:
         first = example.lineno + example.source.count("\n")
         start = sum(map(len, lines[:first]))
-        end = start + sum(map(len, lines[first:first + example.want.count("\n")]))
+        end = start + sum(map(len, lines[first : first + example.want.count("\n")]))
         results.append(Result(start, end, example.source.strip(), example.want, got, same))
     return sorted(results, key=lambda r: r.start)
 
@@ -136,7 +138,7 @@ def update(path: Path) -> int:
     text = path.read_text(encoding="utf-8")
     wrong = [r for r in run_page(path) if not r.same]
     for result in reversed(wrong):
-        text = text[:result.start] + result.got + text[result.end:]
+        text = text[: result.start] + result.got + text[result.end :]
     if wrong:
         path.write_text(text, encoding="utf-8")
     return len(wrong)
@@ -153,8 +155,9 @@ def main(arguments: list[str]) -> int:
         for result in run_page(path):
             if not result.same:
                 status = 1
-                print(f"{path.name}: {result.name}\nexpected:\n{result.expected}\n"
-                      f"got:\n{result.got}")
+                print(
+                    f"{path.name}: {result.name}\nexpected:\n{result.expected}\ngot:\n{result.got}"
+                )
     return status
 
 

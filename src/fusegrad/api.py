@@ -141,8 +141,12 @@ class JitFunction:
         options = Options(self.options.keep_grads, self.options.static_argnames, static)
         leaves: list[Any] = []
         structure = flatten((args, kwargs), leaves)
-        key = (structure, tuple(_leaf_key(x, options, k) for k, x in enumerate(leaves)),
-               grad_mode.enabled, dtypes.get_default_dtype())
+        key = (
+            structure,
+            tuple(_leaf_key(x, options, k) for k, x in enumerate(leaves)),
+            grad_mode.enabled,
+            dtypes.get_default_dtype(),
+        )
         trace, reason = self._find(key)
         if trace is None:
             trace = self._new_trace(key, args, kwargs, options, reason, leaves)
@@ -156,8 +160,9 @@ class JitFunction:
             try:
                 bound = self._signature.bind(*args, **kwargs)
             except TypeError as error:
-                raise ArgumentTypeError(f"{self.__name__}: {error}",
-                                        "The call does not fit the function's signature.") from None
+                raise ArgumentTypeError(
+                    f"{self.__name__}: {error}", "The call does not fit the function's signature."
+                ) from None
             args, kwargs = bound.args, bound.kwargs
             if not self._simple:
                 bound.apply_defaults()
@@ -200,8 +205,13 @@ class JitFunction:
         return "gradient mode or default dtype changed"
 
     def _new_trace(
-        self, key: Any, args: tuple[Any, ...], kwargs: dict[str, Any], options: Options,
-        reason: str, leaves: list[Any],
+        self,
+        key: Any,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        options: Options,
+        reason: str,
+        leaves: list[Any],
     ) -> Trace:
         trace = Trace(self.function, args, kwargs, options, reason)
         self.history.append(trace)
@@ -242,15 +252,16 @@ def _leaf_key(leaf: Any, options: Options, position: int) -> Any:
 def _words(key: Any) -> str:
     if isinstance(key, tuple) and len(key) == 2 and isinstance(key[1], tuple):
         shape, num, grad, dense, _ = key[1]
-        flags = (", requires grad" if grad else "") + (
-            "" if dense is True else ", not contiguous")
+        flags = (", requires grad" if grad else "") + ("" if dense is True else ", not contiguous")
         name = next((d.short for d in dtypes.ALL if d.np.num == num), "?")
         return f"{name}[{','.join(map(str, shape))}]{flags}"
     return str(key[-1] if isinstance(key, tuple) else key)
 
 
 def jit(
-    function: Callable[..., Any] | None = None, *, keep_grads: bool = False,
+    function: Callable[..., Any] | None = None,
+    *,
+    keep_grads: bool = False,
     static_argnames: str | Iterable[str] = (),
 ) -> Any:
     """Compile a function over tensors: one native call per step.

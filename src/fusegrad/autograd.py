@@ -109,8 +109,11 @@ def _root_cotangent(output: Tensor, gradient: Any, create_graph: bool) -> Any:
 
 
 def _run(
-    outputs: Sequence[Tensor], gradients: Sequence[Any], wanted: set[Any] | None,
-    retain: bool, create_graph: bool,
+    outputs: Sequence[Tensor],
+    gradients: Sequence[Any],
+    wanted: set[Any] | None,
+    retain: bool,
+    create_graph: bool,
 ) -> dict[Any, Any]:
     roots = []
     for output, gradient in zip(outputs, gradients, strict=True):
@@ -147,8 +150,11 @@ def _owned(cotangent: Any) -> Tensor:
 
 
 def backward(
-    tensors: Any, grad_tensors: Any = None, retain_graph: bool | None = None,
-    create_graph: bool = False, inputs: Any = None,
+    tensors: Any,
+    grad_tensors: Any = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    inputs: Any = None,
 ) -> None:
     """Accumulate gradients of ``tensors`` into the ``.grad`` of the leaves.
 
@@ -195,8 +201,13 @@ def accumulate(leaf: Tensor, cotangent: Any) -> None:
 
 
 def grad(
-    outputs: Any, inputs: Any, grad_outputs: Any = None, retain_graph: bool | None = None,
-    create_graph: bool = False, allow_unused: bool | None = None, is_grads_batched: bool = False,
+    outputs: Any,
+    inputs: Any,
+    grad_outputs: Any = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    allow_unused: bool | None = None,
+    is_grads_batched: bool = False,
     materialize_grads: bool = False,
 ) -> tuple[Any, ...]:
     """Gradients of ``outputs`` by ``inputs``, without touching ``.grad``.
@@ -237,8 +248,13 @@ def grad(
 
 
 # --- tensor methods -------------------------------------------------------------------------------
-def _backward(self: Tensor, gradient: Any = None, retain_graph: bool | None = None,
-              create_graph: bool = False, inputs: Any = None) -> None:
+def _backward(
+    self: Tensor,
+    gradient: Any = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    inputs: Any = None,
+) -> None:
     """Accumulate the gradients of this tensor into its leaves; see ``autograd.backward``."""
     backward(self, gradient, retain_graph, create_graph, inputs)
 
@@ -294,8 +310,10 @@ def _register_hook(self: Tensor, hook: Callable[[Tensor], Any]) -> RemovableHand
     """Call ``hook(grad)`` in backward passes; a returned tensor replaces the gradient."""
     edge = self._history()
     if edge is None:
-        raise GradientError("register_hook on a tensor that does not require grad",
-                            "There will be no gradient to call the hook with.")
+        raise GradientError(
+            "register_hook on a tensor that does not require grad",
+            "There will be no gradient to call the hook with.",
+        )
     if not isinstance(edge[0], Node):
         hooks = self._hooks = self._hooks or {}
         hooks[id(hook)] = hook
@@ -319,17 +337,23 @@ def _get_data(self: Tensor) -> Tensor:
 
 def _set_data(self: Tensor, value: Tensor) -> None:
     if current_builder() is not None:
-        raise CaptureError("assignment to .data inside a jitted function",
-                           "It would replace memory that the compiled step refers to.",
-                           "p.copy_(value) under fg.no_grad()")
+        raise CaptureError(
+            "assignment to .data inside a jitted function",
+            "It would replace memory that the compiled step refers to.",
+            "p.copy_(value) under fg.no_grad()",
+        )
     self._value, self._storage, self._path = value._value, value._storage, value._path
     self._key, self._ptr = None, 0
     bump_epoch()
 
 
 for _name, _function in {
-    "backward": _backward, "detach": _detach, "detach_": _detach_, "register_hook": _register_hook,
-    "requires_grad_": _requires_grad_, "retain_grad": _retain_grad,
+    "backward": _backward,
+    "detach": _detach,
+    "detach_": _detach_,
+    "register_hook": _register_hook,
+    "requires_grad_": _requires_grad_,
+    "retain_grad": _retain_grad,
 }.items():
     setattr(Tensor, _name, _function)
 Tensor.data = property(_get_data, _set_data)  # type: ignore[attr-defined]
@@ -349,9 +373,14 @@ class _Context:
         """Keep tensors; ``saved_tensors`` gives them back and checks they were not changed."""
         capture = current_builder()
         self._saved = tuple(
-            None if t is None else Saved(
-                t._read(), t._history(), holder := t._storage if capture is None
-                else t._cell(capture), holder.version)
+            None
+            if t is None
+            else Saved(
+                t._read(),
+                t._history(),
+                holder := t._storage if capture is None else t._cell(capture),
+                holder.version,
+            )
             for t in tensors
         )
 
@@ -383,10 +412,13 @@ class _FunctionNode(Node):
         if len(results) < len(self.edges):
             raise GradientError(
                 f"{self.name}.backward returned {len(results)} gradients",
-                f"It must return one per argument of forward ({len(self.edges)}).", site=self.site)
+                f"It must return one per argument of forward ({len(self.edges)}).",
+                site=self.site,
+            )
         raw = unpack is unpack_raw
-        return [r._read() if raw and isinstance(r, Tensor) else r
-                for r in results[:len(self.edges)]]
+        return [
+            r._read() if raw and isinstance(r, Tensor) else r for r in results[: len(self.edges)]
+        ]
 
     def free(self) -> None:
         self.freed = True
@@ -420,7 +452,9 @@ class Function:
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Any) -> Any:
         """Compute the cotangents of the arguments; to be overridden."""
-        raise ArgumentTypeError("a Function without backward", "Define a static backward(ctx, ...).")
+        raise ArgumentTypeError(
+            "a Function without backward", "Define a static backward(ctx, ...)."
+        )
 
     @classmethod
     def apply(cls, *args: Any) -> Any:

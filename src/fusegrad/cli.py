@@ -54,11 +54,15 @@ def make_parser() -> argparse.ArgumentParser:
     info.set_defaults(handler=info_command)
     caching = commands.add_parser("cache", help="look at the kernel cache, empty or check it")
     actions = caching.add_subparsers(dest="action", required=True, metavar="ACTION")
-    for name, about in (("info", "folder, entries and size"), ("clear", "delete every entry"),
-                        ("doctor", "verify every entry, delete damaged ones")):
+    for name, about in (
+        ("info", "folder, entries and size"),
+        ("clear", "delete every entry"),
+        ("doctor", "verify every entry, delete damaged ones"),
+    ):
         actions.add_parser(name, help=about).set_defaults(handler=cache_command)
     explaining = commands.add_parser(
-        "explain", help="run a file and print the report of one of its jitted functions")
+        "explain", help="run a file and print the report of one of its jitted functions"
+    )
     explaining.add_argument("target", metavar="FILE.py:FUNCTION")
     explaining.add_argument("--summary", action="store_true", help="the short form")
     explaining.add_argument("arguments", nargs=argparse.REMAINDER, help="passed to the file")
@@ -104,8 +108,10 @@ def _version(package: str) -> str | None:
 def _add_cache(table: Table) -> None:
     found = cache.current().info()
     table.add_row("cache folder", str(found.folder))
-    table.add_row("cache entries", f"{found.entries} ({human_bytes(found.size)} of "
-                                   f"{human_bytes(found.limit)})")
+    table.add_row(
+        "cache entries",
+        f"{found.entries} ({human_bytes(found.size)} of {human_bytes(found.limit)})",
+    )
     table.add_row("cache writable", "yes" if found.writable else "no: kernels stay in memory")
 
 
@@ -144,7 +150,8 @@ def explain_command(args: argparse.Namespace) -> int:
         known = sorted({getattr(t.function, "__name__", "?") for t in traces})
         sys.stderr.write(
             f"fusegrad: {file} ran, but no jitted function {name} was called"
-            + (f"; called: {', '.join(known)}\n" if known else "\n"))
+            + (f"; called: {', '.join(known)}\n" if known else "\n")
+        )
         return 1
     report = Report(name, chosen)
     sys.stdout.write((report.summary() if args.summary else str(report)) + "\n")

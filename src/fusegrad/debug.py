@@ -44,7 +44,9 @@ class assert_max_compiles:
         if not isinstance(step, JitFunction):
             raise ArgumentTypeError(
                 f"assert_max_compiles of a {type(step).__name__}",
-                "Only functions under @fg.jit are compiled.", "decorate the function with @fg.jit")
+                "Only functions under @fg.jit are compiled.",
+                "decorate the function with @fg.jit",
+            )
         self.step = step
         self.count = count
         self.check()
@@ -56,7 +58,8 @@ class assert_max_compiles:
             reasons = "\n".join(f"  {k}. {t.reason}" for k, t in enumerate(self.step.history, 1))
             raise AssertionError(
                 f"{self.step.__name__} was traced {found} times, at most {self.count} allowed:\n"
-                f"{reasons}")
+                f"{reasons}"
+            )
 
     def __enter__(self) -> assert_max_compiles:
         return self
@@ -90,8 +93,11 @@ class Finding:
     def __str__(self) -> str:
         place = f"  at {self.where}   {self.source}".rstrip() if self.where else ""
         given = ", ".join(f"{x:g}" for x in self.operands)
-        lines = [f"{self.what} first appears in {self.primitive} {self.aval} at {self.index}",
-                 *([place] if place else []), *([f"  operands there: {given}"] if given else [])]
+        lines = [
+            f"{self.what} first appears in {self.primitive} {self.aval} at {self.index}",
+            *([place] if place else []),
+            *([f"  operands there: {given}"] if given else []),
+        ]
         return "\n".join(lines)
 
 
@@ -177,6 +183,5 @@ def dump(step: JitFunction, folder: str | Path) -> list[Path]:
     alone with random inputs.
     """
     return [
-        dump_trace(t, next_folder(folder, step.__name__), str(step.explain()))
-        for t in step.history
+        dump_trace(t, next_folder(folder, step.__name__), str(step.explain())) for t in step.history
     ]

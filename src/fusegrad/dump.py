@@ -29,7 +29,7 @@ globals().update(plain_namespace())
 rng = np.random.default_rng(0)
 
 '''
-_FOOT = '''
+_FOOT = """
 
 ARGUMENTS = {{
 {arguments}
@@ -40,7 +40,7 @@ if __name__ == "__main__":
         {name}(**ARGUMENTS, thread=0, threads=1)
     for name in {buffers!r}:
         print(name, ARGUMENTS[name][:8])
-'''
+"""
 
 
 def next_folder(parent: str | Path, name: str) -> Path:
@@ -68,8 +68,12 @@ def dump_trace(trace: Trace, folder: Path, report: str) -> Path:
 
     put("01_captured.txt", str(trace.captured))
     put("02_optimised.txt", str(trace.graph))
-    put("03_fusion.txt", "\n".join(
-        "\n".join([f"{k.number}. {k.name}", *[f"   {r}" for r in k.reasons]]) for k in kernels))
+    put(
+        "03_fusion.txt",
+        "\n".join(
+            "\n".join([f"{k.number}. {k.name}", *[f"   {r}" for r in k.reasons]]) for k in kernels
+        ),
+    )
     put("04_memory.txt", str(memory_of(trace)))
     for kernel in kernels:
         file = f"05_kernel_{kernel.number:02d}_{kernel.name}.py"

@@ -84,9 +84,7 @@ class FusegradError(Exception):
     rule = ""
     repair = ""
 
-    def __init__(
-        self, what: str, why: str = "", hint: str = "", site: Site | None = None
-    ) -> None:
+    def __init__(self, what: str, why: str = "", hint: str = "", site: Site | None = None) -> None:
         site = site or user_site()
         why, hint = why or self.rule, hint or self.repair
         parts = [what]

@@ -73,7 +73,8 @@ def explain(step: Any) -> Report:
     """
     if not hasattr(step, "history") or not hasattr(step, "__wrapped__"):
         raise ArgumentTypeError(
-            f"explain of a {type(step).__name__}", "Only functions under @fg.jit have a program.",
+            f"explain of a {type(step).__name__}",
+            "Only functions under @fg.jit have a program.",
             "decorate the function with @fg.jit and call it once",
         )
     return Report(step.__name__, step.history)
@@ -118,9 +119,17 @@ class Report:
     def __str__(self) -> str:
         if self.trace is None:
             return f"{self.name}: not traced yet; call it once"
-        sections = [self._head(), *self._signature(), *self._traces(), *self._graph(),
-                    *self._kernels(), "Memory", *_indent(str(self.memory)), *self._times(),
-                    *self._constants()]
+        sections = [
+            self._head(),
+            *self._signature(),
+            *self._traces(),
+            *self._graph(),
+            *self._kernels(),
+            "Memory",
+            *_indent(str(self.memory)),
+            *self._times(),
+            *self._constants(),
+        ]
         return "\n".join(sections)
 
     def __repr__(self) -> str:
@@ -135,20 +144,26 @@ class Report:
             shown.append(f"  ... and {len(self.kernels) - 8} more")
         assert self.memory is not None
         times = ", ".join(f"{k} {v * 1e3:.0f} ms" for k, v in self._seconds().items() if v >= 5e-4)
-        return "\n".join([
-            self._head(), *shown,
-            f"memory {str(self.memory).splitlines()[0]}",
-            f"compile time {sum(self._seconds().values()):.2f} s: {times}", self._origin(),
-        ])
+        return "\n".join(
+            [
+                self._head(),
+                *shown,
+                f"memory {str(self.memory).splitlines()[0]}",
+                f"compile time {sum(self._seconds().values()):.2f} s: {times}",
+                self._origin(),
+            ]
+        )
 
     # --- sections -------------------------------------------------------------------------------
     def _head(self) -> str:
         assert self.trace is not None
         flops, moved = self._cost()
-        return (f"{self.name}: {_plural(len(self.traces), 'trace')}, "
-                f"{_plural(len(self.trace.captured.eqns), 'equation')}, "
-                f"{_plural(len(self.kernels), 'kernel')}, one native call per step; "
-                f"{human_count(flops, 'FLOP')} and {human_bytes(moved)} moved per call")
+        return (
+            f"{self.name}: {_plural(len(self.traces), 'trace')}, "
+            f"{_plural(len(self.trace.captured.eqns), 'equation')}, "
+            f"{_plural(len(self.kernels), 'kernel')}, one native call per step; "
+            f"{human_count(flops, 'FLOP')} and {human_bytes(moved)} moved per call"
+        )
 
     def _cost(self) -> tuple[float, int]:
         return sum(k.flops for k in self.kernels), sum(k.nbytes for k in self.kernels)
@@ -160,11 +175,15 @@ class Report:
         for line in self.signature():
             yield f"  {line}"
         written = len(t.mutated)
-        yield (f"  state: {_plural(len(t.capture.cells), 'tensor')}, "
-               f"{human_bytes(self.memory.state)}, {written} written in place")
+        yield (
+            f"  state: {_plural(len(t.capture.cells), 'tensor')}, "
+            f"{human_bytes(self.memory.state)}, {written} written in place"
+        )
         if t.elided:
-            yield (f"  gradients of {_plural(len(t.elided), 'parameter')} are consumed inside the "
-                   "step and never written; keep_grads=True keeps them")
+            yield (
+                f"  gradients of {_plural(len(t.elided), 'parameter')} are consumed inside the "
+                "step and never written; keep_grads=True keeps them"
+            )
         for label, owner in dict.fromkeys((g[0], type(g[1]).__name__) for g in t.capture.guards):
             yield f"  guard: structure of {label} {owner}"
 
@@ -198,8 +217,10 @@ class Report:
         names = name_vars(graph)
         parts = _three_parts(graph.eqns)
         counts = ", ".join(f"{label} {len(eqns)}" for label, eqns in parts if eqns)
-        yield (f"Captured graph: {counts}; {_plural(len(self.trace.graph.eqns), 'equation')} "
-               "after the passes")
+        yield (
+            f"Captured graph: {counts}; {_plural(len(self.trace.graph.eqns), 'equation')} "
+            "after the passes"
+        )
         for var in graph.inputs:
             yield f"    {names[var]}: {var.aval}  {var.hint}".rstrip()
         for label, eqns in parts:
@@ -227,8 +248,10 @@ class Report:
     def _origin(self) -> str:
         assert self.trace is not None
         c = self.trace.compiling
-        return (f"kernel cache: {c.compiles} compiled, {c.disk_hits} from disk, "
-                f"{c.memory_hits} already in the process")
+        return (
+            f"kernel cache: {c.compiles} compiled, {c.disk_hits} from disk, "
+            f"{c.memory_hits} already in the process"
+        )
 
     def _times(self) -> Iterator[str]:
         yield "Compile time"
@@ -240,8 +263,11 @@ class Report:
         """Values from around the function that are part of the trace: label and value."""
         if self.trace is None:
             return []
-        found = [(c.label, repr(c.value)) for c in self.trace.constants
-                 if isinstance(c.value, (*_PLAIN, list, dict, set, tuple))]
+        found = [
+            (c.label, repr(c.value))
+            for c in self.trace.constants
+            if isinstance(c.value, (*_PLAIN, list, dict, set, tuple))
+        ]
         for tensor, _ in self.trace.capture.baked:
             found.append(("value of tensor", f"{tensor.aval} {tensor._hint}".rstrip()))
         return found
@@ -253,8 +279,11 @@ class Report:
         yield from (f"  {label} = {value[:80]}" for label, value in constants)
         if not constants:
             yield "  none"
-        others = [c.label for c in self.trace.constants
-                  if not isinstance(c.value, (*_PLAIN, list, dict, set, tuple))]
+        others = [
+            c.label
+            for c in self.trace.constants
+            if not isinstance(c.value, (*_PLAIN, list, dict, set, tuple))
+        ]
         if others:
             yield "  compared by identity: " + ", ".join(others)
 
@@ -276,8 +305,11 @@ class Report:
             "bytes": moved,
             "memory": self.memory.to_dict(),
             "seconds": self._seconds(),
-            "cache": {"compiled": counters.compiles, "disk": counters.disk_hits,
-                      "memory": counters.memory_hits},
+            "cache": {
+                "compiled": counters.compiles,
+                "disk": counters.disk_hits,
+                "memory": counters.memory_hits,
+            },
             "constants": dict(self.constants()),
         }
 
@@ -285,15 +317,18 @@ class Report:
 def _kernel_dict(kernel: Kernel) -> dict[str, Any]:
     names = ("number", "name", "source", "nbytes", "flops", "threads", "host")
     return {n: getattr(kernel, n) for n in names} | {
-        "reasons": list(kernel.reasons), "lines": list(kernel.lines),
+        "reasons": list(kernel.reasons),
+        "lines": list(kernel.lines),
         "arguments": [str(a) for a in kernel.arguments],
     }
 
 
 def _kernel_line(kernel: Kernel) -> str:
     kind = "HOST (NumPy)" if kernel.host else _plural(kernel.threads, "thread")
-    return (f"{kernel.number}. {kernel.name}: {human_count(kernel.flops, 'FLOP')}, "
-            f"{human_bytes(kernel.nbytes)}, {kind}")
+    return (
+        f"{kernel.number}. {kernel.name}: {human_count(kernel.flops, 'FLOP')}, "
+        f"{human_bytes(kernel.nbytes)}, {kind}"
+    )
 
 
 def _plural(count: int, word: str) -> str:
@@ -310,7 +345,7 @@ def _three_parts(eqns: Sequence[Eqn]) -> list[tuple[str, list[Eqn]]]:
     return [
         ("forward", [e for e in eqns[:last] if not e.backward]),
         ("backward", [e for e in eqns if e.backward]),
-        ("update", list(eqns[last + 1:])),
+        ("update", list(eqns[last + 1 :])),
     ]
 
 
@@ -318,10 +353,13 @@ def cache_info(traces: Sequence[Trace]) -> StepCacheInfo:
     """Counts over the traces of one function, and the state of the disk cache."""
     made = [t.compiling for t in traces]
     return StepCacheInfo(
-        len(traces), sum(t.program.calls for t in traces),
+        len(traces),
+        sum(t.program.calls for t in traces),
         sum(len(t.program.launches) for t in traces),
-        sum(c.compiles for c in made), sum(c.disk_hits for c in made),
-        sum(c.memory_hits for c in made), cache.current().info(),
+        sum(c.compiles for c in made),
+        sum(c.disk_hits for c in made),
+        sum(c.memory_hits for c in made),
+        cache.current().info(),
     )
 
 
@@ -352,7 +390,8 @@ def _debug_lines(report: Report, trace: Trace) -> Iterator[str]:
         yield f"{report.name} {report._origin()}"
     if config.debug("time"):
         yield f"{report.name} times: " + ", ".join(
-            f"{k} {v * 1e3:.1f} ms" for k, v in report._seconds().items())
+            f"{k} {v * 1e3:.1f} ms" for k, v in report._seconds().items()
+        )
 
 
 hooks.append(on_trace)

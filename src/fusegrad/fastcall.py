@@ -27,9 +27,13 @@ _KEYS: dict[Any, Any] = {}
 def tensor_key(tensor: Tensor) -> Any:
     """The interned signature of an argument tensor: shape, dtype, gradient flag, layout."""
     value = tensor._value
-    key = (value.shape, value.dtype.num, tensor.requires_grad,
-           value.flags.c_contiguous or value.strides,
-           tensor._weak)
+    key = (
+        value.shape,
+        value.dtype.num,
+        tensor.requires_grad,
+        value.flags.c_contiguous or value.strides,
+        tensor._weak,
+    )
     tensor._key = _KEYS.setdefault(key, key)
     return tensor._key
 
@@ -43,10 +47,20 @@ def tensor_address(tensor: Tensor) -> int:
 def write_call(trace: Trace) -> Callable[..., Any]:
     """Generate ``call(slow, *args)`` for a trace whose arguments are positional leaves."""
     scope: dict[str, Any] = {
-        "T": trace, "Tensor": Tensor, "epoch": epoch, "mode": grad_mode, "key": tensor_key,
-        "address": tensor_address, "cells": trace.program.cells, "lock": trace.lock,
-        "P": trace.program, "run": trace.program.runner, "scalars": trace.scalars,
-        "dense": np.ascontiguousarray, "address_of": allocator.address_of, "ndarray": np.ndarray,
+        "T": trace,
+        "Tensor": Tensor,
+        "epoch": epoch,
+        "mode": grad_mode,
+        "key": tensor_key,
+        "address": tensor_address,
+        "cells": trace.program.cells,
+        "lock": trace.lock,
+        "P": trace.program,
+        "run": trace.program.runner,
+        "scalars": trace.scalars,
+        "dense": np.ascontiguousarray,
+        "address_of": allocator.address_of,
+        "ndarray": np.ndarray,
         "finish": _finish_error,
     }
     tests: list[str] = []
@@ -66,8 +80,7 @@ def write_call(trace: Trace) -> Callable[..., Any]:
         scope[f"B{k}"] = tensor._storage
         tests.append(f"B{k}.version == {version}")
     lines = [f"def call({', '.join(['slow', *names])}):"]
-    guard = " and ".join(
-        ["T.epoch == epoch[0]", f"mode.enabled is {trace.grad_enabled}", *tests])
+    guard = " and ".join(["T.epoch == epoch[0]", f"mode.enabled is {trace.grad_enabled}", *tests])
     lines += [f"    if not ({guard}):", f"        return slow({', '.join(names)})"]
     lines += _alias_checks(trace, scope)
     lines.append("    with lock:")
@@ -93,8 +106,11 @@ def _alias_checks(trace: Trace, scope: dict[str, Any]) -> list[str]:
     through the other.
     """
     lines: list[str] = []
-    tensors = [(k, position) for k, (position, _, original) in enumerate(trace.arguments)
-               if isinstance(original, Tensor)]
+    tensors = [
+        (k, position)
+        for k, (position, _, original) in enumerate(trace.arguments)
+        if isinstance(original, Tensor)
+    ]
     if trace.mutated:
         scope["written"] = set(trace.mutated)
         for _, position in tensors:
@@ -103,8 +119,10 @@ def _alias_checks(trace: Trace, scope: dict[str, Any]) -> list[str]:
         position, _, original = trace.arguments[k]
         for _, other in tensors:
             if other != position and isinstance(original, Tensor):
-                lines.append(f"    if overlap(a{position}._value, a{other}._value): "
-                             f"refuse({other}, 'argument {position}')")
+                lines.append(
+                    f"    if overlap(a{position}._value, a{other}._value): "
+                    f"refuse({other}, 'argument {position}')"
+                )
     scope["refuse"], scope["overlap"] = _refuse_alias, np.may_share_memory
     return lines
 
@@ -113,7 +131,8 @@ def _refuse_alias(position: int, what: str) -> None:
     raise CaptureError(
         f"argument {position} of a jitted function shares memory with {what}, which it changes",
         "A trace treats arguments and state as separate values.",
-        "pass x.clone(), or use the tensor inside the function without passing it")
+        "pass x.clone(), or use the tensor inside the function without passing it",
+    )
 
 
 def _finish_error(program: Any) -> None:
@@ -148,8 +167,9 @@ def _argument_names(
         elif isinstance(trace.arguments[k][2], np.ndarray):
             scope[f"A{k}"] = trace.arguments[k][2].shape
             scope[f"N{k}"] = trace.arguments[k][2].dtype
-            tests.append(f"type({name}) is ndarray and {name}.shape == A{k} and {name}.dtype == "
-                         f"N{k}")
+            tests.append(
+                f"type({name}) is ndarray and {name}.shape == A{k} and {name}.dtype == N{k}"
+            )
             patches.append(f"d{k} = dense({name})")
             patches += [f"cells[{c}] = address_of(d{k})" for c in cells]
         else:
@@ -158,7 +178,12 @@ def _argument_names(
 
 
 def _tensor_argument(
-    trace: Trace, k: int, name: str, cells: list[int], scope: dict[str, Any], tests: list[str],
+    trace: Trace,
+    k: int,
+    name: str,
+    cells: list[int],
+    scope: dict[str, Any],
+    tests: list[str],
     patches: list[str],
 ) -> None:
     original = trace.arguments[k][2]
@@ -233,8 +258,12 @@ def _results(trace: Trace, scope: dict[str, Any]) -> list[str]:
             return [*first, f"return ({inner},)" if parts else "return ()"]
         return [*first, f"return [{inner}]"]
     scope["rebuild"], scope["structure"] = unflatten, structure
-    return [*first, f"return rebuild(structure, iter(({', '.join(parts)},)))" if parts
-            else "return rebuild(structure, iter(()))"]
+    return [
+        *first,
+        f"return rebuild(structure, iter(({', '.join(parts)},)))"
+        if parts
+        else "return rebuild(structure, iter(()))",
+    ]
 
 
 def _count(structure: Any) -> int:

@@ -74,9 +74,7 @@ def constants_of(function: Callable[..., Any]) -> list[Constant]:
     return list(found.values())
 
 
-def _walk(
-    function: Any, found: dict[tuple[int, Any], Constant], seen: set[int]
-) -> None:
+def _walk(function: Any, found: dict[tuple[int, Any], Constant], seen: set[int]) -> None:
     code = getattr(function, "__code__", None)
     if code is None or id(code) in seen or code.co_filename.startswith(PACKAGE_ROOT):
         return
@@ -103,7 +101,10 @@ def _names(code: types.CodeType) -> set[str]:
 
 
 def _note(
-    label: str, container: Any, key: str | None, found: dict[tuple[int, Any], Constant],
+    label: str,
+    container: Any,
+    key: str | None,
+    found: dict[tuple[int, Any], Constant],
     seen: set[int],
 ) -> None:
     identity = (id(container), key)

@@ -41,22 +41,29 @@ class ReplayNode(Node):
             raise GradientError(
                 "backward through the result of a jitted function that changes state",
                 "The state it read (parameters it updated, a random generator) is gone.",
-                "call backward() inside the jitted function", self.site)
+                "call backward() inside the jitted function",
+                self.site,
+            )
         if unpack is not unpack_raw:
             raise GradientError(
                 "create_graph=True through the result of a jitted function",
                 "The history from outside reaches first derivatives only.",
-                "use autograd.grad(create_graph=True) inside the jitted function", self.site)
+                "use autograd.grad(create_graph=True) inside the jitted function",
+                self.site,
+            )
         for x, version in zip(self.inputs, self.versions, strict=True):
             if x._storage.version != version:
                 raise InPlaceError(
                     f"a tensor {x.aval} that a jitted function read was changed in place",
                     "The backward pass runs the function's graph again from the same values.",
-                    "call backward() before the update", self.site)
+                    "call backward() before the update",
+                    self.site,
+                )
         wanted = [k for k, edge in enumerate(self.edges) if edge is not None]
         given = [k for k, c in enumerate(cotangents) if c is not None]
         grads = self._program(trace, tuple(given), tuple(wanted))(
-            list(self.inputs), [Tensor(cotangents[k]) for k in given])
+            list(self.inputs), [Tensor(cotangents[k]) for k in given]
+        )
         result: list[Any] = [None] * len(self.edges)
         for k, grad in zip(wanted, grads, strict=True):
             result[k] = None if grad is None else grad._read()
@@ -83,8 +90,9 @@ def _gradient_of(trace: Trace, given: Sequence[int], wanted: Sequence[int]) -> C
         with autograd.enable_grad():
             outputs = interpret(trace.captured, leaves)
         chosen = [outputs[trace.slots[k][0]] for k in given]
-        return list(autograd.grad(
-            chosen, [leaves[k] for k in wanted], list(cotangents), allow_unused=True))
+        return list(
+            autograd.grad(chosen, [leaves[k] for k in wanted], list(cotangents), allow_unused=True)
+        )
 
     return gradient
 
@@ -98,10 +106,15 @@ class Attachment:
         self.edges: list[Any] = []
         self.places: list[tuple[int, int, Any]] = []  # (graph input, argument, Var)
         self.refusal: ReplayNode | None = None
-        by_var = {t._storage.cell.initial: k  # type: ignore[union-attr]
-                  for k, (_, t, _) in enumerate(trace.arguments)}
-        leaf_of = {t._storage: t for t, (_, requires, _) in trace.capture.touched.items()
-                   if requires and not t._path}
+        by_var = {
+            t._storage.cell.initial: k  # type: ignore[union-attr]
+            for k, (_, t, _) in enumerate(trace.arguments)
+        }
+        leaf_of = {
+            t._storage: t
+            for t, (_, requires, _) in trace.capture.touched.items()
+            if requires and not t._path
+        }
         storage_of = {cell.initial: s for s, cell in trace.capture.cells.items()}
         for k, var in enumerate(trace.captured.inputs):
             edge = None
@@ -110,8 +123,9 @@ class Attachment:
                 self.places.append((k, by_var[var], var))
             elif var in storage_of:
                 owner = leaf_of.get(storage_of[var])
-                value = owner if owner is not None else Tensor(
-                    storage_of[var].array, storage_of[var])
+                value = (
+                    owner if owner is not None else Tensor(storage_of[var].array, storage_of[var])
+                )
                 edge = None if owner is None else (owner, 0)
             else:
                 value = Tensor(trace.capture.consts[var])

@@ -194,9 +194,7 @@ class Tensor(Boxed):
         capture = current_builder()
         if capture is None and (isinstance(self._value, Var) or self._storage.owner is not None):
             self._raise_leaked()
-        if capture is not None and (
-            isinstance(self._value, Var) or self._storage in capture.cells
-        ):
+        if capture is not None and (isinstance(self._value, Var) or self._storage in capture.cells):
             raise TracedValueError(
                 f"{what} of a traced tensor {self.aval}",
                 "Inside a function under @fg.jit tensors have no values yet.",
@@ -214,7 +212,7 @@ class Tensor(Boxed):
             edge = base._history()
             value = base
             if edge is not None:
-                for primitive, params in self._path[len(base._path):]:
+                for primitive, params in self._path[len(base._path) :]:
                     value = Tensor.bind(primitive, (value,), dict(params), True)
                 self._edge = value._edge
             else:
@@ -260,7 +258,8 @@ class Tensor(Boxed):
                 return
             raise GradientError(
                 "requires_grad = False on a tensor that has a history",
-                "You can only change requires_grad flags of leaf variables.", "use .detach()",
+                "You can only change requires_grad flags of leaf variables.",
+                "use .detach()",
             )
         if self._requires_grad != bool(value):
             self._requires_grad = bool(value)
@@ -296,12 +295,14 @@ class Tensor(Boxed):
     @grad.setter
     def grad(self, value: Any) -> None:
         if value is not None and not isinstance(value, Tensor):
-            raise ArgumentTypeError(f"assigned grad of type {type(value).__name__}",
-                                    "grad must be a Tensor or None.")
+            raise ArgumentTypeError(
+                f"assigned grad of type {type(value).__name__}", "grad must be a Tensor or None."
+            )
         if value is not None and value.shape != self.shape:
             raise GradientError(
                 f"assigned grad {value.aval} to a tensor {self.aval}",
-                "A gradient has the shape of its tensor.")
+                "A gradient has the shape of its tensor.",
+            )
         capture = current_builder()
         if capture is not None and self._storage.owner is not capture:
             if self not in capture.grad_initial and self not in capture.grads:
@@ -367,7 +368,9 @@ class Tensor(Boxed):
             ):
                 raise InPlaceError(
                     f"in-place change of an expanded tensor {self.aval}",
-                    "More than one element refers to the same memory.", "call .clone() first")
+                    "More than one element refers to the same memory.",
+                    "call .clone() first",
+                )
             np.copyto(self._value, value)
             self._storage.counter += 1
             return
@@ -386,7 +389,7 @@ class Tensor(Boxed):
                 return
             self._edge = edge
         elif edge is not None or base._history() is not None:
-            base._edge = update_view(base, self._path[len(base._path):], new)._history()
+            base._edge = update_view(base, self._path[len(base._path) :], new)._history()
             self._edge = edge
         else:
             return
@@ -435,8 +438,11 @@ def _wrap(
     if primitive.alias and isinstance(args[0], Tensor):
         source = args[0]
         capture = current_builder()
-        shares = (memory_root(value) is memory_root(raw[0]) if capture is None
-                  else primitive is not movement.reshape or reshapes_in_place(source, params))
+        shares = (
+            memory_root(value) is memory_root(raw[0])
+            if capture is None
+            else primitive is not movement.reshape or reshapes_in_place(source, params)
+        )
         if shares:
             step = (primitive, tuple(params.items()))
             out = Tensor(value, source._storage, (*source._path, step))
@@ -450,8 +456,12 @@ def _wrap(
 
 
 def _record(
-    primitive: Primitive, args: Sequence[Any], raw: Sequence[Any], params: dict[str, Any],
-    out: Tensor, value: Any,
+    primitive: Primitive,
+    args: Sequence[Any],
+    raw: Sequence[Any],
+    params: dict[str, Any],
+    out: Tensor,
+    value: Any,
 ) -> None:
     rules = primitive.derivs
     edges: list[Any] = []
@@ -489,8 +499,9 @@ def _number(value: Any, operands: Sequence[Any]) -> Any:
     """A Python number as a scalar of the dtype it had among its operands."""
     if not isinstance(value, (bool, int, float)):
         return value
-    return next(aval_of(r).dtype for r in reversed(operands)
-                if not isinstance(r, (bool, int, float))).np.type(value)
+    return next(
+        aval_of(r).dtype for r in reversed(operands) if not isinstance(r, (bool, int, float))
+    ).np.type(value)
 
 
 def _keep_saved(new: Tensor, holder: Any, since: int) -> None:

@@ -63,14 +63,19 @@ def samples(primitive: Primitive, dtype: DType, seed: int = 0) -> list[Sample]:
     if primitive.samples is not None:
         return [Sample(a, p) for a, p in primitive.samples(rng, dtype, primitive.domain)]
     if primitive.kind == "reduce":
-        return [Sample((draw(rng, shape, dtype, primitive.domain),), {"axes": axes})
-                for shape, axes in _AXES]
+        return [
+            Sample((draw(rng, shape, dtype, primitive.domain),), {"axes": axes})
+            for shape, axes in _AXES
+        ]
     if primitive.kind == "elementwise":
         count = len(primitive.arg_names)
-        return [Sample(tuple(draw(rng, s, dtype, primitive.domain) for _ in range(count)), {})
-                for s in _SHAPES]
-    raise ArgumentError(f"samples of {primitive.name}",
-                        f"Records of kind {primitive.kind} need a samples field.")
+        return [
+            Sample(tuple(draw(rng, s, dtype, primitive.domain) for _ in range(count)), {})
+            for s in _SHAPES
+        ]
+    raise ArgumentError(
+        f"samples of {primitive.name}", f"Records of kind {primitive.kind} need a samples field."
+    )
 
 
 def _tensors(inputs: Sequence[Any]) -> list[Tensor]:
@@ -85,8 +90,13 @@ def _tensors(inputs: Sequence[Any]) -> list[Tensor]:
 
 
 def gradcheck(
-    function: Callable[..., Any], inputs: Any, *, eps: float = 1e-6, atol: float = 1e-5,
-    rtol: float = 1e-3, raise_exception: bool = True,
+    function: Callable[..., Any],
+    inputs: Any,
+    *,
+    eps: float = 1e-6,
+    atol: float = 1e-5,
+    rtol: float = 1e-3,
+    raise_exception: bool = True,
 ) -> bool:
     """Compare the gradients of ``function`` with central differences.
 
@@ -113,9 +123,12 @@ def gradcheck(
     outputs = _outputs(function, tensors)
     weights = [rng.normal(size=y.shape) for y in outputs]
     checked = [x for x in tensors if x.requires_grad]
-    found = grad(outputs, checked, [Tensor(w.astype(y.dtype.np))
-                                    for w, y in zip(weights, outputs, strict=True)],
-                 allow_unused=True)
+    found = grad(
+        outputs,
+        checked,
+        [Tensor(w.astype(y.dtype.np)) for w, y in zip(weights, outputs, strict=True)],
+        allow_unused=True,
+    )
     for k, (x, g) in enumerate(zip(checked, found, strict=True)):
         numeric = _differences(function, tensors, x, weights, eps)
         analytic = np.zeros(x.shape) if g is None else g.numpy()
@@ -127,7 +140,8 @@ def gradcheck(
                 f"gradcheck of input {k} {x.aval}",
                 f"At {tuple(int(i) for i in worst)} the gradient is {analytic[worst]:.6g}, central "
                 f"differences give {numeric[worst]:.6g}.",
-                "inputs in float64, away from kinks")
+                "inputs in float64, away from kinks",
+            )
     return True
 
 
@@ -138,7 +152,10 @@ def _outputs(function: Callable[..., Any], tensors: Sequence[Tensor]) -> list[Te
 
 
 def _differences(
-    function: Callable[..., Any], tensors: Sequence[Tensor], x: Tensor, weights: Sequence[Any],
+    function: Callable[..., Any],
+    tensors: Sequence[Tensor],
+    x: Tensor,
+    weights: Sequence[Any],
     eps: float,
 ) -> Any:
     values = x._value.reshape(-1)
@@ -146,8 +163,10 @@ def _differences(
 
     def weighted() -> float:
         outputs = _outputs(function, tensors)
-        return sum(float((y.detach().numpy() * w).sum())  # type: ignore[attr-defined]
-                   for y, w in zip(outputs, weights, strict=True))
+        return sum(
+            float((y.detach().numpy() * w).sum())  # type: ignore[attr-defined]
+            for y, w in zip(outputs, weights, strict=True)
+        )
 
     for k in range(values.size):
         kept = values[k]
@@ -161,7 +180,10 @@ def _differences(
 
 
 def assert_same(
-    function: Callable[..., Any], *args: Any, calls: int = 2, rtol: float | None = None,
+    function: Callable[..., Any],
+    *args: Any,
+    calls: int = 2,
+    rtol: float | None = None,
     atol: float | None = None,
 ) -> Any:
     """Run ``function`` eagerly and under ``jit`` and compare all results and changed arguments.
@@ -231,8 +253,10 @@ def difference(
     Non-finite values must agree exactly; ``atol`` defaults to ``rtol`` times the largest element.
     """
     if expected.shape != found.shape or expected.dtype != found.dtype:
-        return (f"One is {expected.dtype}{list(expected.shape)}, the other "
-                f"{found.dtype}{list(found.shape)}.")
+        return (
+            f"One is {expected.dtype}{list(expected.shape)}, the other "
+            f"{found.dtype}{list(found.shape)}."
+        )
     if not np.issubdtype(expected.dtype, np.inexact):
         wrong = expected != found
     else:
@@ -244,5 +268,7 @@ def difference(
     if not wrong.any():
         return ""
     at = tuple(int(i) for i in np.argwhere(wrong)[0])
-    return (f"{int(wrong.sum())} of {wrong.size} elements differ, the first at {at}: "
-            f"{expected[at]!r} and {found[at]!r}.")
+    return (
+        f"{int(wrong.sum())} of {wrong.size} elements differ, the first at {at}: "
+        f"{expected[at]!r} and {found[at]!r}."
+    )

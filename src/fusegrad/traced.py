@@ -54,13 +54,14 @@ class OutputSlot:
         nbytes = max(self.aval.nbytes, 1)
         if nbytes > CHUNK_BYTES:
             raw, address = allocator.empty(nbytes)
-            return raw[:self.aval.nbytes].view(dtype).reshape(shape), address
+            return raw[: self.aval.nbytes].view(dtype).reshape(shape), address
         step = -(-nbytes // 64) * 64
         raw, address = allocator.empty(step * CHUNK)
         size = self.aval.nbytes
         self.pool.extend(
-            (raw[k * step:k * step + size].view(dtype).reshape(shape), address + k * step)
-            for k in range(CHUNK - 1, -1, -1))
+            (raw[k * step : k * step + size].view(dtype).reshape(shape), address + k * step)
+            for k in range(CHUNK - 1, -1, -1)
+        )
         return self.pool.pop()
 
 
@@ -80,8 +81,14 @@ if hasattr(os, "register_at_fork"):
 class Trace:
     """A captured and compiled variant of a jitted function."""
 
-    def __init__(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any],
-                 options: Any, reason: str) -> None:
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        options: Any,
+        reason: str,
+    ) -> None:
         self.function = function
         self.options = options
         self.reason = reason
@@ -163,8 +170,7 @@ class Trace:
             else:
                 self.returned.append(("constant", leaf))
         self.grad_atoms = {
-            p: (g._read() if isinstance(g, Tensor) else None)
-            for p, g in self.capture.grads.items()
+            p: (g._read() if isinstance(g, Tensor) else None) for p, g in self.capture.grads.items()
         }
 
     # --- outputs ---------------------------------------------------------------------------------
@@ -271,8 +277,11 @@ class Trace:
                 self.copied_state.append((array, dense))
                 array = dense
             elif id(storage) in written and not array.flags.writeable:
-                raise CaptureError("a jitted function writes to a read-only array",
-                                   "The memory behind the tensor is not writable.", ".clone() it")
+                raise CaptureError(
+                    "a jitted function writes to a read-only array",
+                    "The memory behind the tensor is not writable.",
+                    ".clone() it",
+                )
             self.keep.append((storage, array))
             program.place(place[cell.initial], allocator.address_of(array))
             if id(storage) in written and program not in storage.writers:
@@ -283,7 +292,7 @@ class Trace:
             program.place(place[var], allocator.address_of(dense))
         for p, output, aval in self.kept:
             raw, address = allocator.empty(max(aval.nbytes, 1))
-            grad = Tensor(raw[:aval.nbytes].view(aval.dtype.np).reshape(aval.shape))
+            grad = Tensor(raw[: aval.nbytes].view(aval.dtype.np).reshape(aval.shape))
             grad._storage.writers = (program,)
             self.keep.append(grad)
             program.place(self.plan.outputs[output], address)
@@ -296,8 +305,10 @@ class Trace:
                 initial = traced._storage.cell.initial
                 assert initial is not None
                 program.place(place[initial], allocator.address_of(self.scalars) + 8 * k)
-        self.argument_places = [place[t._storage.cell.initial]  # type: ignore[union-attr, index]
-                                for _, t, _ in self.arguments]
+        self.argument_places = [
+            place[t._storage.cell.initial]  # type: ignore[union-attr, index]
+            for _, t, _ in self.arguments
+        ]
 
     # --- validity ---------------------------------------------------------------------------------
     def mismatch(self) -> str | None:

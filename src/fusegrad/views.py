@@ -195,14 +195,17 @@ class Kernel:
 def _flat_copy(argument: KernelArgument, arrays: Mapping[str, np.ndarray]) -> np.ndarray:
     if argument.name not in arrays:
         raise ArgumentError(
-            f"no array for {argument}", "Every buffer of a kernel needs memory.",
+            f"no array for {argument}",
+            "Every buffer of a kernel needs memory.",
             "start from kernel.random_inputs()",
         )
     given = np.ascontiguousarray(arrays[argument.name]).reshape(-1)
     out = np.array(given.view(argument.dtype) if given.dtype == np.bool_ else given)
     if out.size != argument.size or out.dtype != argument.dtype:
-        raise ArgumentError(f"{argument} got {out.dtype}[{out.size}]",
-                            "The array must have the dtype and number of elements of the buffer.")
+        raise ArgumentError(
+            f"{argument} got {out.dtype}[{out.size}]",
+            "The array must have the dtype and number of elements of the buffer.",
+        )
     return out
 
 
@@ -224,8 +227,9 @@ def _argument(name: str, kind: str, argument: Argument) -> KernelArgument:
     buffer = argument.buffer
     if buffer is not None:
         nbytes = _nbytes(buffer)
-        return KernelArgument(name, kind, "buffer", buffer.hint or buffer.name, buffer.shape,
-                              nbytes=nbytes)
+        return KernelArgument(
+            name, kind, "buffer", buffer.hint or buffer.name, buffer.shape, nbytes=nbytes
+        )
     if argument.kind == "int":
         return KernelArgument(name, kind, "int", value=argument.value)
     return KernelArgument(name, kind, argument.kind, "scratch", nbytes=argument.size)
@@ -253,9 +257,18 @@ def _kernel(number: int, launch: Launch) -> Kernel:
             for (name, kind), a in zip(native.params, made.arguments, strict=True)
         )
     return Kernel(
-        number, native.name if native else planned.label, source, canonical, arguments,
-        tuple(planned.reasons), _lines(planned.eqns), planned.bytes, planned.flops,
-        launch.parts, native is None, native,
+        number,
+        native.name if native else planned.label,
+        source,
+        canonical,
+        arguments,
+        tuple(planned.reasons),
+        _lines(planned.eqns),
+        planned.bytes,
+        planned.flops,
+        launch.parts,
+        native is None,
+        native,
     )
 
 
@@ -263,8 +276,10 @@ def _host_text(work: Any) -> str:
     if not isinstance(work, HostCall):
         return ""
     out = work.output
-    return (f"# NumPy reference of {work.eqn.primitive.name} into {out.hint or out.name}  "
-            f"{work.eqn.where}\n")
+    return (
+        f"# NumPy reference of {work.eqn.primitive.name} into {out.hint or out.name}  "
+        f"{work.eqn.where}\n"
+    )
 
 
 def kernels_of(trace: Trace) -> list[Kernel]:
@@ -318,13 +333,18 @@ class Memory:
         return list(self.buffers[:count])
 
     def __str__(self) -> str:
-        parts = [f"arena {human_bytes(self.arena)}", f"state {human_bytes(self.state)}",
-                 f"outputs {human_bytes(self.outputs)}"]
+        parts = [
+            f"arena {human_bytes(self.arena)}",
+            f"state {human_bytes(self.state)}",
+            f"outputs {human_bytes(self.outputs)}",
+        ]
         if self.constants:
             parts.append(f"constants {human_bytes(self.constants)}")
-        head = (f"peak {human_bytes(self.peak)} ({', '.join(parts)}); arguments "
-                f"{human_bytes(self.arguments)}; temporaries without reuse "
-                f"{human_bytes(self.temporaries)}")
+        head = (
+            f"peak {human_bytes(self.peak)} ({', '.join(parts)}); arguments "
+            f"{human_bytes(self.arguments)}; temporaries without reuse "
+            f"{human_bytes(self.temporaries)}"
+        )
         return "\n".join([head, *[f"  {b}" for b in self.top()]])
 
     def to_dict(self) -> dict[str, Any]:
@@ -340,8 +360,9 @@ def memory_of(trace: Trace) -> Memory:
     sites = _sites(trace.plan)
     uses = list(_outside(trace))
     for buffer in trace.plan.temporaries:
-        uses.append(BufferUse(_nbytes(buffer), "temporary", _describe(buffer),
-                              sites.get(buffer, "")))
+        uses.append(
+            BufferUse(_nbytes(buffer), "temporary", _describe(buffer), sites.get(buffer, ""))
+        )
     for launch in trace.program.launches:
         made = launch.generated.arguments if launch.generated else ()
         scratch = sum(a.size for a in made if a.kind not in ("int", "buffer"))
@@ -352,9 +373,13 @@ def memory_of(trace: Trace) -> Memory:
         totals[use.kind] = totals.get(use.kind, 0) + use.nbytes
     ordered = tuple(sorted(uses, key=lambda u: (-u.nbytes, u.kind, u.what)))
     return Memory(
-        trace.program.arena_bytes, totals.get("state", 0), totals.get("constant", 0),
-        totals.get("output", 0) + totals.get("gradient", 0), totals.get("argument", 0),
-        totals.get("temporary", 0) + totals.get("scratch", 0), ordered,
+        trace.program.arena_bytes,
+        totals.get("state", 0),
+        totals.get("constant", 0),
+        totals.get("output", 0) + totals.get("gradient", 0),
+        totals.get("argument", 0),
+        totals.get("temporary", 0) + totals.get("scratch", 0),
+        ordered,
     )
 
 

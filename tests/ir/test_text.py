@@ -57,10 +57,21 @@ def test_user_lines_are_comments() -> None:
     assert print_graph(parse_graph(text)) == TEXT
 
 
-@pytest.mark.parametrize(("value", "dtype"), [
-    (1.5, float32), (np.nan, float64), (np.inf, float32), (-np.inf, float64), (5e-324, float64),
-    (-0.0, float64), (-7, int64), (True, bool_), (0.1, float32), (1e30, float32),
-])
+@pytest.mark.parametrize(
+    ("value", "dtype"),
+    [
+        (1.5, float32),
+        (np.nan, float64),
+        (np.inf, float32),
+        (-np.inf, float64),
+        (5e-324, float64),
+        (-0.0, float64),
+        (-7, int64),
+        (True, bool_),
+        (0.1, float32),
+        (1e30, float32),
+    ],
+)
 def test_literals_keep_their_bits(value: float, dtype: fg.DType) -> None:
     builder = Builder()
     graph = builder.finish([Literal(value, dtype)])
@@ -92,8 +103,16 @@ def test_a_captured_training_step_reads_back() -> None:
             np.testing.assert_array_equal(x, y)
 
 
-@pytest.mark.parametrize("text", ["", "graph(a: f32[2] {", TEXT.replace("mul a c", "mul"),
-                                  TEXT.replace("= mul a c", "mul a c"), TEXT.replace("gt", "huh")])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "graph(a: f32[2] {",
+        TEXT.replace("mul a c", "mul"),
+        TEXT.replace("= mul a c", "mul a c"),
+        TEXT.replace("gt", "huh"),
+    ],
+)
 def test_malformed_text_is_refused(text: str) -> None:
     with pytest.raises((ValueError, KeyError, RuntimeError)):
         verify(parse_graph(text))

@@ -65,9 +65,14 @@ def redefined_input() -> Graph:
 
 
 BROKEN: dict[Callable[[], Graph], str] = {
-    undefined: "before its definition", twice: "assigned twice", wrong_aval: "its rule says",
-    wrong_dtype: "its rule says", loose_output: "is not defined", input_twice: "listed twice",
-    reordered: "before its definition", redefined_input: "assigned twice",
+    undefined: "before its definition",
+    twice: "assigned twice",
+    wrong_aval: "its rule says",
+    wrong_dtype: "its rule says",
+    loose_output: "is not defined",
+    input_twice: "listed twice",
+    reordered: "before its definition",
+    redefined_input: "assigned twice",
 }
 
 

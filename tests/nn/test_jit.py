@@ -20,12 +20,18 @@ LAYERS: dict[str, tuple[Callable[[], Any], list[tuple[int, ...]]]] = {
     "linear": (lambda: nn.Linear(5, 3), [(4, 5)]),
     "linear_no_bias": (lambda: nn.Linear(5, 3, bias=False), [(2, 4, 5)]),
     "bilinear": (lambda: nn.Bilinear(3, 4, 2), [(5, 3), (5, 4)]),
-    "mlp": (lambda: nn.Sequential(nn.Linear(5, 16), nn.GELU(), nn.Linear(16, 8), nn.ReLU(),
-                                  nn.Linear(8, 2)), [(7, 5)]),
+    "mlp": (
+        lambda: nn.Sequential(
+            nn.Linear(5, 16), nn.GELU(), nn.Linear(16, 8), nn.ReLU(), nn.Linear(8, 2)
+        ),
+        [(7, 5)],
+    ),
     "layer_norm": (lambda: nn.Sequential(nn.Linear(5, 6), nn.LayerNorm(6)), [(4, 5)]),
     "rms_norm": (lambda: nn.Sequential(nn.Linear(5, 6), nn.RMSNorm(6)), [(4, 5)]),
-    "flatten": (lambda: nn.Sequential(nn.Flatten(), nn.Linear(6, 2), nn.Unflatten(1, (1, 2))),
-                [(4, 2, 3)]),
+    "flatten": (
+        lambda: nn.Sequential(nn.Flatten(), nn.Linear(6, 2), nn.Unflatten(1, (1, 2))),
+        [(4, 2, 3)],
+    ),
     "glu": (lambda: nn.Sequential(nn.Linear(5, 8), nn.GLU()), [(4, 5)]),
     "prelu": (lambda: nn.Sequential(nn.Linear(5, 4), nn.PReLU(4)), [(6, 5)]),
     "softmax": (lambda: nn.Sequential(nn.Linear(5, 4), nn.Softmax(1)), [(6, 5)]),
@@ -34,16 +40,39 @@ LAYERS: dict[str, tuple[Callable[[], Any], list[tuple[int, ...]]]] = {
     "cosine": (lambda: nn.CosineSimilarity(), [(4, 5), (4, 5)]),
     "distance": (lambda: nn.PairwiseDistance(), [(4, 5), (4, 5)]),
 }
-for _name in ("ReLU6", "LeakyReLU", "ELU", "SELU", "CELU", "SiLU", "Mish", "Sigmoid", "LogSigmoid",
-              "Tanh", "Softplus", "Softsign", "Softshrink", "Hardshrink", "Hardtanh",
-              "Hardsigmoid", "Hardswish", "Tanhshrink"):
+for _name in (
+    "ReLU6",
+    "LeakyReLU",
+    "ELU",
+    "SELU",
+    "CELU",
+    "SiLU",
+    "Mish",
+    "Sigmoid",
+    "LogSigmoid",
+    "Tanh",
+    "Softplus",
+    "Softsign",
+    "Softshrink",
+    "Hardshrink",
+    "Hardtanh",
+    "Hardsigmoid",
+    "Hardswish",
+    "Tanhshrink",
+):
     LAYERS[_name] = (
-        lambda name=_name: nn.Sequential(nn.Linear(5, 6), getattr(nn, name)()), [(4, 5)])
+        lambda name=_name: nn.Sequential(nn.Linear(5, 6), getattr(nn, name)()),
+        [(4, 5)],
+    )
 
 
 def _train(
-    build: Callable[[], Any], loss_of: Callable[..., Any], arrays: list[np.ndarray], dtype: Any,
-    jit: bool, steps: int = 3,
+    build: Callable[[], Any],
+    loss_of: Callable[..., Any],
+    arrays: list[np.ndarray],
+    dtype: Any,
+    jit: bool,
+    steps: int = 3,
 ) -> tuple[list[np.ndarray], list[np.ndarray], int]:
     """Losses, final parameters and the number of traces of a few steps."""
     fg.manual_seed(0)
@@ -67,8 +96,11 @@ def _train(
 
 
 def _compare(
-    monkeypatch: pytest.MonkeyPatch, build: Callable[[], Any], loss_of: Callable[..., Any],
-    arrays: list[np.ndarray], dtype: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    build: Callable[[], Any],
+    loss_of: Callable[..., Any],
+    arrays: list[np.ndarray],
+    dtype: Any,
 ) -> None:
     monkeypatch.setenv("FUSEGRAD_JIT", "0")
     losses, values, _ = _train(build, loss_of, arrays, dtype, jit=False)
@@ -94,8 +126,9 @@ def test_layer(monkeypatch: pytest.MonkeyPatch, name: str, dtype: Any) -> None:
 
 
 @pytest.mark.parametrize("dtype", [fg.float32, fg.float64], ids=["f32", "f64"])
-@pytest.mark.parametrize("kwargs", [{}, {"padding_idx": 2}, {"scale_grad_by_freq": True},
-                                    {"max_norm": 1.0}], ids=str)
+@pytest.mark.parametrize(
+    "kwargs", [{}, {"padding_idx": 2}, {"scale_grad_by_freq": True}, {"max_norm": 1.0}], ids=str
+)
 def test_embedding(monkeypatch: pytest.MonkeyPatch, kwargs: dict[str, Any], dtype: Any) -> None:
     index = np.array([[0, 2, 2, 5], [6, 0, 2, 1]])
 
@@ -127,25 +160,39 @@ LOSSES: dict[str, tuple[Callable[[], Any], Callable[[np.random.Generator], list[
     "Huber": (lambda: nn.HuberLoss(), lambda r: [r.random((6, 4))]),
     "CE": (lambda: nn.CrossEntropyLoss(), lambda r: [r.integers(0, 4, 6)]),
     "CE_ignore": (lambda: nn.CrossEntropyLoss(ignore_index=2), lambda r: [r.integers(0, 4, 6)]),
-    "CE_weight": (lambda: nn.CrossEntropyLoss(weight=fg.tensor([0.5, 1.0, 2.0, 0.1])),
-                  lambda r: [r.integers(0, 4, 6)]),
-    "CE_smooth": (lambda: nn.CrossEntropyLoss(label_smoothing=0.2),
-                  lambda r: [r.integers(0, 4, 6)]),
+    "CE_weight": (
+        lambda: nn.CrossEntropyLoss(weight=fg.tensor([0.5, 1.0, 2.0, 0.1])),
+        lambda r: [r.integers(0, 4, 6)],
+    ),
+    "CE_smooth": (
+        lambda: nn.CrossEntropyLoss(label_smoothing=0.2),
+        lambda r: [r.integers(0, 4, 6)],
+    ),
     "CE_probabilities": (lambda: nn.CrossEntropyLoss(), lambda r: [r.dirichlet(np.ones(4), 6)]),
     "BCEWithLogits": (lambda: nn.BCEWithLogitsLoss(), lambda r: [r.random((6, 4))]),
-    "BCEWithLogits_pos": (lambda: nn.BCEWithLogitsLoss(pos_weight=fg.tensor([1.0, 2.0, 3.0, 4.0])),
-                          lambda r: [r.random((6, 4))]),
+    "BCEWithLogits_pos": (
+        lambda: nn.BCEWithLogitsLoss(pos_weight=fg.tensor([1.0, 2.0, 3.0, 4.0])),
+        lambda r: [r.random((6, 4))],
+    ),
     "SoftMargin": (lambda: nn.SoftMarginLoss(), lambda r: [_signs(r, 24).reshape(6, 4)]),
     "HingeEmbedding": (lambda: nn.HingeEmbeddingLoss(), lambda r: [_signs(r, 24).reshape(6, 4)]),
-    "PoissonNLL": (lambda: nn.PoissonNLLLoss(full=True),
-                   lambda r: [r.integers(0, 9, (6, 4)) + 0.0]),
+    "PoissonNLL": (
+        lambda: nn.PoissonNLLLoss(full=True),
+        lambda r: [r.integers(0, 9, (6, 4)) + 0.0],
+    ),
     "GaussianNLL": (lambda: nn.GaussianNLLLoss(), lambda r: [r.random((6, 4)), r.random((6, 4))]),
-    "MarginRanking": (lambda: nn.MarginRankingLoss(0.1),
-                      lambda r: [r.random((6, 4)), _signs(r, 24).reshape(6, 4)]),
-    "CosineEmbedding": (lambda: nn.CosineEmbeddingLoss(),
-                        lambda r: [r.random((6, 4)), _signs(r, 6)]),
-    "TripletMargin": (lambda: nn.TripletMarginLoss(swap=True),
-                      lambda r: [r.random((6, 4)), r.random((6, 4))]),
+    "MarginRanking": (
+        lambda: nn.MarginRankingLoss(0.1),
+        lambda r: [r.random((6, 4)), _signs(r, 24).reshape(6, 4)],
+    ),
+    "CosineEmbedding": (
+        lambda: nn.CosineEmbeddingLoss(),
+        lambda r: [r.random((6, 4)), _signs(r, 6)],
+    ),
+    "TripletMargin": (
+        lambda: nn.TripletMarginLoss(swap=True),
+        lambda r: [r.random((6, 4)), r.random((6, 4))],
+    ),
 }
 
 
@@ -173,8 +220,12 @@ def test_losses_of_probabilities(monkeypatch: pytest.MonkeyPatch, dtype: Any) ->
         logp = scores.log_softmax(-1)
         return bce(scores.sigmoid(), y) + nll(logp, classes) + kl(logp, p) * extra.sum()
 
-    arrays = [rng.standard_normal((6, 5)), rng.random((6, 4)), rng.integers(0, 4, 6),
-              rng.dirichlet(np.ones(4), 6)]
+    arrays = [
+        rng.standard_normal((6, 5)),
+        rng.random((6, 4)),
+        rng.integers(0, 4, 6),
+        rng.dirichlet(np.ones(4), 6),
+    ]
     _compare(monkeypatch, lambda: nn.Linear(5, 4), loss, arrays, dtype)
 
 
@@ -201,8 +252,9 @@ def test_clipping(monkeypatch: pytest.MonkeyPatch, norm_type: float) -> None:
         run = fg.jit(step) if jit else step
         for _ in range(3):
             loss, total = run(*[fg.tensor(a) for a in arrays])
-        results.append([loss.item(), total.item(), *(p.detach().numpy() for p in
-                                                     model.parameters())])
+        results.append(
+            [loss.item(), total.item(), *(p.detach().numpy() for p in model.parameters())]
+        )
     for a, b in zip(*results):
         np.testing.assert_allclose(b, a, rtol=1e-10)
 

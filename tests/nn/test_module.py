@@ -31,10 +31,21 @@ class Net(nn.Module):
 def test_registration_and_names() -> None:
     net = Net()
     assert [n for n, _ in net.named_parameters()] == [
-        "scale", "first.weight", "first.bias", "second.weight", "second.bias"]
+        "scale",
+        "first.weight",
+        "first.bias",
+        "second.weight",
+        "second.bias",
+    ]
     assert [n for n, _ in net.named_buffers()] == ["count", "cache"]
     assert list(net.state_dict()) == [
-        "scale", "count", "first.weight", "first.bias", "second.weight", "second.bias"]
+        "scale",
+        "count",
+        "first.weight",
+        "first.bias",
+        "second.weight",
+        "second.bias",
+    ]
     assert [n for n, _ in net.named_modules()] == ["", "first", "second"]
     assert net.get_submodule("first") is net.first
     assert net.get_parameter("first.bias") is net.first.bias
@@ -96,8 +107,9 @@ def test_zero_grad_and_state_round_trip() -> None:
     kept = other.scale
     other.load_state_dict(net.state_dict())
     assert other.scale is kept
-    np.testing.assert_array_equal(other(fg.ones(2, 3)).detach().numpy(),
-                                  net(fg.ones(2, 3)).detach().numpy())
+    np.testing.assert_array_equal(
+        other(fg.ones(2, 3)).detach().numpy(), net(fg.ones(2, 3)).detach().numpy()
+    )
     with pytest.raises(RuntimeError, match="Missing key"):
         other.load_state_dict({})
     arrays = {k: v.numpy() for k, v in net.state_dict().items()}
@@ -165,8 +177,11 @@ def test_containers() -> None:
     assert len(layers) == 4 and isinstance(layers.pop(0), nn.GELU)
     table = nn.ModuleDict([("x", nn.ReLU())])
     table.update({"y": nn.Linear(1, 1)})
-    assert list(table) == ["x", "y"] and "x" in table and list(table.state_dict()) == [
-        "y.weight", "y.bias"]
+    assert (
+        list(table) == ["x", "y"]
+        and "x" in table
+        and list(table.state_dict()) == ["y.weight", "y.bias"]
+    )
     parameters = nn.ParameterList([fg.zeros(1), nn.Parameter(fg.ones(2))]).append(fg.ones(3))
     assert [p.shape[0] for p in parameters] == [1, 2, 3]
     assert len(list(parameters.parameters())) == 3
@@ -220,7 +235,8 @@ def test_default_initial_values() -> None:
     for p in (linear.weight, linear.bias):
         values = p.detach().numpy()
         assert abs(values).max() <= bound and values.std() == pytest.approx(
-            bound / np.sqrt(3), rel=0.1)
+            bound / np.sqrt(3), rel=0.1
+        )
     bilinear = nn.Bilinear(25, 3, 4)
     assert abs(bilinear.weight.detach().numpy()).max() <= 1 / 5
     assert nn.Embedding(500, 40).weight.std().item() == pytest.approx(1.0, rel=0.05)

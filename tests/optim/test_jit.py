@@ -11,14 +11,18 @@ import fusegrad as fg
 from fusegrad import nn, optim
 
 OPTIONS: list[tuple[str, dict[str, Any]]] = [
-    ("SGD", {"lr": 0.1}), ("SGD", {"lr": 0.1, "momentum": 0.9, "weight_decay": 0.01}),
+    ("SGD", {"lr": 0.1}),
+    ("SGD", {"lr": 0.1, "momentum": 0.9, "weight_decay": 0.01}),
     ("SGD", {"lr": 0.1, "momentum": 0.9, "nesterov": True, "maximize": True}),
     ("SGD", {"lr": 0.1, "momentum": 0.9, "dampening": 0.3}),
-    ("Adam", {"lr": 0.05}), ("Adam", {"lr": 0.05, "weight_decay": 0.1, "amsgrad": True}),
-    ("AdamW", {"lr": 0.05}), ("AdamW", {"lr": 0.05, "amsgrad": True, "maximize": True}),
+    ("Adam", {"lr": 0.05}),
+    ("Adam", {"lr": 0.05, "weight_decay": 0.1, "amsgrad": True}),
+    ("AdamW", {"lr": 0.05}),
+    ("AdamW", {"lr": 0.05, "amsgrad": True, "maximize": True}),
     ("RMSprop", {"lr": 0.01}),
     ("RMSprop", {"lr": 0.01, "centered": True, "momentum": 0.9, "weight_decay": 0.1}),
-    ("Adagrad", {"lr": 0.1}), ("Adagrad", {"lr": 0.1, "lr_decay": 0.1, "weight_decay": 0.1}),
+    ("Adagrad", {"lr": 0.1}),
+    ("Adagrad", {"lr": 0.1, "lr_decay": 0.1, "weight_decay": 0.1}),
 ]
 TOLERANCE = {fg.float32: (1e-4, 1e-5), fg.float64: (1e-10, 1e-12)}
 
@@ -51,8 +55,9 @@ class Run:
         return losses
 
     def values(self) -> list[np.ndarray]:
-        state = [t.numpy() for s in self.optimizer.state_dict()["state"].values()
-                 for t in s.values()]
+        state = [
+            t.numpy() for s in self.optimizer.state_dict()["state"].values() for t in s.values()
+        ]
         return [*(p.detach().numpy() for p in self.model.parameters()), *state]
 
 
@@ -167,8 +172,9 @@ def test_scheduler_inside_a_jitted_step_is_refused() -> None:
 class Heavy(optim.Optimizer):
     """A user's optimizer in PyTorch's style."""
 
-    def __init__(self, params: Any, lr: float = 0.1, lazy: bool = False, count: bool = False
-                 ) -> None:
+    def __init__(
+        self, params: Any, lr: float = 0.1, lazy: bool = False, count: bool = False
+    ) -> None:
         super().__init__(params, {"lr": lr})
         self.lazy, self.count = lazy, count
         if not lazy:
@@ -215,9 +221,13 @@ def test_user_defined_optimizer_compiles() -> None:
     np.testing.assert_allclose(*values, rtol=1e-6)
 
 
-@pytest.mark.parametrize(("options", "message"), [
-    ({"lazy": True}, "created the state 'buffer' inside a jitted function"),
-    ({"count": True}, "changed a Python value in its state")])
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"lazy": True}, "created the state 'buffer' inside a jitted function"),
+        ({"count": True}, "changed a Python value in its state"),
+    ],
+)
 def test_state_that_would_be_lost_is_refused(options: dict[str, Any], message: str) -> None:
     p = nn.Parameter(fg.ones(2))
     with pytest.raises(RuntimeError, match=message):

@@ -62,8 +62,10 @@ def test_group_hands_out_cells_while_traced() -> None:
 
 
 def test_only_structure_moves_the_epoch() -> None:
-    group = ParamGroup({"lr": 0.1, "weight_decay": 0.0, "amsgrad": False, "betas": (0.9, 0.99)},
-                       branches=("weight_decay",))
+    group = ParamGroup(
+        {"lr": 0.1, "weight_decay": 0.0, "amsgrad": False, "betas": (0.9, 0.99)},
+        branches=("weight_decay",),
+    )
 
     def bumps(**change: Any) -> bool:
         before, structure = epoch[0], group.structure()

@@ -24,22 +24,34 @@ REWRITES = {
     "same shape": ("b: f32[3] = reshape[shape=(3,)] a", "return a"),
     "identity permutation": ("b: f32[3] = transpose[perm=(0,)] a", "return a"),
     "no axes": ("b: f32[3] = sum[axes=()] a", "return a"),
-    "chosen": ("c: b1[3] = full[dtype=b1, shape=(3,), value=True]\nb: f32[3] = where c a 0.0:f32",
-               "return a"),
-    "two reshapes": ("c: f32[1,3] = reshape[shape=(1, 3)] a\n"
-                     "b: f32[3,1] = reshape[shape=(3, 1)] c",
-                     "b: f32[3,1] = reshape[shape=(3, 1)] a\n  return b"),
-    "two broadcasts": ("c: f32[2,3] = broadcast[axes=(1,), shape=(2, 3)] a\n"
-                       "b: f32[4,2,3] = broadcast[axes=(1, 2), shape=(4, 2, 3)] c",
-                       "b: f32[4,2,3] = broadcast[axes=(2,), shape=(4, 2, 3)] a\n  return b"),
-    "constant into operand": ("c: f32[3] = full[dtype=f32, shape=(3,), value=2]\n"
-                              "b: f32[3] = mul a c",
-                              "b: f32[3] = mul a 2.0:f32\n  return b"),
-    "folded": ("c: f32[3] = full[dtype=f32, shape=(3,), value=2]\nd: f32[3] = mul c 3.0:f32\n"
-               "b: f32[3] = add a d", "b: f32[3] = add a 6.0:f32\n  return b"),
-    "sum of ones": ("c: f32[3] = full[dtype=f32, shape=(3,), value=1]\n"
-                    "d: f32[] = sum[axes=(0,)] c\n"
-                    "b: f32[3] = mul a d", "b: f32[3] = mul a 3.0:f32\n  return b"),
+    "chosen": (
+        "c: b1[3] = full[dtype=b1, shape=(3,), value=True]\nb: f32[3] = where c a 0.0:f32",
+        "return a",
+    ),
+    "two reshapes": (
+        "c: f32[1,3] = reshape[shape=(1, 3)] a\nb: f32[3,1] = reshape[shape=(3, 1)] c",
+        "b: f32[3,1] = reshape[shape=(3, 1)] a\n  return b",
+    ),
+    "two broadcasts": (
+        "c: f32[2,3] = broadcast[axes=(1,), shape=(2, 3)] a\n"
+        "b: f32[4,2,3] = broadcast[axes=(1, 2), shape=(4, 2, 3)] c",
+        "b: f32[4,2,3] = broadcast[axes=(2,), shape=(4, 2, 3)] a\n  return b",
+    ),
+    "constant into operand": (
+        "c: f32[3] = full[dtype=f32, shape=(3,), value=2]\nb: f32[3] = mul a c",
+        "b: f32[3] = mul a 2.0:f32\n  return b",
+    ),
+    "folded": (
+        "c: f32[3] = full[dtype=f32, shape=(3,), value=2]\nd: f32[3] = mul c 3.0:f32\n"
+        "b: f32[3] = add a d",
+        "b: f32[3] = add a 6.0:f32\n  return b",
+    ),
+    "sum of ones": (
+        "c: f32[3] = full[dtype=f32, shape=(3,), value=1]\n"
+        "d: f32[] = sum[axes=(0,)] c\n"
+        "b: f32[3] = mul a d",
+        "b: f32[3] = mul a 3.0:f32\n  return b",
+    ),
     "dead code": ("c: f32[3] = exp a\nb: f32[3] = sin a", "b: f32[3] = sin a\n  return b"),
 }
 
@@ -78,7 +90,8 @@ def test_what_is_not_the_same_for_nan_is_kept(name: str) -> None:
 
 
 def test_common_subexpressions_know_commutative_records() -> None:
-    graph = verify(parse_graph("""
+    graph = verify(
+        parse_graph("""
 graph(a: f32[3], b: f32[3]) {
   c: f32[3] = mul a b
   d: f32[3] = mul b a
@@ -88,21 +101,24 @@ graph(a: f32[3], b: f32[3]) {
   h: f32[3] = add e f
   i: f32[3] = mul g h
   return i
-}"""))
+}""")
+    )
     names = [e.primitive.name for e in verify(eliminate_common(graph)).eqns]
     assert names.count("mul") == 2
     assert names.count("sub") == 2
 
 
 def test_common_subexpressions_compare_parameters_and_literal_bits() -> None:
-    graph = verify(parse_graph("""
+    graph = verify(
+        parse_graph("""
 graph(a: f32[2,2]) {
   b: f32[2] = sum[axes=(0,)] a
   c: f32[2] = sum[axes=(1,)] a
   d: f32[2] = mul b 0.0:f32
   e: f32[2] = mul b -0.0:f32
   return c, d, e
-}"""))
+}""")
+    )
     assert len(eliminate_common(graph).eqns) == 4
 
 
@@ -112,17 +128,24 @@ def test_dead_code_keeps_order_and_outputs() -> None:
     assert [e.primitive.name for e in result.eqns] == ["exp", "sin", "neg"]
 
 
-@pytest.mark.parametrize("shapes", [
-    ("f64[5,4]", "f64[4]", "f64[5]", "cx=(1,), cy=(0,)"),
-    ("f64[4]", "f64[4,5]", "f64[5]", "cx=(0,), cy=(0,)"),
-    ("f64[5,1]", "f64[1,6]", "f64[5,6]", "cx=(1,), cy=(0,)"),
-    ("f64[4,5]", "f64[4]", "f64[5]", "cx=(0,), cy=(0,)"),
-    ("f64[6]", "f64[6]", "f64[]", "cx=(0,), cy=(0,)"),
-], ids=" ".join)
+@pytest.mark.parametrize(
+    "shapes",
+    [
+        ("f64[5,4]", "f64[4]", "f64[5]", "cx=(1,), cy=(0,)"),
+        ("f64[4]", "f64[4,5]", "f64[5]", "cx=(0,), cy=(0,)"),
+        ("f64[5,1]", "f64[1,6]", "f64[5,6]", "cx=(1,), cy=(0,)"),
+        ("f64[4,5]", "f64[4]", "f64[5]", "cx=(0,), cy=(0,)"),
+        ("f64[6]", "f64[6]", "f64[]", "cx=(0,), cy=(0,)"),
+    ],
+    ids=" ".join,
+)
 def test_dots_with_a_unit_extent_become_sums(shapes: tuple[str, str, str, str]) -> None:
     x, y, out, axes = shapes
-    graph = verify(parse_graph(f"graph(a: {x}, b: {y}) {{\n  c: {out} = dot[bx=(), by=(), {axes}] "
-                               "a b\n  return c\n}"))
+    graph = verify(
+        parse_graph(
+            f"graph(a: {x}, b: {y}) {{\n  c: {out} = dot[bx=(), by=(), {axes}] a b\n  return c\n}}"
+        )
+    )
     result = verify(decompose_small_dots(graph))
     assert "dot" not in [e.primitive.name for e in result.eqns]
     rng = np.random.default_rng(0)

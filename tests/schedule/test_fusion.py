@@ -22,8 +22,10 @@ COUNTS: dict[str, tuple[Callable[..., Any], int]] = {
     "softmax": (lambda x, v: x.softmax(1), 1),
     "log softmax": (lambda x, v: x.log_softmax(1), 1),
     "row sum and use": (lambda x, v: x / x.sum(1, keepdim=True), 1),
-    "layer norm": (lambda x, v: (x - x.mean(1, True)) / (
-        x.var(1, keepdim=True) + 1e-5).sqrt() * v, 1),
+    "layer norm": (
+        lambda x, v: (x - x.mean(1, True)) / (x.var(1, keepdim=True) + 1e-5).sqrt() * v,
+        1,
+    ),
     "column sum": (lambda x, v: (x * v).sum(0), 1),
     "total": (lambda x, v: (x * v).exp().sum(), 1),
     "total and use": (lambda x, v: (x * x).sum().sqrt() * 2, 1),
@@ -43,8 +45,11 @@ def test_number_of_kernels(name: str) -> None:
     step = fg.jit(function)
     found = step(X, V)
     wanted = function(X, V)
-    for a, b in zip(found if isinstance(found, tuple) else [found],
-                    wanted if isinstance(wanted, tuple) else [wanted], strict=True):
+    for a, b in zip(
+        found if isinstance(found, tuple) else [found],
+        wanted if isinstance(wanted, tuple) else [wanted],
+        strict=True,
+    ):
         np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=1e-11, atol=1e-12)
     launches = step.history[-1].program.launches
     assert len(launches) <= expected, [(x.kernel.label, x.kernel.reasons) for x in launches]
@@ -65,13 +70,16 @@ def test_kernels_are_shared_between_shapes_and_functions() -> None:
         return {x.generated.source.text for x in step.history[-1].program.launches}
 
     assert texts(lambda x: (x * 0.3).tanh(), fg.ones(40, 50)) == texts(
-        lambda y: (y * 0.7).tanh(), fg.ones(60, 70))
+        lambda y: (y * 0.7).tanh(), fg.ones(60, 70)
+    )
 
 
 def test_arena_packs_lifetimes_without_overlap() -> None:
     rng = np.random.default_rng(0)
-    lives = [Lifetime(int(rng.integers(1, 5000)), int(a), int(a + rng.integers(0, 5)))
-             for a in rng.integers(0, 20, 60)]
+    lives = [
+        Lifetime(int(rng.integers(1, 5000)), int(a), int(a + rng.integers(0, 5)))
+        for a in rng.integers(0, 20, 60)
+    ]
     total = plan_arena(lives)
     for k, a in enumerate(lives):
         assert a.offset % 64 == 0 and a.offset + a.nbytes <= total

@@ -64,8 +64,11 @@ def check_map(primitive: object, sample: Sample) -> None:
     for point in np.ndindex(*out.shape):
         found = sample.params.get("value", 0)
         for operand, access in zip(sample.args, accesses, strict=True):
-            inside = all(0 <= value(as_ix(g.index), point) < g.extent
-                         and value(as_ix(g.index), point) % g.step == 0 for g in access.guards)
+            inside = all(
+                0 <= value(as_ix(g.index), point) < g.extent
+                and value(as_ix(g.index), point) % g.step == 0
+                for g in access.guards
+            )
             if inside:
                 found = operand[tuple(value(as_ix(i), point) for i in access.index)]
         assert found == out[point], (primitive, sample.params, point)

@@ -50,8 +50,13 @@ class Compare:
         np.testing.assert_allclose(ours.detach().numpy(), theirs, rtol=rtol, atol=atol)
 
     def check(
-        self, ours: Callable[..., Any], theirs: Callable[..., Any], *arrays: Any,
-        rtol: float = 1e-9, atol: float = 1e-11, params: tuple[Any, Any] = ((), ()),
+        self,
+        ours: Callable[..., Any],
+        theirs: Callable[..., Any],
+        *arrays: Any,
+        rtol: float = 1e-9,
+        atol: float = 1e-11,
+        params: tuple[Any, Any] = ((), ()),
     ) -> None:
         """Compare results and the gradients of floating arguments and of ``params``."""
         pairs = [Pair(a, np.asarray(a).dtype.kind == "f") for a in arrays]

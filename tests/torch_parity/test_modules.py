@@ -12,23 +12,51 @@ import torch
 
 import fusegrad as fg
 
-EDGES = np.array([-1e3, -90.0, -20.5, -7.0, -3.0, -1.0, -0.5, 0.0, 0.5, 1.0, 3.0, 6.0, 20.5, 90.0,
-                  1e3, np.inf])
+EDGES = np.array(
+    [-1e3, -90.0, -20.5, -7.0, -3.0, -1.0, -0.5, 0.0, 0.5, 1.0, 3.0, 6.0, 20.5, 90.0, 1e3, np.inf]
+)
 
 TOLERANCE = {"CELU": 1e-6, "Hardsigmoid": 1e-6}  # PyTorch rounds a constant to float32 there
 
 ACTIVATIONS = [
-    ("ReLU", {}), ("ReLU", {"inplace": True}), ("ReLU6", {}), ("LeakyReLU", {}),
-    ("LeakyReLU", {"negative_slope": 0.2}), ("ELU", {}), ("ELU", {"alpha": 0.7}), ("SELU", {}),
-    ("CELU", {}), ("CELU", {"alpha": 1.7}), ("GELU", {}), ("GELU", {"approximate": "tanh"}),
-    ("SiLU", {}), ("Mish", {}), ("Sigmoid", {}), ("LogSigmoid", {}), ("Tanh", {}),
-    ("Softplus", {}), ("Softplus", {"beta": 2.0, "threshold": 5.0}), ("Softsign", {}),
-    ("Softshrink", {}), ("Softshrink", {"lambd": 1.0}), ("Hardshrink", {}), ("Hardtanh", {}),
-    ("Hardtanh", {"min_val": -2.0, "max_val": 0.5}), ("Hardsigmoid", {}), ("Hardswish", {}),
-    ("Tanhshrink", {}), ("Threshold", {"threshold": 0.1, "value": 20.0}), ("GLU", {}),
-    ("GLU", {"dim": 0}), ("Softmax", {"dim": 1}), ("LogSoftmax", {"dim": -1}),
-    ("LogSoftmax", {"dim": 0}), ("Softmin", {"dim": 1}), ("PReLU", {}),
-    ("PReLU", {"num_parameters": 6, "init": 0.1}), ("RReLU", {}),
+    ("ReLU", {}),
+    ("ReLU", {"inplace": True}),
+    ("ReLU6", {}),
+    ("LeakyReLU", {}),
+    ("LeakyReLU", {"negative_slope": 0.2}),
+    ("ELU", {}),
+    ("ELU", {"alpha": 0.7}),
+    ("SELU", {}),
+    ("CELU", {}),
+    ("CELU", {"alpha": 1.7}),
+    ("GELU", {}),
+    ("GELU", {"approximate": "tanh"}),
+    ("SiLU", {}),
+    ("Mish", {}),
+    ("Sigmoid", {}),
+    ("LogSigmoid", {}),
+    ("Tanh", {}),
+    ("Softplus", {}),
+    ("Softplus", {"beta": 2.0, "threshold": 5.0}),
+    ("Softsign", {}),
+    ("Softshrink", {}),
+    ("Softshrink", {"lambd": 1.0}),
+    ("Hardshrink", {}),
+    ("Hardtanh", {}),
+    ("Hardtanh", {"min_val": -2.0, "max_val": 0.5}),
+    ("Hardsigmoid", {}),
+    ("Hardswish", {}),
+    ("Tanhshrink", {}),
+    ("Threshold", {"threshold": 0.1, "value": 20.0}),
+    ("GLU", {}),
+    ("GLU", {"dim": 0}),
+    ("Softmax", {"dim": 1}),
+    ("LogSoftmax", {"dim": -1}),
+    ("LogSoftmax", {"dim": 0}),
+    ("Softmin", {"dim": 1}),
+    ("PReLU", {}),
+    ("PReLU", {"num_parameters": 6, "init": 0.1}),
+    ("RReLU", {}),
 ]
 
 
@@ -47,40 +75,64 @@ def test_activation(compare: Any, name: str, kwargs: dict[str, Any]) -> None:
     compare.check(fresh(ours), fresh(theirs), x, rtol=TOLERANCE.get(name, 1e-9), params=params)
 
 
-@pytest.mark.parametrize(("name", "kwargs"), [
-    a for a in ACTIVATIONS
-    if a[0] not in ("GLU", "Softmax", "LogSoftmax", "Softmin", "PReLU", "RReLU")], ids=str)
+@pytest.mark.parametrize(
+    ("name", "kwargs"),
+    [
+        a
+        for a in ACTIVATIONS
+        if a[0] not in ("GLU", "Softmax", "LogSoftmax", "Softmin", "PReLU", "RReLU")
+    ],
+    ids=str,
+)
 def test_activation_edges(compare: Any, name: str, kwargs: dict[str, Any]) -> None:
     """Kinks, saturation and infinity: the same values and the same one-sided gradients."""
     ours, theirs = _build(name, {k: v for k, v in kwargs.items() if k != "inplace"})
     for x in EDGES:
-        a, b = fg.tensor(np.array([x]), requires_grad=True), torch.tensor(
-            [x], requires_grad=True, dtype=torch.float64)
+        a, b = (
+            fg.tensor(np.array([x]), requires_grad=True),
+            torch.tensor([x], requires_grad=True, dtype=torch.float64),
+        )
         out, want = ours(a), theirs(b)
-        np.testing.assert_allclose(out.detach().numpy(), want.detach().numpy(), rtol=1e-9,
-                                   atol=1e-300, err_msg=f"value at {x}")
+        np.testing.assert_allclose(
+            out.detach().numpy(),
+            want.detach().numpy(),
+            rtol=1e-9,
+            atol=1e-300,
+            err_msg=f"value at {x}",
+        )
         if np.isinf(x):
             continue
         out.sum().backward()
         want.sum().backward()
-        np.testing.assert_allclose(a.grad.numpy(), b.grad.numpy(),
-                                   rtol=TOLERANCE.get(name, 1e-9), atol=1e-12,
-                                   err_msg=f"gradient at {x}")
+        np.testing.assert_allclose(
+            a.grad.numpy(),
+            b.grad.numpy(),
+            rtol=TOLERANCE.get(name, 1e-9),
+            atol=1e-12,
+            err_msg=f"gradient at {x}",
+        )
 
 
 LAYERS = [
-    ("Linear", (5, 3), {}, [(4, 5)]), ("Linear", (5, 3), {"bias": False}, [(4, 5)]),
-    ("Linear", (5, 3), {}, [(5,)]), ("Linear", (5, 3), {}, [(2, 4, 5)]),
+    ("Linear", (5, 3), {}, [(4, 5)]),
+    ("Linear", (5, 3), {"bias": False}, [(4, 5)]),
+    ("Linear", (5, 3), {}, [(5,)]),
+    ("Linear", (5, 3), {}, [(2, 4, 5)]),
     ("Bilinear", (3, 4, 2), {}, [(5, 3), (5, 4)]),
     ("Bilinear", (3, 4, 2), {"bias": False}, [(2, 5, 3), (2, 5, 4)]),
-    ("LayerNorm", (6,), {}, [(4, 6)]), ("LayerNorm", ((3, 4),), {"eps": 1e-3}, [(2, 3, 4)]),
+    ("LayerNorm", (6,), {}, [(4, 6)]),
+    ("LayerNorm", ((3, 4),), {"eps": 1e-3}, [(2, 3, 4)]),
     ("LayerNorm", (6,), {"elementwise_affine": False}, [(4, 6)]),
     ("LayerNorm", (6,), {"bias": False}, [(2, 3, 6)]),
-    ("RMSNorm", (6,), {}, [(4, 6)]), ("RMSNorm", ((3, 4),), {"eps": 1e-3}, [(2, 3, 4)]),
+    ("RMSNorm", (6,), {}, [(4, 6)]),
+    ("RMSNorm", ((3, 4),), {"eps": 1e-3}, [(2, 3, 4)]),
     ("RMSNorm", (6,), {"elementwise_affine": False}, [(4, 6)]),
-    ("Flatten", (), {}, [(2, 3, 4)]), ("Flatten", (0, 1), {}, [(2, 3, 4)]),
-    ("Unflatten", (1, (2, 3)), {}, [(4, 6)]), ("Unflatten", (-1, (2, -1)), {}, [(4, 6)]),
-    ("Identity", (), {}, [(2, 3)]), ("CosineSimilarity", (), {}, [(4, 5), (4, 5)]),
+    ("Flatten", (), {}, [(2, 3, 4)]),
+    ("Flatten", (0, 1), {}, [(2, 3, 4)]),
+    ("Unflatten", (1, (2, 3)), {}, [(4, 6)]),
+    ("Unflatten", (-1, (2, -1)), {}, [(4, 6)]),
+    ("Identity", (), {}, [(2, 3)]),
+    ("CosineSimilarity", (), {}, [(4, 5), (4, 5)]),
     ("CosineSimilarity", (0,), {"eps": 1e-6}, [(4, 5), (4, 5)]),
     ("PairwiseDistance", (), {}, [(4, 5), (4, 5)]),
     ("PairwiseDistance", (1.0,), {"keepdim": True}, [(4, 5), (4, 5)]),
@@ -102,9 +154,18 @@ def test_layer(
     compare.check(ours, theirs, *[compare.randn(*s) for s in shapes], params=params)
 
 
-@pytest.mark.parametrize("kwargs", [
-    {}, {"padding_idx": 2}, {"padding_idx": -1}, {"scale_grad_by_freq": True},
-    {"max_norm": 1.0}, {"max_norm": 1.5, "norm_type": 1.0, "padding_idx": 0}], ids=str)
+@pytest.mark.parametrize(
+    "kwargs",
+    [
+        {},
+        {"padding_idx": 2},
+        {"padding_idx": -1},
+        {"scale_grad_by_freq": True},
+        {"max_norm": 1.0},
+        {"max_norm": 1.5, "norm_type": 1.0, "padding_idx": 0},
+    ],
+    ids=str,
+)
 def test_embedding(compare: Any, same_state: Any, kwargs: dict[str, Any]) -> None:
     ours = fg.nn.Embedding(7, 3, **kwargs).double()
     theirs = torch.nn.Embedding(7, 3, **kwargs).double()
@@ -120,12 +181,19 @@ def test_embedding(compare: Any, same_state: Any, kwargs: dict[str, Any]) -> Non
 
 def test_second_derivatives(compare: Any) -> None:
     """Gradients of gradients through compositions with choices and norms."""
-    for name, kwargs in [("GELU", {}), ("ELU", {}), ("Softplus", {}), ("SiLU", {}),
-                         ("LayerNorm", {"normalized_shape": 6})]:
+    for name, kwargs in [
+        ("GELU", {}),
+        ("ELU", {}),
+        ("Softplus", {}),
+        ("SiLU", {}),
+        ("LayerNorm", {"normalized_shape": 6}),
+    ]:
         x = compare.randn(4, 6)
         grads = []
-        for library, value in ((fg, fg.tensor(x, requires_grad=True)),
-                               (torch, torch.tensor(x, requires_grad=True))):
+        for library, value in (
+            (fg, fg.tensor(x, requires_grad=True)),
+            (torch, torch.tensor(x, requires_grad=True)),
+        ):
             module = getattr(library.nn, name)(**kwargs).double()
             (g,) = library.autograd.grad((module(value) ** 2).sum(), value, create_graph=True)
             (h,) = library.autograd.grad((g * g).sum(), value)
@@ -133,9 +201,23 @@ def test_second_derivatives(compare: Any) -> None:
         np.testing.assert_allclose(*grads, rtol=1e-8, atol=1e-10, err_msg=name)
 
 
-@pytest.mark.parametrize("name", [
-    "Linear", "Bilinear", "LayerNorm", "RMSNorm", "Embedding", "PReLU", "Dropout", "GELU",
-    "CrossEntropyLoss", "BCEWithLogitsLoss", "Flatten", "Softmax"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Linear",
+        "Bilinear",
+        "LayerNorm",
+        "RMSNorm",
+        "Embedding",
+        "PReLU",
+        "Dropout",
+        "GELU",
+        "CrossEntropyLoss",
+        "BCEWithLogitsLoss",
+        "Flatten",
+        "Softmax",
+    ],
+)
 def test_constructor_arguments(name: str) -> None:
     """The same argument names and defaults."""
     import inspect
@@ -150,16 +232,21 @@ def _model(library: Any) -> Any:
     nn = library.nn
     block = nn.Sequential(OrderedDict([("fc", nn.Linear(4, 4)), ("act", nn.GELU())]))
     return nn.Sequential(
-        nn.Linear(3, 4), block, nn.ModuleList([nn.Linear(4, 4), nn.Linear(4, 4), nn.ReLU()]),
+        nn.Linear(3, 4),
+        block,
+        nn.ModuleList([nn.Linear(4, 4), nn.Linear(4, 4), nn.ReLU()]),
         nn.ModuleDict({"a": nn.LayerNorm(4), "b": nn.Dropout(0.1)}),
         nn.ParameterList([library.zeros(2), library.zeros(3, 2)]),
-        nn.ParameterDict({"w": library.zeros(2)}), nn.CrossEntropyLoss(weight=library.ones(3)))
+        nn.ParameterDict({"w": library.zeros(2)}),
+        nn.CrossEntropyLoss(weight=library.ones(3)),
+    )
 
 
 def test_containers_repr_and_names() -> None:
     ours, theirs = _model(fg), _model(torch)
     assert repr(ours) == repr(theirs).replace("torch.float32", "fusegrad.float32").replace(
-        "torch.FloatTensor", "fusegrad.float32")
+        "torch.FloatTensor", "fusegrad.float32"
+    )
     assert list(ours.state_dict()) == list(theirs.state_dict())
     for method in ("named_parameters", "named_buffers", "named_modules", "named_children"):
         assert [n for n, _ in getattr(ours, method)()] == [n for n, _ in getattr(theirs, method)()]
@@ -167,6 +254,7 @@ def test_containers_repr_and_names() -> None:
 
 def test_hook_order_and_values() -> None:
     """Forward, pre-forward and full backward hooks run in the same order with the same values."""
+
     def run(library: Any) -> list[Any]:
         log: list[Any] = []
         linear = library.nn.Linear(2, 2)
@@ -177,7 +265,8 @@ def test_hook_order_and_values() -> None:
         linear.register_forward_hook(lambda m, a, out: log.append("post") or out + 1)
         linear.register_full_backward_pre_hook(lambda m, g: log.append(g[0].tolist()))
         linear.register_full_backward_hook(
-            lambda m, gi, go: log.append((gi[0].tolist(), go[0].tolist())))
+            lambda m, gi, go: log.append((gi[0].tolist(), go[0].tolist()))
+        )
         x = library.tensor([[1.0, -1.0]], requires_grad=True)
         out = linear(x)
         log.append(out.tolist())
@@ -204,15 +293,28 @@ def test_load_state_dict_messages() -> None:
 
 
 def test_init_statistics_and_gains() -> None:
-    for name, param in [("linear", None), ("conv2d", None), ("sigmoid", None), ("tanh", None),
-                        ("relu", None), ("leaky_relu", None), ("leaky_relu", 0.3), ("selu", None)]:
+    for name, param in [
+        ("linear", None),
+        ("conv2d", None),
+        ("sigmoid", None),
+        ("tanh", None),
+        ("relu", None),
+        ("leaky_relu", None),
+        ("leaky_relu", 0.3),
+        ("selu", None),
+    ]:
         assert fg.nn.init.calculate_gain(name, param) == pytest.approx(
-            torch.nn.init.calculate_gain(name, param))
-    for name, kwargs in [("xavier_uniform_", {"gain": 2.0}), ("xavier_normal_", {}),
-                         ("kaiming_uniform_", {"a": 0.1}),
-                         ("kaiming_normal_", {"mode": "fan_out", "nonlinearity": "relu"}),
-                         ("uniform_", {"a": -2.0, "b": 3.0}), ("normal_", {"mean": 1.0}),
-                         ("trunc_normal_", {"std": 2.0, "a": -1.0, "b": 3.0})]:
+            torch.nn.init.calculate_gain(name, param)
+        )
+    for name, kwargs in [
+        ("xavier_uniform_", {"gain": 2.0}),
+        ("xavier_normal_", {}),
+        ("kaiming_uniform_", {"a": 0.1}),
+        ("kaiming_normal_", {"mode": "fan_out", "nonlinearity": "relu"}),
+        ("uniform_", {"a": -2.0, "b": 3.0}),
+        ("normal_", {"mean": 1.0}),
+        ("trunc_normal_", {"std": 2.0, "a": -1.0, "b": 3.0}),
+    ]:
         fg.manual_seed(0)
         torch.manual_seed(0)
         a, b = fg.empty(200, 300), torch.empty(200, 300)
@@ -233,8 +335,8 @@ def test_clip_grad_norm(compare: Any, norm_type: float, max_norm: float) -> None
     ours = [fg.nn.Parameter(fg.tensor(a)) for a in arrays]
     theirs = [torch.nn.Parameter(torch.from_numpy(a.copy())) for a in map(np.asarray, arrays)]
     for a, b in zip(ours, theirs):
-        (a ** 2).sum().backward()
-        (b ** 2).sum().backward()
+        (a**2).sum().backward()
+        (b**2).sum().backward()
     total = fg.nn.utils.clip_grad_norm_(ours, max_norm, norm_type)
     want = torch.nn.utils.clip_grad_norm_(theirs, max_norm, norm_type)
     compare.close(total, want)
@@ -244,8 +346,9 @@ def test_clip_grad_norm(compare: Any, norm_type: float, max_norm: float) -> None
     torch.nn.utils.clip_grad_value_(theirs, 0.01)
     for a, b in zip(ours, theirs):
         compare.close(a.grad, b.grad)
-    compare.close(fg.nn.utils.parameters_to_vector(ours),
-                  torch.nn.utils.parameters_to_vector(theirs))
+    compare.close(
+        fg.nn.utils.parameters_to_vector(ours), torch.nn.utils.parameters_to_vector(theirs)
+    )
 
 
 def test_dropout_statistics() -> None:

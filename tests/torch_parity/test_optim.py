@@ -22,22 +22,52 @@ def _grid(**options: list[Any]) -> list[dict[str, Any]]:
 
 
 OPTIONS: dict[str, list[dict[str, Any]]] = {
-    "SGD": [o for o in _grid(lr=[0.05], momentum=[0.0, 0.9], dampening=[0.0, 0.3],
-                             weight_decay=[0.0, 0.1], nesterov=[False, True],
-                             maximize=[False, True])
-            if not o["nesterov"] or (o["momentum"] and not o["dampening"])],
-    "Adam": _grid(lr=[0.05], betas=[(0.9, 0.999), (0.5, 0.7)], weight_decay=[0.0, 0.1],
-                  amsgrad=[False, True], maximize=[False, True]),
-    "AdamW": _grid(lr=[0.05], eps=[1e-8, 1e-3], weight_decay=[0.0, 0.1], amsgrad=[False, True],
-                   maximize=[False, True]),
-    "RMSprop": _grid(lr=[0.01], alpha=[0.99, 0.5], weight_decay=[0.0, 0.1], momentum=[0.0, 0.9],
-                     centered=[False, True], maximize=[False, True]),
-    "Adagrad": _grid(lr=[0.1], lr_decay=[0.0, 0.01], weight_decay=[0.0, 0.1],
-                     initial_accumulator_value=[0.0, 0.5], maximize=[False, True]),
+    "SGD": [
+        o
+        for o in _grid(
+            lr=[0.05],
+            momentum=[0.0, 0.9],
+            dampening=[0.0, 0.3],
+            weight_decay=[0.0, 0.1],
+            nesterov=[False, True],
+            maximize=[False, True],
+        )
+        if not o["nesterov"] or (o["momentum"] and not o["dampening"])
+    ],
+    "Adam": _grid(
+        lr=[0.05],
+        betas=[(0.9, 0.999), (0.5, 0.7)],
+        weight_decay=[0.0, 0.1],
+        amsgrad=[False, True],
+        maximize=[False, True],
+    ),
+    "AdamW": _grid(
+        lr=[0.05],
+        eps=[1e-8, 1e-3],
+        weight_decay=[0.0, 0.1],
+        amsgrad=[False, True],
+        maximize=[False, True],
+    ),
+    "RMSprop": _grid(
+        lr=[0.01],
+        alpha=[0.99, 0.5],
+        weight_decay=[0.0, 0.1],
+        momentum=[0.0, 0.9],
+        centered=[False, True],
+        maximize=[False, True],
+    ),
+    "Adagrad": _grid(
+        lr=[0.1],
+        lr_decay=[0.0, 0.01],
+        weight_decay=[0.0, 0.1],
+        initial_accumulator_value=[0.0, 0.5],
+        maximize=[False, True],
+    ),
 }
 CASES = [(name, o) for name, options in OPTIONS.items() for o in options]
 SOME = [(name, options[0]) for name, options in OPTIONS.items()] + [
-    (name, options[-1]) for name, options in OPTIONS.items()]
+    (name, options[-1]) for name, options in OPTIONS.items()
+]
 
 
 class Problem:
@@ -81,8 +111,9 @@ def test_trajectory(plain: None, name: str, options: dict[str, Any]) -> None:
     for key, values in want["state"].items():
         assert list(mine["state"][key]) == list(values)
         for label, value in values.items():
-            np.testing.assert_allclose(mine["state"][key][label].numpy(), value.numpy(), rtol=1e-9,
-                                       atol=1e-12)
+            np.testing.assert_allclose(
+                mine["state"][key][label].numpy(), value.numpy(), rtol=1e-9, atol=1e-12
+            )
             assert str(mine["state"][key][label].dtype)[9:] == str(value.dtype)[6:]
     assert mine["param_groups"] == want["param_groups"]
     assert repr(a) == repr(b)
@@ -123,7 +154,8 @@ def test_groups_missing_gradients_and_changes(
         problem = Problem(library)
         p = problem.params
         optimizer = getattr(library.optim, name)(
-            [{"params": p[:2]}, {"params": p[2], "lr": 0.001, "weight_decay": 0.2}], **options)
+            [{"params": p[:2]}, {"params": p[2], "lr": 0.001, "weight_decay": 0.2}], **options
+        )
         optimizer.add_param_group({"params": p[3:], "lr": 0.02})
         for k in range(30):
             problem.backward(k)
@@ -150,7 +182,7 @@ def test_closure_zero_grad_and_hooks(plain: None) -> None:
 
         def closure(optimizer: Any = optimizer, p: Any = p, log: Any = log) -> Any:
             optimizer.zero_grad()
-            loss = (p ** 2).sum()
+            loss = (p**2).sum()
             loss.backward()
             log.append("closure")
             return loss
@@ -183,8 +215,10 @@ def test_bad_arguments() -> None:
         (lambda m, p: m.optim.Adam([1.0]), TypeError),
         (lambda m, p: m.optim.Adam([p * 2]), ValueError),
         (lambda m, p: m.optim.Adam([{"params": [p]}, {"params": [p]}]), ValueError),
-        (lambda m, p: m.optim.SGD([p]).load_state_dict({"state": {}, "param_groups": []}),
-         ValueError),
+        (
+            lambda m, p: m.optim.SGD([p]).load_state_dict({"state": {}, "param_groups": []}),
+            ValueError,
+        ),
     ]
     for call, kind in cases:
         for library in (fg, torch):

@@ -15,8 +15,8 @@ import fusegrad as fg
 Make = Callable[[Any, Any], Any]
 
 SCHEDULES: dict[str, Make] = {
-    "lambda": lambda s, o: s.LambdaLR(o, lambda e: 0.95 ** e),
-    "lambda_list": lambda s, o: s.LambdaLR(o, [lambda e: 1 / (e + 1), lambda e: 0.9 ** e]),
+    "lambda": lambda s, o: s.LambdaLR(o, lambda e: 0.95**e),
+    "lambda_list": lambda s, o: s.LambdaLR(o, [lambda e: 1 / (e + 1), lambda e: 0.9**e]),
     "multiplicative": lambda s, o: s.MultiplicativeLR(o, lambda e: 0.99),
     "step": lambda s, o: s.StepLR(o, 30, gamma=0.5),
     "multistep": lambda s, o: s.MultiStepLR(o, [10, 50, 50, 120], gamma=0.3),
@@ -31,20 +31,32 @@ SCHEDULES: dict[str, Make] = {
     "restarts_equal": lambda s, o: s.CosineAnnealingWarmRestarts(o, T_0=15),
     "onecycle": lambda s, o: s.OneCycleLR(o, max_lr=0.5, total_steps=200),
     "onecycle_linear": lambda s, o: s.OneCycleLR(
-        o, max_lr=[0.5, 0.2], epochs=10, steps_per_epoch=20, anneal_strategy="linear",
-        three_phase=True, pct_start=0.4),
+        o,
+        max_lr=[0.5, 0.2],
+        epochs=10,
+        steps_per_epoch=20,
+        anneal_strategy="linear",
+        three_phase=True,
+        pct_start=0.4,
+    ),
     "cyclic": lambda s, o: s.CyclicLR(o, 0.01, 0.1, step_size_up=20),
-    "cyclic2": lambda s, o: s.CyclicLR(o, 0.01, 0.1, step_size_up=10, step_size_down=25,
-                                       mode="triangular2"),
-    "cyclic_exp": lambda s, o: s.CyclicLR(o, 0.01, 0.1, step_size_up=10, mode="exp_range",
-                                          gamma=0.99),
-    "cyclic_fn": lambda s, o: s.CyclicLR(o, 0.01, 0.1, step_size_up=10,
-                                         scale_fn=lambda x: 0.5 ** x, scale_mode="cycle"),
+    "cyclic2": lambda s, o: s.CyclicLR(
+        o, 0.01, 0.1, step_size_up=10, step_size_down=25, mode="triangular2"
+    ),
+    "cyclic_exp": lambda s, o: s.CyclicLR(
+        o, 0.01, 0.1, step_size_up=10, mode="exp_range", gamma=0.99
+    ),
+    "cyclic_fn": lambda s, o: s.CyclicLR(
+        o, 0.01, 0.1, step_size_up=10, scale_fn=lambda x: 0.5**x, scale_mode="cycle"
+    ),
     "sequential": lambda s, o: s.SequentialLR(
-        o, [s.LinearLR(o, 0.1, total_iters=20), s.CosineAnnealingLR(o, 100),
-            s.ExponentialLR(o, 0.9)], [20, 120]),
+        o,
+        [s.LinearLR(o, 0.1, total_iters=20), s.CosineAnnealingLR(o, 100), s.ExponentialLR(o, 0.9)],
+        [20, 120],
+    ),
     "chained": lambda s, o: s.ChainedScheduler(
-        [s.ConstantLR(o, factor=0.1, total_iters=20), s.ExponentialLR(o, gamma=0.98)]),
+        [s.ConstantLR(o, factor=0.1, total_iters=20), s.ExponentialLR(o, gamma=0.98)]
+    ),
 }
 
 
@@ -57,8 +69,10 @@ def _optimizer(library: Any, kind: str = "sgd") -> Any:
 
 
 def _pair(name: str, kind: str = "sgd") -> list[tuple[Any, Any]]:
-    return [(o := _optimizer(lib, kind), SCHEDULES[name](lib.optim.lr_scheduler, o))
-            for lib in (fg, torch)]
+    return [
+        (o := _optimizer(lib, kind), SCHEDULES[name](lib.optim.lr_scheduler, o))
+        for lib in (fg, torch)
+    ]
 
 
 def _read(optimizer: Any) -> list[float]:
@@ -100,10 +114,18 @@ def test_state_round_trip(name: str) -> None:
         np.testing.assert_allclose(_read(ours), _read(again), rtol=1e-12)
 
 
-@pytest.mark.parametrize("kwargs", [
-    {}, {"mode": "max"}, {"threshold_mode": "abs", "threshold": 0.05},
-    {"patience": 2, "cooldown": 3, "factor": 0.5}, {"min_lr": [0.01, 0.02], "patience": 1},
-    {"mode": "max", "threshold_mode": "abs", "patience": 0}], ids=str)
+@pytest.mark.parametrize(
+    "kwargs",
+    [
+        {},
+        {"mode": "max"},
+        {"threshold_mode": "abs", "threshold": 0.05},
+        {"patience": 2, "cooldown": 3, "factor": 0.5},
+        {"min_lr": [0.01, 0.02], "patience": 1},
+        {"mode": "max", "threshold_mode": "abs", "patience": 0},
+    ],
+    ids=str,
+)
 def test_plateau(kwargs: dict[str, Any]) -> None:
     optimizers = [_optimizer(lib) for lib in (fg, torch)]
     a = fg.optim.lr_scheduler.ReduceLROnPlateau(optimizers[0], **kwargs)
@@ -130,9 +152,10 @@ def test_step_order_warning() -> None:
 
 def test_user_schedule() -> None:
     for library in (fg, torch):
+
         class Halving(library.optim.lr_scheduler.LRScheduler):  # type: ignore[misc, name-defined]
             def get_lr(self) -> list[float]:
-                return [lr * 0.5 ** self.last_epoch for lr in self.base_lrs]
+                return [lr * 0.5**self.last_epoch for lr in self.base_lrs]
 
         optimizer = _optimizer(library)
         scheduler = Halving(optimizer)

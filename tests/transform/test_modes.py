@@ -21,13 +21,15 @@ from fusegrad.transform.jvp import jvp, push_forward
 PROGRAMS: dict[str, Callable[..., Any]] = {
     "mlp": lambda x, w: ((x @ w).tanh() @ w.t()).sigmoid().sum(1),
     "softmax": lambda x, w: (x @ w).log_softmax(1)[:, 0] * w.sum(),
-    "norm": lambda x, w: (x - x.mean(1, keepdim=True)) / (x.var(1, keepdim=True) + 1.0).sqrt()
-    * w.t()[0],
+    "norm": lambda x, w: (
+        (x - x.mean(1, keepdim=True)) / (x.var(1, keepdim=True) + 1.0).sqrt() * w.t()[0]
+    ),
     "moves": lambda x, w: fg.cat([x.flip(0), x.t().reshape(3, 4) * 2], 0)[1::2].exp() * w[1, 1],
-    "extremes": lambda x, w: fg.maximum(x, w.t()[:1]).amax(1) * x.prod(1)
-    + x.clamp(-0.5, 0.5).sum(),
+    "extremes": lambda x, w: (
+        fg.maximum(x, w.t()[:1]).amax(1) * x.prod(1) + x.clamp(-0.5, 0.5).sum()
+    ),
     "gathers": lambda x, w: x.index_select(1, fg.tensor([2, 0, 2])) @ w[:3] ** 3,
-    "scalars": lambda x, w: (2.0 ** x + x.abs() ** 2.5).sum() * w.mean(),
+    "scalars": lambda x, w: (2.0**x + x.abs() ** 2.5).sum() * w.mean(),
 }
 
 
@@ -49,8 +51,14 @@ def pulled(graph: Graph) -> Graph:
     with builder.active():
         outputs = interpret(graph, leaves)
         cotangents = [Tensor(builder.input(o.aval)) for o in outputs]
-        found = fg.autograd.grad(outputs, [x for x in leaves if x.requires_grad], cotangents,
-                                 create_graph=True, materialize_grads=True, allow_unused=True)
+        found = fg.autograd.grad(
+            outputs,
+            [x for x in leaves if x.requires_grad],
+            cotangents,
+            create_graph=True,
+            materialize_grads=True,
+            allow_unused=True,
+        )
         return verify(builder.finish([g._read() for g in found]), "vjp")
 
 
@@ -91,8 +99,7 @@ def test_nesting_in_every_order(name: str) -> None:
     moves_v = [m for m in v if m is not None]
 
     first = verify(jvp(graph), "jvp")
-    (_, along), (_, second) = push_forward(
-        first, [*args, *moves_u], [*v, *[None] * len(moves_u)])
+    (_, along), (_, second) = push_forward(first, [*args, *moves_u], [*v, *[None] * len(moves_u)])
     ones = np.ones_like(along)
 
     backward = pulled(graph)

@@ -61,8 +61,12 @@ def test_gathered_batches_equal_collated_ones() -> None:
     def slow(samples: Any) -> Any:
         return default_collate(samples)
 
-    for options in ({}, {"shuffle": True}, {"drop_last": True}, {"shuffle": True,
-                                                                "drop_last": True}):
+    for options in (
+        {},
+        {"shuffle": True},
+        {"drop_last": True},
+        {"shuffle": True, "drop_last": True},
+    ):
         assert epoch(**options) == epoch(**options, collate_fn=slow)
 
 
@@ -81,8 +85,7 @@ def test_lengths_and_drop_last() -> None:
     data = Squares(10)
     assert len(DataLoader(data, batch_size=3)) == 4
     loader = DataLoader(data, batch_size=3, drop_last=True)
-    assert len(loader) == 3 and [y.tolist() for _, y in loader] == [[0, 1, 2], [3, 4, 5],
-                                                                   [6, 7, 8]]
+    assert len(loader) == 3 and [y.tolist() for _, y in loader] == [[0, 1, 2], [3, 4, 5], [6, 7, 8]]
     single = list(DataLoader(data, batch_size=None))
     assert len(single) == 10 and isinstance(single[2][0], fg.Tensor)
 

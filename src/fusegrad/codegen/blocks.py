@@ -21,6 +21,8 @@ from .tail import Accumulators
 ROWS = 64  # rows of a block
 SHORT = 32  # inner extents up to this are walked across rows
 ROW_COST = 8.0
+# Buffers of equal size must not start at addresses that share the sets of the first-level cache.
+STAGGER = 17 * 64
 
 
 @dataclass
@@ -54,12 +56,15 @@ class RowBlocks(Accumulators):
         names: dict[int, str] = {}
         for number, dtype in dict(slot.values()).items():
             name = names[number] = f"b{self.strips + number}"
-            self.signature.scratch(name, dtype, width * dtype.itemsize * self.parts)
+            self.signature.scratch(name, dtype, width * dtype.itemsize * self.parts + STAGGER)
         self.strips += len(names)
         return names
 
     def loop(
-        self, depth: int, axis: int, lines: Sequence[Line],
+        self,
+        depth: int,
+        axis: int,
+        lines: Sequence[Line],
         streams: Sequence[tuple[str, str]] = (),
     ) -> None:
         """A loop over one axis; printed by the nest printer."""
@@ -106,13 +111,17 @@ class RowBlocks(Accumulators):
         for number, lines in enumerate(found.values()):
             access = lines[0][0].access
             walked: set[int] = access.index.axes()
-            once = (isinstance(access, Scalar) and 0 < axis == min(walked)
-                    and self.nest.extents[axis] <= ROWS)
+            once = (
+                isinstance(access, Scalar)
+                and 0 < axis == min(walked)
+                and self.nest.extents[axis] <= ROWS
+            )
             if len(lines) < 2 and not lines[0][1] and not once:
                 continue  # one cheap pass: gathering costs no more than filling a tile
             dtype = access.buffer.dtype
             tile = self.signature.scratch(
-                f"g{number}", dtype, SHORT * ROWS * dtype.itemsize * self.parts)
+                f"g{number}", dtype, SHORT * ROWS * dtype.itemsize * self.parts
+            )
             tile += fixed if once else place
             memory = self.signature.buffer(access.buffer)
             memory = f"{memory}[{self.body.index(access.index, {})}]"
@@ -143,8 +152,9 @@ class RowBlocks(Accumulators):
         """Phases as segments, so that values crossing them get buffers; reductions are values."""
         segments = []
         for phase in phases:
-            results = [Line(f"{name} = {r.identity}", r.eqn, name, r.dtype)
-                       for r, name in phase.reduces]
+            results = [
+                Line(f"{name} = {r.identity}", r.eqn, name, r.dtype) for r, name in phase.reduces
+            ]
             lines = phase.lines
             if phase.inner:  # values along the inner axis never leave their phase
                 lines = [Line(x.text, x.eqn) for x in lines]
@@ -154,8 +164,13 @@ class RowBlocks(Accumulators):
         return link(segments)
 
     def _block_phase(
-        self, depth: int, phase: Phase, segment: Segment, slot: dict[str, tuple[int, DType]],
-        names: dict[int, str], short: bool,
+        self,
+        depth: int,
+        phase: Phase,
+        segment: Segment,
+        slot: dict[str, tuple[int, DType]],
+        names: dict[int, str],
+        short: bool,
     ) -> None:
         axis, w = self.split - 1, self.writer
         rows = f"for i{axis} in range(j{axis}, e{axis}):"
@@ -165,10 +180,13 @@ class RowBlocks(Accumulators):
 
         fetch = [Line(f"{x.name} = {fetched(at(x.name), x.dtype)}") for x in segment.fetch]
         own = {name for _, name in phase.reduces}
-        head = [x for x in segment.lines[:len(segment.lines) - len(phase.lines)]
-                if x.name not in own]  # repeated loads
-        keep = [Line(f"{at(x.name)} = {store_value(x.name, x.dtype)}")  # type: ignore[arg-type]
-                for x in segment.keep]
+        head = [
+            x for x in segment.lines[: len(segment.lines) - len(phase.lines)] if x.name not in own
+        ]  # repeated loads
+        keep = [
+            Line(f"{at(x.name)} = {store_value(x.name, x.dtype)}")  # type: ignore[arg-type]
+            for x in segment.keep
+        ]
         start = [Line(f"{name} = {r.identity}", r.eqn) for r, name in phase.reduces]
         if not phase.inner:
             if not keep and all(line.reload for line in phase.lines):

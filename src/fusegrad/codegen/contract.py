@@ -15,6 +15,7 @@ from ..schedule.index import Ix
 from ..schedule.kernels import Contraction
 from ..schedule.loops import LoopNest, Scalar
 from . import tiles
+from .blocks import STAGGER
 from .kernel import KernelSource
 from .lines import Line, Segment, cut, slots
 from .source import Argument, Body, Generated, Signature, fetched, store_value
@@ -49,20 +50,40 @@ def generate_contraction(job: Contraction, label: str, parts: int) -> Generated:
     """Print the kernel of one contraction."""
     short = job.eqn.outputs[0].aval.dtype.short
     signature = Signature()
-    names = {"a": signature.buffer(job.a.buffer), "b": signature.buffer(job.b.buffer),
-             "c": signature.buffer(job.c)}
+    names = {
+        "a": signature.buffer(job.a.buffer),
+        "b": signature.buffer(job.b.buffer),
+        "c": signature.buffer(job.c),
+    }
     need = tiles.workspace_bytes(short, job.m, job.n, job.k, parts)
     names["workspace"] = signature.scratch("workspace", job.eqn.outputs[0].aval.dtype, need)
     epilogue, constants = _epilogue_lines(job, signature, parts)
     lines = tiles.contract_lines(
-        short, batch_axes=len(job.batch), epilogue=epilogue,
-        names={"a": "a_", "b": "b_", "c": names["c"], "workspace": "workspace"})
-    offsets = [signature.integer("a_offset", job.a.offset, "o"),
-               signature.integer("b_offset", job.b.offset, "o")]
-    lines = [*constants, f"a_ = offset({names['a']}, {offsets[0]})", f"b_ = offset({names['b']}, {offsets[1]})",
-             *lines]
-    values = {"M": job.m, "N": job.n, "K": job.k, "a_rs": job.a.row, "a_cs": job.a.column,
-              "b_rs": job.b.row, "b_cs": job.b.column, "c_rs": job.n}
+        short,
+        batch_axes=len(job.batch),
+        epilogue=epilogue,
+        names={"a": "a_", "b": "b_", "c": names["c"], "workspace": "workspace"},
+    )
+    offsets = [
+        signature.integer("a_offset", job.a.offset, "o"),
+        signature.integer("b_offset", job.b.offset, "o"),
+    ]
+    lines = [
+        *constants,
+        f"a_ = offset({names['a']}, {offsets[0]})",
+        f"b_ = offset({names['b']}, {offsets[1]})",
+        *lines,
+    ]
+    values = {
+        "M": job.m,
+        "N": job.n,
+        "K": job.k,
+        "a_rs": job.a.row,
+        "a_cs": job.a.column,
+        "b_rs": job.b.row,
+        "b_cs": job.b.column,
+        "c_rs": job.n,
+    }
     step = job.m * job.n
     for axis in reversed(range(len(job.batch))):
         values[f"batch{axis}"] = job.batch[axis]
@@ -79,17 +100,26 @@ def generate_contraction(job: Contraction, label: str, parts: int) -> Generated:
 
 
 def _assemble(
-    label: str, lines: Sequence[str], params: tuple[tuple[str, str], ...],
-    arguments: list[Argument], signature: Signature, job: Contraction, parts: int,
+    label: str,
+    lines: Sequence[str],
+    params: tuple[tuple[str, str], ...],
+    arguments: list[Argument],
+    signature: Signature,
+    job: Contraction,
+    parts: int,
 ) -> Generated:
     head = f"def {label}({', '.join([*[n for n, _ in params], 'thread', 'threads'])}):"
     body = [f"    {line}" for line in lines if not line.lstrip().startswith("#")]
-    about = [f"    # {name}: {b.hint or b.name} {b.dtype.short}{list(b.shape)}"
-             for b, name in signature.buffers.items()]
+    about = [
+        f"    # {name}: {b.hint or b.name} {b.dtype.short}{list(b.shape)}"
+        for b, name in signature.buffers.items()
+    ]
     where = f"    # {job.eqn.where}  {job.eqn.site.source}" if job.eqn.site else ""
     text = "\n".join([head, *body]) + "\n"
-    shown = "\n".join([head, *about, *([where] if where else []),
-                       *[f"    {line}" for line in lines]]) + "\n"
+    shown = (
+        "\n".join([head, *about, *([where] if where else []), *[f"    {line}" for line in lines]])
+        + "\n"
+    )
     return Generated(KernelSource(label, text, params), shown, arguments, parts)
 
 
@@ -133,7 +163,7 @@ def _epilogue_lines(
     slot = slots(segments)
     width = BLOCK_COLUMNS[job.eqn.outputs[0].aval.dtype.short]
     for number, dtype in dict(slot.values()).items():
-        signature.scratch(f"b{number}", dtype, width * dtype.itemsize * parts)
+        signature.scratch(f"b{number}", dtype, width * dtype.itemsize * parts + STAGGER)
     for segment in segments:
         out.append("    for j in range(j_lo, j_hi):")
         out += ["        " + text for text in _segment_lines(segment, slot)]

@@ -81,8 +81,11 @@ def link(segments: list[Segment]) -> list[Segment]:
         repeated: dict[str, Line] = {}
 
         def need(
-            name: str, number: int = number, segment: Segment = segment,
-            here: set[str] = here, repeated: dict[str, Line] = repeated,
+            name: str,
+            number: int = number,
+            segment: Segment = segment,
+            here: set[str] = here,
+            repeated: dict[str, Line] = repeated,
         ) -> None:
             found = made.get(name)
             if found is None or name in here or found[0] == number:

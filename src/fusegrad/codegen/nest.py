@@ -57,8 +57,10 @@ class _Printer(RowBlocks):
         self._kernel()
         params, arguments = self.signature.finish()
         head = f"def {self.label}({', '.join([*[n for n, _ in params], 'thread', 'threads'])}):"
-        about = [f"    # {name}: {b.hint or b.name} {b.dtype.short}{list(b.shape)}"
-                 for b, name in self.signature.buffers.items()]
+        about = [
+            f"    # {name}: {b.hint or b.name} {b.dtype.short}{list(b.shape)}"
+            for b, name in self.signature.buffers.items()
+        ]
         plain, annotated = self.body.constant_lines()
         text = "\n".join([head, *plain, *self.writer.plain]) + "\n"
         shown = "\n".join([head, *about, *annotated, *self.writer.shown]) + "\n"
@@ -68,8 +70,13 @@ class _Printer(RowBlocks):
         """Scalars needed before the tail."""
         found: set[Scalar] = set()
         stack = [st.value for st in self.nest.stores if st.value.level != TAIL]
-        stack += [d for st in self.nest.stores if st.value.level != TAIL
-                  for d in st.index.terms if isinstance(d, Scalar)]
+        stack += [
+            d
+            for st in self.nest.stores
+            if st.value.level != TAIL
+            for d in st.index.terms
+            if isinstance(d, Scalar)
+        ]
         stack += [a for acc in self.nest.accs for a in acc.args]
         while stack:
             scalar = stack.pop()
@@ -141,7 +148,10 @@ class _Printer(RowBlocks):
             self.put(depth, lines)
 
     def loop(
-        self, depth: int, axis: int, lines: Sequence[Line],
+        self,
+        depth: int,
+        axis: int,
+        lines: Sequence[Line],
         streams: Sequence[tuple[str, str]] = (),
     ) -> None:
         """A loop over one axis; a long body is strip-mined into several loops."""
@@ -160,8 +170,9 @@ class _Printer(RowBlocks):
         for target, scratch in streams:
             w.put(depth + 1, f"copy_nt({target}, {scratch}, thread * {STRIP}, e{axis} - j{axis})")
 
-    def _segments(self, depth: int, axis: int, bounds: str, segments: Sequence[Segment],
-                  base: str, width: int) -> None:
+    def _segments(
+        self, depth: int, axis: int, bounds: str, segments: Sequence[Segment], base: str, width: int
+    ) -> None:
         """One loop per segment, with its fetched and kept values."""
         slot = slots(segments)
         names = self._buffers(slot, width)
@@ -203,22 +214,22 @@ class _Printer(RowBlocks):
             phases[-1].streams += streams
         return phases
 
-    def _last(
-        self, row_scope: dict[Scalar, str], streams: list[tuple[str, str]]
-    ) -> list[Line]:
+    def _last(self, row_scope: dict[Scalar, str], streams: list[tuple[str, str]]) -> list[Line]:
         """Row values that wait for the last stage, stores of rows, sums over rows."""
         last: list[Line] = []
         for s in self.scalars:
             if s.level == ROW and s.op != "reduce" and s in self.main:
                 self.body.emit(s, row_scope, last)
-        stores = [st for st in self.nest.stores
-                  if st.value.level in (ROW, CONST) and not self._walks_inner(st)]
+        stores = [
+            st
+            for st in self.nest.stores
+            if st.value.level in (ROW, CONST) and not self._walks_inner(st)
+        ]
         named = [(st, self.body.emit(st.value, row_scope, last)) for st in stores]
         for acc in self.nest.accs:
             if acc.args[0].level != FULL:
                 name = self.body.emit(acc.args[0], row_scope, last)
-                mine = self.acc_names[acc]
-                last.append(Line(f"{mine} = {acc.text.format(mine, name)}", acc.eqn))
+                last.append(Line(self._add(acc, name), acc.eqn))
         axis = self.split - 1
         for store, name in named:
             if not self.inner and self._streams(store, axis):
@@ -234,8 +245,14 @@ class _Printer(RowBlocks):
         for s, (kept, _) in self.saved.items():
             if kept < stage and self._stage_needs(stage, s):
                 scope[s] = self.body.fresh()
-                lines.append(Line(f"{scope[s]} = {fetched(self._saved_place(s), s.dtype)}",
-                                  name=scope[s], dtype=s.dtype, cost=0.5))
+                lines.append(
+                    Line(
+                        f"{scope[s]} = {fetched(self._saved_place(s), s.dtype)}",
+                        name=scope[s],
+                        dtype=s.dtype,
+                        cost=0.5,
+                    )
+                )
         named: list[tuple[Scalar, str]] = []
         for r in due:
             row_scope[r] = self.body.fresh()
@@ -249,8 +266,10 @@ class _Printer(RowBlocks):
                 place = self._acc_place(acc)
                 combined = acc.text.format(fetched(place, acc.dtype), value)
                 lines.append(Line(f"{place} = {store_value(combined, acc.dtype)}", acc.eqn))
-        pending = [(store, self.body.emit(store.value, scope, lines))
-                   for store in self._stage_stores(stage)]
+        pending = [
+            (store, self.body.emit(store.value, scope, lines))
+            for store in self._stage_stores(stage)
+        ]
         for s, (kept, _) in self.saved.items():
             if kept == stage:
                 lines.append(Line(f"{self._saved_place(s)} = {store_value(scope[s], s.dtype)}"))
@@ -265,15 +284,21 @@ class _Printer(RowBlocks):
     def _streams(self, store: Store, axis: int) -> bool:
         """Whether a result is so large that it should not pass through the caches."""
         size = math.prod(store.buffer.shape) * store.buffer.dtype.itemsize
-        return (size >= STREAMED_BYTES and store.index.terms.get(axis) == 1
-                and not self._hot(store) and self.nest.extents[axis] >= STRIP)
+        return (
+            size >= STREAMED_BYTES
+            and store.index.terms.get(axis) == 1
+            and not self._hot(store)
+            and self.nest.extents[axis] >= STRIP
+        )
 
-    def _stream(self, store: Store, name: str, axis: int, scope: dict[Scalar, str],
-                lines: list[Line]) -> tuple[str, str]:
+    def _stream(
+        self, store: Store, name: str, axis: int, scope: dict[Scalar, str], lines: list[Line]
+    ) -> tuple[str, str]:
         """Store into a strip of scratch; the strip is streamed to memory when it is full."""
         dtype = store.buffer.dtype
         scratch = self.signature.scratch(
-            f"x{self.streamed}", dtype, STRIP * dtype.itemsize * self.parts)
+            f"x{self.streamed}", dtype, STRIP * dtype.itemsize * self.parts
+        )
         self.streamed += 1
         lines.append(Line(f"{scratch}[q{axis} + i{axis}] = {store_value(name, dtype)}"))
         at = re.sub(rf"\bi{axis}\b", f"j{axis}", self.body.index(store.index, scope))
@@ -301,8 +326,11 @@ class _Printer(RowBlocks):
         if len(self.inner) != 1 or not self.split:
             return False
         extent = self.nest.extents[self.inner[0]]
-        cost = sum(s.eqn.primitive.cost for s in self.main
-                   if s.level == ROW and s.op == "apply" and s.eqn is not None)
+        cost = sum(
+            s.eqn.primitive.cost
+            for s in self.main
+            if s.level == ROW and s.op == "apply" and s.eqn is not None
+        )
         return extent <= SHORT or (extent <= BLOCKED and cost >= ROW_COST)
 
     def _saved_values(self) -> dict[Scalar, tuple[int, str]]:
@@ -341,20 +369,31 @@ class _Printer(RowBlocks):
 
     def _stage_roots(self, stage: int) -> list[Scalar]:
         """Values that one stage must produce."""
-        roots = [r.args[0] for r in self.scalars
-                 if r.op == "reduce" and r in self.main and r.ready == stage + 1]
-        roots += [acc.args[0] for acc in self.nest.accs
-                  if acc.args[0].level == FULL and acc.args[0].ready == stage]
+        roots = [
+            r.args[0]
+            for r in self.scalars
+            if r.op == "reduce" and r in self.main and r.ready == stage + 1
+        ]
+        roots += [
+            acc.args[0]
+            for acc in self.nest.accs
+            if acc.args[0].level == FULL and acc.args[0].ready == stage
+        ]
         return roots + [st.value for st in self._stage_stores(stage)]
 
     def _stage_stores(self, stage: int) -> list[Store]:
         last = stage == self.nest.stages - 1
-        return [st for st in self.nest.stores
-                if st.value.level != TAIL and self._walks_inner(st)
-                and (last if self._hot(st) else st.value.ready == stage)]
+        return [
+            st
+            for st in self.nest.stores
+            if st.value.level != TAIL
+            and self._walks_inner(st)
+            and (last if self._hot(st) else st.value.ready == stage)
+        ]
 
     def _saved_place(self, s: Scalar) -> str:
         name = self.saved[s][1]
-        stride = self.signature.integer(("saved", name),
-                                        self._row_bytes(s.dtype) // s.dtype.itemsize, "w")
+        stride = self.signature.integer(
+            ("saved", name), self._row_bytes(s.dtype) // s.dtype.itemsize, "w"
+        )
         return f"{name}[thread * {stride} + {self._inner_index()}]"

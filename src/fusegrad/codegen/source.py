@@ -190,8 +190,9 @@ class Body:
     def constant_lines(self) -> tuple[list[str], list[str]]:
         """Definitions of the run-time constants: the text, and the text with their values."""
         plain = [f"    {name} = {text}" for name, text, _ in self.constants.values()]
-        shown = [f"    {name} = {text}  # {value!r}" for name, text, value in
-                 self.constants.values()]
+        shown = [
+            f"    {name} = {text}  # {value!r}" for name, text, value in self.constants.values()
+        ]
         return plain, shown
 
     # --- statements -------------------------------------------------------------------------------
@@ -214,11 +215,9 @@ class Body:
         name = self.fresh()
         scope[scalar] = name
         cost = scalar.eqn.primitive.cost if scalar.op == "apply" and scalar.eqn else 0.5
-        reload = scalar.op == "index" or (
-            scalar.op == "load" and scalar.buffer not in self.written)
+        reload = scalar.op == "index" or (scalar.op == "load" and scalar.buffer not in self.written)
         access = scalar if scalar.op == "load" else None
-        lines.append(
-            Line(f"{name} = {text}", scalar.eqn, name, scalar.dtype, cost, reload, access))
+        lines.append(Line(f"{name} = {text}", scalar.eqn, name, scalar.dtype, cost, reload, access))
         return name
 
     def _text(self, s: Scalar, scope: dict[Scalar, str], lines: list[Line]) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from ..dtypes import float32, float64
 from ..schedule.index import Ix
 from ..schedule.loops import TAIL, LoopNest, Scalar, Store
 from .lines import Line
@@ -46,6 +47,16 @@ class Accumulators:
     def _walks_inner(self, store: Store) -> bool:
         return bool(store.index.axes() & set(self.inner))
 
+    def _wide(self, acc: Scalar) -> bool:
+        """Whether a scalar sum of float32 is kept in float64: millions of rows would lose digits."""
+        return acc.width == "scalar" and acc.dtype is float32 and acc.text == "{0} + {1}"
+
+    def _add(self, acc: Scalar, value: str) -> str:
+        """The statement that takes one more value into a scalar reduction."""
+        mine = self.acc_names[acc]
+        value = f"float64({value})" if self._wide(acc) else value
+        return f"{mine} = {acc.text.format(mine, value)}"
+
     def _allocate_accs(self) -> None:
         """A local variable for a scalar, a slice of scratch per thread for a column of them."""
         for k, acc in enumerate(self.nest.accs):
@@ -62,7 +73,8 @@ class Accumulators:
     def _clear_accs(self, depth: int) -> None:
         for k, acc in enumerate(self.nest.accs):
             if acc.width == "scalar":
-                self.writer.put(depth, f"a{k} = {acc.identity}")
+                zero = "float64(0)" if self._wide(acc) else acc.identity
+                self.writer.put(depth, f"a{k} = {zero}")
             else:
                 place = f"t{k}[a{k} + {self._inner_index()}]"
                 zero = store_value(acc.identity, acc.dtype)
@@ -84,12 +96,14 @@ class Accumulators:
         else:
             for acc in nest.accs:
                 if acc.width == "scalar":
-                    scope[acc] = self.acc_names[acc]
+                    name = self.acc_names[acc]
+                    scope[acc] = f"float32({name})" if self._wide(acc) else name
         tail_stores = [st for st in nest.stores if st.value.level == TAIL]
         lines: list[Line] = []
         columns = [st for st in tail_stores if self._walks_inner(st)]
-        named = [(st, self.body.emit(st.value, scope, lines))
-                 for st in tail_stores if st not in columns]
+        named = [
+            (st, self.body.emit(st.value, scope, lines)) for st in tail_stores if st not in columns
+        ]
         if not columns:
             for store, name in named:
                 self.body.store(store, name, scope, lines)
@@ -108,18 +122,20 @@ class Accumulators:
         scalars = [a for a in nest.accs if a.width == "scalar"]
         for acc in scalars:
             k = nest.accs.index(acc)
-            self.signature.scratch(f"t{k}", acc.dtype, CACHE_LINE * self.parts)
-            step = CACHE_LINE // acc.dtype.itemsize
-            w.put(depth, f"t{k}[thread * {step}] = {store_value(f'a{k}', acc.dtype)}")
+            dtype = float64 if self._wide(acc) else acc.dtype
+            self.signature.scratch(f"t{k}", dtype, CACHE_LINE * self.parts)
+            step = CACHE_LINE // dtype.itemsize
+            w.put(depth, f"t{k}[thread * {step}] = {store_value(f'a{k}', dtype)}")
         w.put(depth, f"if arrive({cell}, threads):")
         depth += 1
         for acc in scalars:
             k = nest.accs.index(acc)
-            step = CACHE_LINE // acc.dtype.itemsize
+            wide = self._wide(acc)
+            step = CACHE_LINE // (8 if wide else acc.dtype.itemsize)
             name = self.body.fresh()
-            scope[acc] = name
+            scope[acc] = f"float32({name})" if wide else name
             part = fetched(f"t{k}[part * {step}]", acc.dtype)
-            w.put(depth, f"{name} = {acc.identity}")
+            w.put(depth, f"{name} = {'float64(0)' if wide else acc.identity}")
             w.put(depth, "for part in range(threads):")
             w.put(depth + 1, f"{name} = {acc.text.format(name, part)}", acc.eqn)
         return depth

@@ -69,7 +69,9 @@ def promote(*values: Any) -> DType:
             return dtypes.float64  # run-time numbers among themselves compute as Python floats do
         return result_type(operands)
     except TypeError as error:
-        raise DTypeError(str(error), "These dtypes have no common type.", "use .to(dtype)") from None
+        raise DTypeError(
+            str(error), "These dtypes have no common type.", "use .to(dtype)"
+        ) from None
 
 
 def broadcast_shapes(*shapes: Sequence[int], op: str = "broadcast_shapes") -> tuple[int, ...]:
@@ -122,8 +124,9 @@ def pointwise(
 ) -> Tensor:
     """Apply an elementwise primitive after promotion and broadcasting."""
     op = name or primitive.name
-    values = tuple(v if isinstance(v, (Tensor, *Number)) else as_tensor_operand(v, op)
-                   for v in values)
+    values = tuple(
+        v if isinstance(v, (Tensor, *Number)) else as_tensor_operand(v, op) for v in values
+    )
     target = dtype or promote(*values)
     shapes = [v.aval.shape for v in values if isinstance(v, Tensor)]
     shape = broadcast_shapes(*shapes, op=op) if shapes else ()

@@ -46,8 +46,9 @@ def _finish(x: Tensor, requires_grad: bool) -> Tensor:
     return x
 
 
-def tensor(data: Any, *, dtype: DType | None = None, device: Any = None,
-           requires_grad: bool = False) -> Tensor:
+def tensor(
+    data: Any, *, dtype: DType | None = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
     """A tensor that copies ``data`` (numbers, nested lists, NumPy arrays, tensors).
 
     Example:
@@ -77,8 +78,10 @@ def _from_nested(data: Any) -> np.ndarray:
     except ValueError:
         raise ArgumentError("tensor() of a ragged list", "All rows need the same length.") from None
     if array.dtype == object:
-        raise ArgumentTypeError(f"tensor() of {type(data).__name__}",
-                                "Data must be numbers, nested lists of numbers or arrays.")
+        raise ArgumentTypeError(
+            f"tensor() of {type(data).__name__}",
+            "Data must be numbers, nested lists of numbers or arrays.",
+        )
     if array.size == 0 and not isinstance(data, np.ndarray):
         return array.astype(dtypes.get_default_dtype().np)
     return array
@@ -101,12 +104,23 @@ def from_numpy(array: np.ndarray) -> Tensor:
     return Tensor(array)
 
 
-def full(size: Any, fill_value: Any, *, dtype: DType | None = None, device: Any = None,
-         requires_grad: bool = False) -> Tensor:
+def full(
+    size: Any,
+    fill_value: Any,
+    *,
+    dtype: DType | None = None,
+    device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:
     """A tensor of ``fill_value``."""
     if dtype is None:
-        dtype = (dtypes.bool_ if isinstance(fill_value, bool) else int64
-                 if isinstance(fill_value, int) else dtypes.get_default_dtype())
+        dtype = (
+            dtypes.bool_
+            if isinstance(fill_value, bool)
+            else int64
+            if isinstance(fill_value, int)
+            else dtypes.get_default_dtype()
+        )
     shape = shape_args((size,))
     if isinstance(fill_value, Tensor):
         from .shape import expand
@@ -116,43 +130,52 @@ def full(size: Any, fill_value: Any, *, dtype: DType | None = None, device: Any 
     return _finish(Tensor(value), requires_grad)
 
 
-def zeros(*size: Any, dtype: DType | None = None, device: Any = None, requires_grad: bool = False
-          ) -> Tensor:
+def zeros(
+    *size: Any, dtype: DType | None = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
     """A tensor of zeros."""
-    return full(shape_args(size), 0, dtype=dtype or dtypes.get_default_dtype(),
-                requires_grad=requires_grad)
+    return full(
+        shape_args(size), 0, dtype=dtype or dtypes.get_default_dtype(), requires_grad=requires_grad
+    )
 
 
-def ones(*size: Any, dtype: DType | None = None, device: Any = None, requires_grad: bool = False
-         ) -> Tensor:
+def ones(
+    *size: Any, dtype: DType | None = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
     """A tensor of ones."""
-    return full(shape_args(size), 1, dtype=dtype or dtypes.get_default_dtype(),
-                requires_grad=requires_grad)
+    return full(
+        shape_args(size), 1, dtype=dtype or dtypes.get_default_dtype(), requires_grad=requires_grad
+    )
 
 
-def empty(*size: Any, dtype: DType | None = None, device: Any = None, requires_grad: bool = False
-          ) -> Tensor:
+def empty(
+    *size: Any, dtype: DType | None = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
     """A tensor without defined contents (zeros here)."""
     return zeros(*size, dtype=dtype, requires_grad=requires_grad)
 
 
-def zeros_like(input: Tensor, *, dtype: DType | None = None, requires_grad: bool = False,
-               **ignored: Any) -> Tensor:
+def zeros_like(
+    input: Tensor, *, dtype: DType | None = None, requires_grad: bool = False, **ignored: Any
+) -> Tensor:
     """Zeros with the shape and dtype of ``input``."""
     return full(input.aval.shape, 0, dtype=dtype or input.dtype, requires_grad=requires_grad)
 
 
-def ones_like(input: Tensor, *, dtype: DType | None = None, requires_grad: bool = False,
-              **ignored: Any) -> Tensor:
+def ones_like(
+    input: Tensor, *, dtype: DType | None = None, requires_grad: bool = False, **ignored: Any
+) -> Tensor:
     """Ones with the shape and dtype of ``input``."""
     return full(input.aval.shape, 1, dtype=dtype or input.dtype, requires_grad=requires_grad)
 
 
-def full_like(input: Tensor, fill_value: Any, *, dtype: DType | None = None,
-              requires_grad: bool = False) -> Tensor:
+def full_like(
+    input: Tensor, fill_value: Any, *, dtype: DType | None = None, requires_grad: bool = False
+) -> Tensor:
     """``fill_value`` with the shape and dtype of ``input``."""
-    return full(input.aval.shape, fill_value, dtype=dtype or input.dtype,
-                requires_grad=requires_grad)
+    return full(
+        input.aval.shape, fill_value, dtype=dtype or input.dtype, requires_grad=requires_grad
+    )
 
 
 def empty_like(input: Tensor, *, dtype: DType | None = None, **ignored: Any) -> Tensor:
@@ -160,8 +183,15 @@ def empty_like(input: Tensor, *, dtype: DType | None = None, **ignored: Any) -> 
     return zeros_like(input, dtype=dtype)
 
 
-def arange(start: Any, end: Any = None, step: Any = 1, *, dtype: DType | None = None,
-           device: Any = None, requires_grad: bool = False) -> Tensor:
+def arange(
+    start: Any,
+    end: Any = None,
+    step: Any = 1,
+    *,
+    dtype: DType | None = None,
+    device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:
     """Numbers from ``start`` below ``end`` by ``step``."""
     if end is None:
         start, end = 0, start
@@ -175,15 +205,28 @@ def arange(start: Any, end: Any = None, step: Any = 1, *, dtype: DType | None = 
     return _finish(ew.add(ramp, start) if start != 0 else ramp, requires_grad)
 
 
-def linspace(start: float, end: float, steps: int, *, dtype: DType | None = None,
-             requires_grad: bool = False, device: Any = None) -> Tensor:
+def linspace(
+    start: float,
+    end: float,
+    steps: int,
+    *,
+    dtype: DType | None = None,
+    requires_grad: bool = False,
+    device: Any = None,
+) -> Tensor:
     """``steps`` evenly spaced numbers from ``start`` to ``end``."""
     target = dtype or dtypes.get_default_dtype()
     return _finish(Tensor(np.linspace(start, end, steps).astype(target.np)), requires_grad)
 
 
-def eye(n: int, m: int | None = None, *, dtype: DType | None = None, requires_grad: bool = False,
-        device: Any = None) -> Tensor:
+def eye(
+    n: int,
+    m: int | None = None,
+    *,
+    dtype: DType | None = None,
+    requires_grad: bool = False,
+    device: Any = None,
+) -> Tensor:
     """Ones on the diagonal."""
     shape = (n, n if m is None else m)
     rows = Tensor(source.iota(shape=shape, dtype=int64, axis=0))
@@ -216,8 +259,14 @@ def triu(input: Tensor, diagonal: int = 0) -> Tensor:
 
 # --- conversion -----------------------------------------------------------------------------------
 @method()
-def to(input: Tensor, *args: Any, dtype: DType | None = None, device: Any = None,
-       non_blocking: bool = False, copy: bool = False) -> Tensor:
+def to(
+    input: Tensor,
+    *args: Any,
+    dtype: DType | None = None,
+    device: Any = None,
+    non_blocking: bool = False,
+    copy: bool = False,
+) -> Tensor:
     """Convert dtype; a device must be the cpu."""
     for arg in args:
         if isinstance(arg, DType):
@@ -248,9 +297,15 @@ def _converter(name: str, dtype: DType) -> None:
 
 
 for _name, _dtype in {
-    "float": dtypes.float32, "double": dtypes.float64, "half": dtypes.float16,
-    "long": int64, "int": dtypes.int32, "short": dtypes.int16, "char": dtypes.int8,
-    "byte": dtypes.uint8, "bool": dtypes.bool_,
+    "float": dtypes.float32,
+    "double": dtypes.float64,
+    "half": dtypes.float16,
+    "long": int64,
+    "int": dtypes.int32,
+    "short": dtypes.int16,
+    "char": dtypes.int8,
+    "byte": dtypes.uint8,
+    "bool": dtypes.bool_,
 }.items():
     _converter(_name, _dtype)
 
@@ -288,8 +343,9 @@ def item(input: Tensor) -> Any:
     """
     array = input._concrete(".item()")
     if array.size != 1:
-        raise GradientError(f".item() of {input.aval}",
-                            "Only one-element tensors convert to a number.", ".tolist()")
+        raise GradientError(
+            f".item() of {input.aval}", "Only one-element tensors convert to a number.", ".tolist()"
+        )
     return array.item()
 
 
@@ -307,8 +363,11 @@ def numpy(input: Tensor) -> np.ndarray:
         RuntimeError: the tensor requires grad, or is traced.
     """
     if input.requires_grad:
-        raise GradientError(f".numpy() of {input.aval} that requires grad",
-                            "The array would escape the recorded history.", ".detach().numpy()")
+        raise GradientError(
+            f".numpy() of {input.aval} that requires grad",
+            "The array would escape the recorded history.",
+            ".detach().numpy()",
+        )
     return input._concrete(".numpy()")
 
 
@@ -323,16 +382,22 @@ def _number(kind: type, name: str) -> None:
     def convert(input: Tensor) -> Any:
         array = input._concrete(f"{kind.__name__}()")
         if array.size != 1:
-            raise GradientError(f"{kind.__name__}() of {input.aval}",
-                                "Only one-element tensors have one truth value or number.",
-                                "(x != 0).any() or .all()")
+            raise GradientError(
+                f"{kind.__name__}() of {input.aval}",
+                "Only one-element tensors have one truth value or number.",
+                "(x != 0).any() or .all()",
+            )
         return kind(array.item())
 
     setattr(Tensor, name, convert)
 
 
-for _kind, _name in ((bool, "__bool__"), (int, "__int__"), (float, "__float__"),
-                     (complex, "__complex__")):
+for _kind, _name in (
+    (bool, "__bool__"),
+    (int, "__int__"),
+    (float, "__float__"),
+    (complex, "__complex__"),
+):
     _number(_kind, _name)
 
 
@@ -416,8 +481,14 @@ def repr_(input: Tensor) -> str:
     if not isinstance(input._value, np.ndarray):
         return f"tensor(traced {input.aval})"
     body = np.array2string(
-        input._value, separator=", ", precision=4, prefix="tensor(", suppress_small=False,
-        floatmode="maxprec" if input.dtype.is_floating_point else "fixed", threshold=1000)
+        input._value,
+        separator=", ",
+        precision=4,
+        prefix="tensor(",
+        suppress_small=False,
+        floatmode="maxprec" if input.dtype.is_floating_point else "fixed",
+        threshold=1000,
+    )
     parts = [body]
     plain = (dtypes.get_default_dtype(), int64, dtypes.bool_)
     if input.dtype not in plain:

@@ -20,14 +20,17 @@ from .common import axis_of, broadcast_shapes, broadcast_to, cast, method
 def wrap_index(index: Tensor, extent: int, op: str) -> Tensor:
     """Indices as int64 in [0, extent); eager values are checked, negatives count from the end."""
     if index.dtype.category != 1:
-        raise DTypeError(f"{op} with an index of dtype {index.dtype}", "Indices are integers.",
-                         "index.long()")
+        raise DTypeError(
+            f"{op} with an index of dtype {index.dtype}", "Indices are integers.", "index.long()"
+        )
     index = cast(index.detach(), int64)
     raw = index._value
     if isinstance(raw, np.ndarray) and not isinstance(index._read(), Var):
         if raw.size and (raw.min() < -extent or raw.max() >= extent):
             bad = raw[(raw < -extent) | (raw >= extent)].flat[0]
-            raise DimError(f"{op}: index {bad} is out of bounds", f"The axis has {extent} elements.")
+            raise DimError(
+                f"{op}: index {bad} is out of bounds", f"The axis has {extent} elements."
+            )
         if not raw.size or raw.min() >= 0:
             return index
     wrapped = ew.where(ew.lt(index, 0), ew.add(index, extent), index)
@@ -54,13 +57,17 @@ def gather(input: Tensor, dim: int, index: Tensor) -> Tensor:
     """One element per index along ``dim``: out[i][j] = input[index[i][j]][j] for dim 0."""
     axis = axis_of(dim, input.aval.ndim)
     if index.aval.ndim != input.aval.ndim:
-        raise DimError(f"gather of {input.aval} with index {index.aval}",
-                       "The index must have as many dimensions as the input.")
+        raise DimError(
+            f"gather of {input.aval} with index {index.aval}",
+            "The index must have as many dimensions as the input.",
+        )
     x = input
     if not input.aval.shape:
         return input
-    limit = tuple(n if k == axis else m for k, (n, m) in enumerate(
-        zip(input.aval.shape, index.aval.shape, strict=True)))
+    limit = tuple(
+        n if k == axis else m
+        for k, (n, m) in enumerate(zip(input.aval.shape, index.aval.shape, strict=True))
+    )
     if limit != input.aval.shape:
         x = movement.slice_(x, start=(0,) * len(limit), limit=limit, step=(1,) * len(limit))
     out = ops.take_along(x, wrap_index(index, limit[axis], "gather"), axis=axis)
@@ -90,7 +97,7 @@ def _expand_key(key: Any, ndim: int) -> list[Any]:
     where = next((k for k, item in enumerate(items) if item is Ellipsis), None)
     if where is None:
         return items + fill
-    return items[:where] + fill + items[where + 1:]
+    return items[:where] + fill + items[where + 1 :]
 
 
 def _basic(x: Tensor, items: list[Any]) -> tuple[Tensor, list[tuple[int, Tensor]]]:
@@ -113,8 +120,10 @@ def _basic(x: Tensor, items: list[Any]) -> tuple[Tensor, list[tuple[int, Tensor]
         else:
             i = item.__index__()
             if not -extent <= i < extent:
-                raise DimError(f"index {i} is out of bounds for dimension {axis} of {x.aval}",
-                               f"The axis has {extent} elements.")
+                raise DimError(
+                    f"index {i} is out of bounds for dimension {axis} of {x.aval}",
+                    f"The axis has {extent} elements.",
+                )
             i %= extent
             start.append(i), limit.append(i + 1), step.append(1)  # type: ignore[func-returns-value]
         axis += 1
@@ -151,14 +160,16 @@ def _nonzero(mask: Tensor) -> list[Tensor]:
         raise TracedValueError(
             f"indexing with a traced mask {mask.aval}",
             "The number of selected elements depends on values, which a trace does not have.",
-            "fg.where(mask, x, y), or multiply by the mask")
+            "fg.where(mask, x, y), or multiply by the mask",
+        )
     return [Tensor(i.astype(np.int64)) for i in np.nonzero(mask._value)]
 
 
 def _split_key(x: Tensor, key: Any) -> tuple[Tensor, list[tuple[int, Tensor]]]:
     items: list[Any] = []
-    for item in _expand_key(tuple(map(_as_index, key)) if isinstance(key, tuple)
-                            else _as_index(key), x.aval.ndim):
+    for item in _expand_key(
+        tuple(map(_as_index, key)) if isinstance(key, tuple) else _as_index(key), x.aval.ndim
+    ):
         if isinstance(item, Tensor) and item.dtype is bool_:
             items.extend(_nonzero(item))
         else:
@@ -194,8 +205,7 @@ def _gathered_view(
     if len(extents) > 1:
         shape = moved.aval.shape
         total = int(np.prod(extents))
-        moved = movement.reshape(
-            moved, shape=(*shape[:axis], total, *shape[axis + len(extents):]))
+        moved = movement.reshape(moved, shape=(*shape[:axis], total, *shape[axis + len(extents) :]))
     return moved, flat, axis, perm
 
 
@@ -227,7 +237,7 @@ def setitem(self: Tensor, key: Any, value: Any) -> None:
         view._assign(broadcast_to(value, view.aval.shape), "index assignment")
         return
     moved, flat, axis, perm = _gathered_view(view, advanced)
-    target = moved.aval.shape[:axis] + flat.aval.shape + moved.aval.shape[axis + 1:]
+    target = moved.aval.shape[:axis] + flat.aval.shape + moved.aval.shape[axis + 1 :]
     new = ops.take_set(moved, flat, broadcast_to(value, target), axis=axis)
     new = movement.reshape(new, shape=tuple(view.aval.shape[p] for p in perm))
     inverse = tuple(int(i) for i in np.argsort(perm))

@@ -29,16 +29,19 @@ def matmul(input: Tensor, other: Tensor) -> Tensor:
     x, y = cast(x, dtype), cast(y, dtype)
     nx, ny = x.aval.ndim, y.aval.ndim
     if nx == 0 or ny == 0:
-        raise ShapeError(f"matmul got {x.aval} and {y.aval}",
-                         "Both operands need at least one axis.", "x * y")
+        raise ShapeError(
+            f"matmul got {x.aval} and {y.aval}", "Both operands need at least one axis.", "x * y"
+        )
     k, m = x.aval.shape[-1], y.aval.shape[-2 if ny > 1 else 0]
     if k != m:
         raise ShapeError(
             f"matmul got {x.aval} and {y.aval}",
             f"The last axis of the first ({k}) must equal the "
             f"{'second-to-last' if ny > 1 else 'only'} axis of the second ({m}).",
-            "transpose the second operand" if ny > 1 and y.aval.shape[-1] == k else
-            "check the number of features of the layer")
+            "transpose the second operand"
+            if ny > 1 and y.aval.shape[-1] == k
+            else "check the number of features of the layer",
+        )
     if ny <= 2:
         return _dot(x, y, nx - 1, ny - 2 if ny > 1 else 0)
     if nx == 1:
@@ -53,8 +56,7 @@ def matmul(input: Tensor, other: Tensor) -> Tensor:
 def mm(input: Tensor, mat2: Tensor) -> Tensor:
     """Product of two matrices."""
     if input.aval.ndim != 2 or mat2.aval.ndim != 2:
-        raise ShapeError(f"mm got {input.aval} and {mat2.aval}", "Both must be matrices.",
-                         "matmul")
+        raise ShapeError(f"mm got {input.aval} and {mat2.aval}", "Both must be matrices.", "matmul")
     return matmul(input, mat2)
 
 
@@ -106,7 +108,8 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         raise ShapeError(
             f"linear got input {input.aval} and weight {weight.aval}",
             f"The last axis of the input must equal the in_features of the layer ({k}).",
-            f"create the layer with in_features={input.aval.shape[-1] if input.aval.shape else 1}")
+            f"create the layer with in_features={input.aval.shape[-1] if input.aval.shape else 1}",
+        )
     out = _dot(cast(input, dtype), cast(weight, dtype), input.aval.ndim - 1, weight.aval.ndim - 1)
     return out if bias is None else add(out, bias)
 

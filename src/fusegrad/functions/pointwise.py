@@ -127,8 +127,10 @@ def isinf(input: Tensor) -> Tensor:
 
 # --- arithmetic ---------------------------------------------------------------------------------
 def _no_bool(name: str, *values: Any) -> None:
-    if promote(*[v if isinstance(v, (Tensor, *Number)) else as_tensor_operand(v)
-                 for v in values]) is bool_:
+    if (
+        promote(*[v if isinstance(v, (Tensor, *Number)) else as_tensor_operand(v) for v in values])
+        is bool_
+    ):
         raise DTypeError(f"{name} of booleans", "Booleans have no subtraction.", "x ^ y")
 
 
@@ -144,8 +146,9 @@ def add(input: Any, other: Any, *, alpha: Any = 1) -> Tensor:
 
 def promote_pair(a: Any, b: Any) -> DType:
     """Result dtype of two operands."""
-    return promote(*[v if isinstance(v, (Tensor, *Number)) else as_tensor_operand(v)
-                     for v in (a, b)])
+    return promote(
+        *[v if isinstance(v, (Tensor, *Number)) else as_tensor_operand(v) for v in (a, b)]
+    )
 
 
 @method("sub", "subtract", "__sub__")
@@ -372,8 +375,9 @@ def logical_or(input: Any, other: Any) -> Tensor:
 
 def where(condition: Tensor, input: Any, other: Any) -> Tensor:
     """``input`` where the condition holds, ``other`` elsewhere, with broadcasting."""
-    values = [v if isinstance(v, (Tensor, *Number)) else as_tensor_operand(v)
-              for v in (input, other)]
+    values = [
+        v if isinstance(v, (Tensor, *Number)) else as_tensor_operand(v) for v in (input, other)
+    ]
     dtype = promote(*values)
     condition = as_bool(condition)
     shapes = [v.aval.shape for v in (condition, *values) if isinstance(v, Tensor)]
@@ -408,13 +412,54 @@ def _in_place(name: str, function: Callable[..., Tensor]) -> None:
     setattr(Tensor, name, method_)
 
 
-_OPERATORS = {"add": "iadd", "sub": "isub", "mul": "imul", "div": "itruediv", "pow": "ipow",
-              "floor_divide": "ifloordiv", "remainder": "imod", "bitwise_and": "iand",
-              "bitwise_or": "ior", "bitwise_xor": "ixor"}
+_OPERATORS = {
+    "add": "iadd",
+    "sub": "isub",
+    "mul": "imul",
+    "div": "itruediv",
+    "pow": "ipow",
+    "floor_divide": "ifloordiv",
+    "remainder": "imod",
+    "bitwise_and": "iand",
+    "bitwise_or": "ior",
+    "bitwise_xor": "ixor",
+}
 for _function in (
-    add, sub, mul, div, pow, floor_divide, remainder, fmod, clamp, clamp_min, lerp, addcmul,
-    addcdiv, exp, log, sqrt, rsqrt, reciprocal, tanh, sigmoid, relu, neg, abs, sin, cos, floor,
-    ceil, round, trunc, masked_fill, bitwise_and, bitwise_or, bitwise_xor, square, erfinv,
+    add,
+    sub,
+    mul,
+    div,
+    pow,
+    floor_divide,
+    remainder,
+    fmod,
+    clamp,
+    clamp_min,
+    lerp,
+    addcmul,
+    addcdiv,
+    exp,
+    log,
+    sqrt,
+    rsqrt,
+    reciprocal,
+    tanh,
+    sigmoid,
+    relu,
+    neg,
+    abs,
+    sin,
+    cos,
+    floor,
+    ceil,
+    round,
+    trunc,
+    masked_fill,
+    bitwise_and,
+    bitwise_or,
+    bitwise_xor,
+    square,
+    erfinv,
 ):
     _in_place(f"{_function.__name__}_", _function)
     if _function.__name__ in _OPERATORS:

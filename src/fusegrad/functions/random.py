@@ -92,18 +92,28 @@ def _uniform(shape: Sequence[int], dtype: DType, generator: Generator | None) ->
     """Uniform in [0, 1) with as many random bits as the dtype's significand holds."""
     keep = 53 if dtype is float64 else 24
     raw = ew.shift_right(bits(shape, generator), 64 - keep)
-    return ew.mul(ew.convert(raw, dtype=dtype), 2.0 ** -keep)
+    return ew.mul(ew.convert(raw, dtype=dtype), 2.0**-keep)
 
 
-def rand(*size: Any, generator: Generator | None = None, dtype: DType | None = None,
-         device: Any = None, requires_grad: bool = False) -> Tensor:
+def rand(
+    *size: Any,
+    generator: Generator | None = None,
+    dtype: DType | None = None,
+    device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:
     """Uniform random numbers in [0, 1)."""
     out = _uniform(shape_args(size), dtype or dtypes.get_default_dtype(), generator)
     return out.requires_grad_() if requires_grad else out  # type: ignore[attr-defined]
 
 
-def randn(*size: Any, generator: Generator | None = None, dtype: DType | None = None,
-          device: Any = None, requires_grad: bool = False) -> Tensor:
+def randn(
+    *size: Any,
+    generator: Generator | None = None,
+    dtype: DType | None = None,
+    device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:
     """Standard normal numbers (Box and Muller 1958, one cosine per element)."""
     dtype = dtype or dtypes.get_default_dtype()
     shape = shape_args(size)
@@ -111,24 +121,26 @@ def randn(*size: Any, generator: Generator | None = None, dtype: DType | None = 
         u, v = _uniform(shape, dtype, generator), _uniform(shape, dtype, generator)
     else:  # two independent 24-bit fractions of one draw
         raw = bits(shape, generator)
-        u = ew.mul(ew.convert(ew.shift_right(raw, 40), dtype=dtype), 2.0 ** -24)
+        u = ew.mul(ew.convert(ew.shift_right(raw, 40), dtype=dtype), 2.0**-24)
         low = ew.and_(ew.shift_right(raw, 8), (1 << 24) - 1)
-        v = ew.mul(ew.convert(low, dtype=dtype), 2.0 ** -24)
+        v = ew.mul(ew.convert(low, dtype=dtype), 2.0**-24)
     radius = ew.sqrt(ew.mul(ew.log(ew.sub(1.0, u)), -2.0))
     out = ew.mul(radius, ew.cos(ew.mul(v, 2 * math.pi)))
     return out.requires_grad_() if requires_grad else out  # type: ignore[attr-defined]
 
 
-def randint(*args: Any, generator: Generator | None = None, dtype: DType | None = None,
-            device: Any = None) -> Tensor:
+def randint(
+    *args: Any, generator: Generator | None = None, dtype: DType | None = None, device: Any = None
+) -> Tensor:
     """Integers in [low, high): ``randint(high, size)`` or ``randint(low, high, size)``."""
     low, high, size = (0, *args) if len(args) == 2 else args
     fraction = _uniform(shape_args((size,)), float64, generator)
     return cast(ew.floor(ew.add(ew.mul(fraction, float(high - low)), float(low))), dtype or int64)
 
 
-def randperm(n: int, *, generator: Generator | None = None, dtype: DType | None = None,
-             device: Any = None) -> Tensor:
+def randperm(
+    n: int, *, generator: Generator | None = None, dtype: DType | None = None, device: Any = None
+) -> Tensor:
     """A random permutation of 0 .. n-1."""
     keys = bits((n,), generator)._concrete("randperm")
     return Tensor(np.argsort(keys, kind="stable").astype((dtype or int64).np))
@@ -144,8 +156,9 @@ def randn_like(input: Tensor, **options: Any) -> Tensor:
     return randn(input.aval.shape, **{"dtype": input.dtype, **options})
 
 
-def normal(mean: Any = 0.0, std: Any = 1.0, size: Any = None, *,
-           generator: Generator | None = None) -> Tensor:
+def normal(
+    mean: Any = 0.0, std: Any = 1.0, size: Any = None, *, generator: Generator | None = None
+) -> Tensor:
     """Normal numbers with the given mean and standard deviation."""
     shape = size if size is not None else getattr(mean, "shape", None) or std.shape
     return randn(shape, generator=generator) * std + mean  # type: ignore[operator]
@@ -158,16 +171,18 @@ def bernoulli(input: Tensor, *, generator: Generator | None = None) -> Tensor:
 
 
 @method("uniform_")
-def uniform_(self: Tensor, a: float = 0.0, b: float = 1.0, *, generator: Generator | None = None
-             ) -> Tensor:
+def uniform_(
+    self: Tensor, a: float = 0.0, b: float = 1.0, *, generator: Generator | None = None
+) -> Tensor:
     """Fill with uniform numbers in [a, b) in place."""
     draw = _uniform(self.aval.shape, self.dtype, generator)
     return self._assign(ew.add(ew.mul(draw, b - a), a), "uniform_")
 
 
 @method("normal_")
-def normal_(self: Tensor, mean: float = 0.0, std: float = 1.0, *,
-            generator: Generator | None = None) -> Tensor:
+def normal_(
+    self: Tensor, mean: float = 0.0, std: float = 1.0, *, generator: Generator | None = None
+) -> Tensor:
     """Fill with normal numbers in place."""
     draw = randn(self.aval.shape, dtype=self.dtype, generator=generator)
     return self._assign(ew.add(ew.mul(draw, std), mean), "normal_")

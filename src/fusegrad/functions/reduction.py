@@ -33,36 +33,47 @@ def _reduce(primitive: Any, x: Tensor, dim: Any, keepdim: bool) -> Tensor:
 
 
 @method()
-def sum(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: DType | None = None
-        ) -> Tensor:
+def sum(
+    input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: DType | None = None
+) -> Tensor:
     """Sum over ``dim`` (all axes when ``None``); integers and booleans sum to int64."""
     x = cast(input, dtype or (input.dtype if input.dtype.category >= 2 else int64))
     return _reduce(reduce.sum_, x, dim, keepdim)
 
 
 @method()
-def prod(input: Tensor, dim: int | None = None, keepdim: bool = False, *,
-         dtype: DType | None = None) -> Tensor:
+def prod(
+    input: Tensor, dim: int | None = None, keepdim: bool = False, *, dtype: DType | None = None
+) -> Tensor:
     """Product over ``dim`` (all axes when ``None``)."""
     x = cast(input, dtype or (input.dtype if input.dtype.category >= 2 else int64))
     return _reduce(reduce.prod, x, dim, keepdim)
 
 
 @method()
-def mean(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: DType | None = None
-         ) -> Tensor:
+def mean(
+    input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: DType | None = None
+) -> Tensor:
     """Arithmetic mean over ``dim``."""
     x = cast(input, dtype) if dtype else input
     if x.dtype.category < 2:
-        raise DTypeError(f"mean of {x.aval}", "The mean needs a floating dtype.", "x.float().mean()")
+        raise DTypeError(
+            f"mean of {x.aval}", "The mean needs a floating dtype.", "x.float().mean()"
+        )
     count = math.prod(x.aval.shape[a] for a in axes_of(dim, x.aval.ndim))
     total = _reduce(reduce.sum_, x, dim, keepdim)
     return pointwise(ew.mul, total, 1.0 / count) if count else pointwise(ew.div, total, 0.0)
 
 
 @method()
-def var(input: Tensor, dim: Any = None, unbiased: Any = None, keepdim: bool = False, *,
-        correction: Any = None) -> Tensor:
+def var(
+    input: Tensor,
+    dim: Any = None,
+    unbiased: Any = None,
+    keepdim: bool = False,
+    *,
+    correction: Any = None,
+) -> Tensor:
     """Variance over ``dim``; ``correction`` (default 1) is subtracted from the count."""
     if isinstance(dim, bool):
         dim, unbiased = None, dim
@@ -77,8 +88,14 @@ def var(input: Tensor, dim: Any = None, unbiased: Any = None, keepdim: bool = Fa
 
 
 @method()
-def std(input: Tensor, dim: Any = None, unbiased: Any = None, keepdim: bool = False, *,
-        correction: Any = None) -> Tensor:
+def std(
+    input: Tensor,
+    dim: Any = None,
+    unbiased: Any = None,
+    keepdim: bool = False,
+    *,
+    correction: Any = None,
+) -> Tensor:
     """Standard deviation over ``dim``."""
     return ew.sqrt(var(input, dim, unbiased, keepdim, correction=correction))
 
@@ -226,4 +243,3 @@ def norm(input: Tensor, p: Any = 2, dim: Any = None, keepdim: bool = False) -> T
 def count_nonzero(input: Tensor, dim: Any = None) -> Tensor:
     """Number of non-zero elements."""
     return _reduce(reduce.sum_, cast(as_bool(input), int64), dim, False)
-

@@ -62,8 +62,8 @@ def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
     if not shape:
         return reshape(input, 1)
     first, last = axis_of(start_dim, len(shape)), axis_of(end_dim, len(shape))
-    merged = math.prod(shape[first:last + 1])
-    return reshape(input, (*shape[:first], merged, *shape[last + 1:]))
+    merged = math.prod(shape[first : last + 1])
+    return reshape(input, (*shape[:first], merged, *shape[last + 1 :]))
 
 
 @method()
@@ -72,7 +72,7 @@ def unflatten(input: Tensor, dim: int, sizes: Sequence[int]) -> Tensor:
     shape = input.aval.shape
     axis = axis_of(dim, len(shape))
     inner = _infer(tuple(sizes), shape[axis], "unflatten")
-    return reshape(input, (*shape[:axis], *inner, *shape[axis + 1:]))
+    return reshape(input, (*shape[:axis], *inner, *shape[axis + 1 :]))
 
 
 @method()
@@ -115,8 +115,11 @@ def transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:
 def t(input: Tensor) -> Tensor:
     """Transpose of a matrix; vectors stay."""
     if input.aval.ndim > 2:
-        raise ShapeError(f"t() of {input.aval}", "t() takes tensors of at most 2 dimensions.",
-                         "transpose(-2, -1)")
+        raise ShapeError(
+            f"t() of {input.aval}",
+            "t() takes tensors of at most 2 dimensions.",
+            "transpose(-2, -1)",
+        )
     return input if input.aval.ndim < 2 else transpose(input, 0, 1)
 
 
@@ -125,8 +128,9 @@ def movedim(input: Tensor, source: Any, destination: Any) -> Tensor:
     """Move axes to new places, the others keep their order."""
     ndim = input.aval.ndim
     sources = [axis_of(s, ndim) for s in ([source] if isinstance(source, int) else source)]
-    places = [axis_of(d, ndim)
-              for d in ([destination] if isinstance(destination, int) else destination)]
+    places = [
+        axis_of(d, ndim) for d in ([destination] if isinstance(destination, int) else destination)
+    ]
     order = [k for k in range(ndim) if k not in sources]
     for place, axis in sorted(zip(places, sources, strict=True)):
         order.insert(place, axis)
@@ -182,9 +186,11 @@ def repeat_interleave(input: Tensor, repeats: int, dim: int | None = None) -> Te
         input, dim = reshape(input, -1), 0
     shape = input.aval.shape
     axis = axis_of(dim, len(shape))
-    x = broadcast_to(reshape(input, (*shape[:axis + 1], 1, *shape[axis + 1:])),
-                     (*shape[:axis + 1], repeats, *shape[axis + 1:]))
-    return reshape(x, (*shape[:axis], shape[axis] * repeats, *shape[axis + 1:]))
+    x = broadcast_to(
+        reshape(input, (*shape[: axis + 1], 1, *shape[axis + 1 :])),
+        (*shape[: axis + 1], repeats, *shape[axis + 1 :]),
+    )
+    return reshape(x, (*shape[:axis], shape[axis] * repeats, *shape[axis + 1 :]))
 
 
 def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
@@ -195,8 +201,9 @@ def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     kept = [x for x in tensors if x.aval.shape != (0,)] or [tensors[0]]
     axis = axis_of(dim, kept[0].aval.ndim)
     if any(x.aval.ndim == 0 for x in kept):
-        raise ShapeError("cat of a 0-d tensor", "Zero-dimensional tensors cannot be concatenated.",
-                         "fg.stack")
+        raise ShapeError(
+            "cat of a 0-d tensor", "Zero-dimensional tensors cannot be concatenated.", "fg.stack"
+        )
     return movement.concat(*[cast(x, dtype) for x in kept], axis=axis)
 
 
@@ -210,8 +217,9 @@ def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     first = tensors[0].aval.shape
     for x in tensors:
         if x.aval.shape != first:
-            raise ShapeError(f"stack of {tensors[0].aval} and {x.aval}",
-                             "All tensors must have the same shape.")
+            raise ShapeError(
+                f"stack of {tensors[0].aval} and {x.aval}", "All tensors must have the same shape."
+            )
     axis = axis_of(dim, len(first) + 1)
     return cat([unsqueeze(x, axis) for x in tensors], axis)
 
@@ -223,8 +231,10 @@ def narrow(input: Tensor, dim: int, start: int, length: int) -> Tensor:
     axis = axis_of(dim, len(shape))
     start = start + shape[axis] if start < 0 else start
     if not 0 <= start <= start + length <= shape[axis]:
-        raise ShapeError(f"narrow of {input.aval} from {start} by {length}",
-                         f"Axis {axis} has {shape[axis]} elements.")
+        raise ShapeError(
+            f"narrow of {input.aval} from {start} by {length}",
+            f"Axis {axis} has {shape[axis]} elements.",
+        )
     return movement.slice_(
         input,
         start=tuple(start if k == axis else 0 for k in range(len(shape))),
@@ -248,8 +258,9 @@ def split(input: Tensor, split_size_or_sections: Any, dim: int = 0) -> tuple[Ten
     if isinstance(sizes, int):
         sizes = [min(sizes, extent - k) for k in range(0, extent, sizes)] or [0]
     elif sum(sizes) != extent:
-        raise ShapeError(f"split of {input.aval} into {list(sizes)}",
-                         f"The sizes must add up to {extent}.")
+        raise ShapeError(
+            f"split of {input.aval} into {list(sizes)}", f"The sizes must add up to {extent}."
+        )
     out, start = [], 0
     for size in sizes:
         out.append(narrow(input, dim, start, size))
@@ -267,8 +278,9 @@ def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
 @method()
 def unbind(input: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
     """All slices along one axis."""
-    return tuple(select(input, dim, k)
-                 for k in range(input.aval.shape[axis_of(dim, input.aval.ndim)]))
+    return tuple(
+        select(input, dim, k) for k in range(input.aval.shape[axis_of(dim, input.aval.ndim)])
+    )
 
 
 @method()

@@ -89,9 +89,7 @@ class Graph:
 
     __slots__ = ("eqns", "inputs", "outputs")
 
-    def __init__(
-        self, inputs: Iterable[Var], eqns: Iterable[Eqn], outputs: Iterable[Atom]
-    ) -> None:
+    def __init__(self, inputs: Iterable[Var], eqns: Iterable[Eqn], outputs: Iterable[Atom]) -> None:
         self.inputs = tuple(inputs)
         self.eqns = tuple(eqns)
         self.outputs = tuple(outputs)

@@ -83,8 +83,10 @@ class Primitive:
         if self.kind not in KINDS:
             raise ValueError(f"primitive {self.name}: unknown kind {self.kind!r}")
         if self.derivs and len(self.derivs) != len(self.arg_names):
-            raise ValueError(f"primitive {self.name}: {len(self.derivs)} derivative rules for "
-                             f"{len(self.arg_names)} operands")
+            raise ValueError(
+                f"primitive {self.name}: {len(self.derivs)} derivative rules for "
+                f"{len(self.arg_names)} operands"
+            )
         object.__setattr__(self, "needs", tuple(map(_names, self.derivs)))
         object.__setattr__(self, "jvp_needs", tuple(map(_names, self.jvps)))
         if self.name in REGISTRY:
@@ -110,7 +112,7 @@ def _names(rule: Rule | None) -> tuple[str, ...]:
     if rule is None:
         return ()
     code = rule.__code__
-    return code.co_varnames[:code.co_argcount + code.co_kwonlyargcount]
+    return code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
 
 
 REGISTRY: dict[str, Primitive] = {}
@@ -175,9 +177,7 @@ def evaluate(primitive: Primitive, args: Sequence[Any], params: dict[str, Any]) 
             like = arg.dtype
         arrays.append(arg)
     if like is not None:
-        arrays = [
-            like.type(a) if isinstance(a, (bool, int, float)) else a for a in arrays
-        ]
+        arrays = [like.type(a) if isinstance(a, (bool, int, float)) else a for a in arrays]
     aval = primitive.aval_rule(*map(aval_of, arrays), **params)  # first: its errors explain
     with np.errstate(all="ignore"):
         out = primitive.reference(*arrays, **params)

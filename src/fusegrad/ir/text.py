@@ -99,7 +99,7 @@ def parse_graph(text: str) -> Graph:
         if line == "}":
             break
         if line.startswith("return"):
-            rest = line[len("return"):].strip()
+            rest = line[len("return") :].strip()
             outputs = [_parse_atom(a, table) for a in rest.split(", ") if a]
             continue
         found = _EQN.match(line)
@@ -132,7 +132,7 @@ def _split_params(rest: str) -> tuple[dict[str, Any], str]:
     call = ast.parse(f"f({rest[1:position]})", mode="eval").body
     assert isinstance(call, ast.Call)
     params = {str(k.arg): _parse_param(k.value) for k in call.keywords}
-    return params, rest[position + 1:]
+    return params, rest[position + 1 :]
 
 
 def _parse_param(node: ast.expr) -> Any:

@@ -119,14 +119,21 @@ class Hardtanh(Module):
     """x limited to [min_val, max_val]."""
 
     def __init__(
-        self, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False,
-        min_value: float | None = None, max_value: float | None = None,
+        self,
+        min_val: float = -1.0,
+        max_val: float = 1.0,
+        inplace: bool = False,
+        min_value: float | None = None,
+        max_value: float | None = None,
     ) -> None:
         super().__init__()
         for old, new in (("min_value", "min_val"), ("max_value", "max_val")):
             if locals()[old] is not None:
-                warnings.warn(f"keyword argument `{old}` is deprecated and rename to `{new}`",
-                              FutureWarning, stacklevel=2)
+                warnings.warn(
+                    f"keyword argument `{old}` is deprecated and rename to `{new}`",
+                    FutureWarning,
+                    stacklevel=2,
+                )
         self.min_val = min_val if min_value is None else min_value
         self.max_val = max_val if max_value is None else max_value
         self.inplace = inplace
@@ -140,7 +147,8 @@ class Hardtanh(Module):
     def extra_repr(self) -> str:
         """The limits."""
         return f"min_val={self.min_val}, max_val={self.max_val}" + (
-            ", inplace=True" if self.inplace else "")
+            ", inplace=True" if self.inplace else ""
+        )
 
 
 class ReLU6(Hardtanh):
@@ -189,7 +197,8 @@ class RReLU(Module):
     def extra_repr(self) -> str:
         """The interval."""
         return f"lower={self.lower}, upper={self.upper}" + (
-            ", inplace=True" if self.inplace else "")
+            ", inplace=True" if self.inplace else ""
+        )
 
 
 class PReLU(Module):
@@ -198,7 +207,10 @@ class PReLU(Module):
     weight: Any
 
     def __init__(
-        self, num_parameters: int = 1, init: float = 0.25, device: Any = None,
+        self,
+        num_parameters: int = 1,
+        init: float = 0.25,
+        device: Any = None,
         dtype: DType | None = None,
     ) -> None:
         super().__init__()
@@ -317,7 +329,8 @@ class Threshold(Module):
     def extra_repr(self) -> str:
         """The options."""
         return f"threshold={self.threshold}, value={self.value}" + (
-            ", inplace=True" if self.inplace else "")
+            ", inplace=True" if self.inplace else ""
+        )
 
 
 class GLU(Module):

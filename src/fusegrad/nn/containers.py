@@ -76,8 +76,10 @@ class Sequential(Module):
 
     def __add__(self, other: Any) -> Sequential:
         if not isinstance(other, Sequential):
-            raise ArgumentTypeError(f"Sequential + {type(other).__name__}",
-                                    "Only a Sequential can be added to a Sequential.")
+            raise ArgumentTypeError(
+                f"Sequential + {type(other).__name__}",
+                "Only a Sequential can be added to a Sequential.",
+            )
         return Sequential(*self, *other)
 
     def __iadd__(self, other: Any) -> Sequential:
@@ -91,8 +93,9 @@ class Sequential(Module):
     def insert(self, index: int, module: Module) -> Sequential:
         """Add a module before position ``index``."""
         if not isinstance(module, Module):
-            raise ArgumentTypeError(f"insert of a {type(module).__name__}",
-                                    "Only modules can be inserted.")
+            raise ArgumentTypeError(
+                f"insert of a {type(module).__name__}", "Only modules can be inserted."
+            )
         modules = list(self)
         if not -len(modules) <= index <= len(modules):
             raise DimError(f"index {index} is out of range", f"There are {len(modules)} items.")
@@ -169,8 +172,10 @@ class ModuleList(Module):
     def extend(self, modules: Iterable[Module]) -> ModuleList:
         """Add modules at the end."""
         if not isinstance(modules, Iterable):
-            raise ArgumentTypeError(f"ModuleList.extend with a {type(modules).__name__}",
-                                    "Expected an iterable of modules.")
+            raise ArgumentTypeError(
+                f"ModuleList.extend with a {type(modules).__name__}",
+                "Expected an iterable of modules.",
+            )
         for module in list(modules):
             self.append(module)
         return self
@@ -193,8 +198,9 @@ class ModuleList(Module):
         if not runs:
             return f"{self._get_name()}()"
         lines = [
-            (f"({a}): {text}" if a == b else f"({a}-{b}): {b - a + 1} x {text}")
-            .replace("\n", "\n  ")
+            (f"({a}): {text}" if a == b else f"({a}-{b}): {b - a + 1} x {text}").replace(
+                "\n", "\n  "
+            )
             for a, b, text in runs
         ]
         return f"{self._get_name()}(\n  " + "\n  ".join(lines) + "\n)"
@@ -254,8 +260,10 @@ class ModuleDict(Module):
     def update(self, modules: Any) -> None:
         """Add modules from a mapping or from pairs."""
         if not isinstance(modules, Iterable):
-            raise ArgumentTypeError(f"ModuleDict.update with a {type(modules).__name__}",
-                                    "Expected a mapping or an iterable of key/value pairs.")
+            raise ArgumentTypeError(
+                f"ModuleDict.update with a {type(modules).__name__}",
+                "Expected a mapping or an iterable of key/value pairs.",
+            )
         pairs: Any = modules.items() if isinstance(modules, (Mapping, ModuleDict)) else modules
         for key, module in pairs:
             self[key] = module

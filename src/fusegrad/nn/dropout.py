@@ -21,8 +21,10 @@ class Dropout(Module):
     def __init__(self, p: float = 0.5, inplace: bool = False) -> None:
         super().__init__()
         if p < 0 or p > 1:
-            raise ArgumentError(f"{type(self).__name__} with p={p}",
-                                "dropout probability has to be between 0 and 1.")
+            raise ArgumentError(
+                f"{type(self).__name__} with p={p}",
+                "dropout probability has to be between 0 and 1.",
+            )
         self.p = p
         self.inplace = inplace
 

@@ -126,9 +126,7 @@ def call_with_hooks(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) 
         args = backward.inputs(args)
     result = module.forward(*args, **kwargs)
     for hook, with_kwargs in list(module._forward_hooks.values()):
-        replaced = (
-            hook(module, args, kwargs, result) if with_kwargs else hook(module, args, result)
-        )
+        replaced = hook(module, args, kwargs, result) if with_kwargs else hook(module, args, result)
         if replaced is not None:
             result = replaced
     return result if backward is None else backward.outputs(result)

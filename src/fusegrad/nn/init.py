@@ -24,8 +24,16 @@ from ..tensor import Tensor
 
 def calculate_gain(nonlinearity: str, param: Any = None) -> float:
     """The gain recommended for a nonlinearity."""
-    linear = ("linear", "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d",
-              "conv_transpose3d", "sigmoid")
+    linear = (
+        "linear",
+        "conv1d",
+        "conv2d",
+        "conv3d",
+        "conv_transpose1d",
+        "conv_transpose2d",
+        "conv_transpose3d",
+        "sigmoid",
+    )
     if nonlinearity in linear:
         return 1.0
     if nonlinearity == "tanh":
@@ -38,13 +46,16 @@ def calculate_gain(nonlinearity: str, param: Any = None) -> float:
         elif isinstance(param, (int, float)) and not isinstance(param, bool):
             slope = param
         else:
-            raise ArgumentError(f"calculate_gain with param={param!r}",
-                                f"negative_slope {param} not a valid number.")
-        return math.sqrt(2.0 / (1 + slope ** 2))
+            raise ArgumentError(
+                f"calculate_gain with param={param!r}",
+                f"negative_slope {param} not a valid number.",
+            )
+        return math.sqrt(2.0 / (1 + slope**2))
     if nonlinearity == "selu":
         return 3.0 / 4
-    raise ArgumentError(f"calculate_gain of {nonlinearity!r}",
-                        f"Unsupported nonlinearity {nonlinearity}.")
+    raise ArgumentError(
+        f"calculate_gain of {nonlinearity!r}", f"Unsupported nonlinearity {nonlinearity}."
+    )
 
 
 def _fan_in_and_fan_out(tensor: Tensor) -> tuple[int, int]:
@@ -52,7 +63,8 @@ def _fan_in_and_fan_out(tensor: Tensor) -> tuple[int, int]:
     if len(shape) < 2:
         raise ArgumentError(
             f"an initializer with fans got {tensor.aval}",
-            "Fan in and fan out can not be computed for tensor with fewer than 2 dimensions.")
+            "Fan in and fan out can not be computed for tensor with fewer than 2 dimensions.",
+        )
     field = math.prod(shape[2:])
     return shape[1] * field, shape[0] * field
 
@@ -79,16 +91,24 @@ def normal_(
 
 
 def trunc_normal_(
-    tensor: Tensor, mean: float = 0.0, std: float = 1.0, a: float = -2.0, b: float = 2.0,
+    tensor: Tensor,
+    mean: float = 0.0,
+    std: float = 1.0,
+    a: float = -2.0,
+    b: float = 2.0,
     generator: Generator | None = None,
 ) -> Tensor:
     """Normal numbers limited to [a, b], by inversion of the distribution function."""
+
     def cdf(x: float) -> float:
         return (1.0 + math.erf(x / math.sqrt(2.0))) / 2.0
 
     if mean < a - 2 * std or mean > b + 2 * std:
-        warnings.warn("mean is more than 2 std from [a, b] in nn.init.trunc_normal_. "
-                      "The distribution of values may be incorrect.", stacklevel=2)
+        warnings.warn(
+            "mean is more than 2 std from [a, b] in nn.init.trunc_normal_. "
+            "The distribution of values may be incorrect.",
+            stacklevel=2,
+        )
     low, high = 2 * cdf((a - mean) / std) - 1, 2 * cdf((b - mean) / std) - 1
     draw = rand(tensor.aval.shape, dtype=tensor.dtype, generator=generator)
     normal = ew.erfinv(ew.add(ew.mul(draw, high - low), low))
@@ -115,8 +135,9 @@ def zeros_(tensor: Tensor) -> Tensor:
 def eye_(tensor: Tensor) -> Tensor:
     """The identity matrix."""
     if tensor.aval.ndim != 2:
-        raise ArgumentError(f"eye_ of {tensor.aval}",
-                            "Only tensors with 2 dimensions are supported.")
+        raise ArgumentError(
+            f"eye_ of {tensor.aval}", "Only tensors with 2 dimensions are supported."
+        )
     return _set(tensor, eye(*tensor.aval.shape, dtype=tensor.dtype))
 
 
@@ -129,9 +150,7 @@ def xavier_uniform_(
     return uniform_(tensor, -bound, bound, generator)
 
 
-def xavier_normal_(
-    tensor: Tensor, gain: float = 1.0, generator: Generator | None = None
-) -> Tensor:
+def xavier_normal_(tensor: Tensor, gain: float = 1.0, generator: Generator | None = None) -> Tensor:
     """Normal numbers of variance gain**2 * 2 / (fan_in + fan_out)."""
     fan_in, fan_out = _fan_in_and_fan_out(tensor)
     return normal_(tensor, 0.0, gain * math.sqrt(2.0 / (fan_in + fan_out)), generator)
@@ -139,15 +158,20 @@ def xavier_normal_(
 
 def _kaiming_std(tensor: Tensor, a: float, mode: str, nonlinearity: str) -> float:
     if mode.lower() not in ("fan_in", "fan_out"):
-        raise ArgumentError(f"kaiming initializer with mode={mode!r}",
-                            "Mode not supported, please use one of ['fan_in', 'fan_out'].")
+        raise ArgumentError(
+            f"kaiming initializer with mode={mode!r}",
+            "Mode not supported, please use one of ['fan_in', 'fan_out'].",
+        )
     fan_in, fan_out = _fan_in_and_fan_out(tensor)
     fan = fan_in if mode.lower() == "fan_in" else fan_out
     return calculate_gain(nonlinearity, a) / math.sqrt(fan)
 
 
 def kaiming_uniform_(
-    tensor: Tensor, a: float = 0, mode: str = "fan_in", nonlinearity: str = "leaky_relu",
+    tensor: Tensor,
+    a: float = 0,
+    mode: str = "fan_in",
+    nonlinearity: str = "leaky_relu",
     generator: Generator | None = None,
 ) -> Tensor:
     """Uniform numbers of variance gain**2 / fan."""
@@ -159,7 +183,10 @@ def kaiming_uniform_(
 
 
 def kaiming_normal_(
-    tensor: Tensor, a: float = 0, mode: str = "fan_in", nonlinearity: str = "leaky_relu",
+    tensor: Tensor,
+    a: float = 0,
+    mode: str = "fan_in",
+    nonlinearity: str = "leaky_relu",
     generator: Generator | None = None,
 ) -> Tensor:
     """Normal numbers of variance gain**2 / fan."""
@@ -173,8 +200,9 @@ def orthogonal_(tensor: Tensor, gain: float = 1, generator: Generator | None = N
     """A (semi-)orthogonal matrix; trailing axes count as columns."""
     shape = tensor.aval.shape
     if len(shape) < 2:
-        raise ArgumentError(f"orthogonal_ of {tensor.aval}",
-                            "Only tensors with 2 or more dimensions are supported.")
+        raise ArgumentError(
+            f"orthogonal_ of {tensor.aval}", "Only tensors with 2 or more dimensions are supported."
+        )
     if tensor.aval.size == 0:
         return tensor
     rows, columns = shape[0], math.prod(shape[1:])
@@ -191,11 +219,12 @@ def sparse_(
 ) -> Tensor:
     """Normal numbers with a fraction ``sparsity`` of every column zeroed."""
     if tensor.aval.ndim != 2:
-        raise ArgumentError(f"sparse_ of {tensor.aval}",
-                            "Only tensors with 2 dimensions are supported.")
+        raise ArgumentError(
+            f"sparse_ of {tensor.aval}", "Only tensors with 2 dimensions are supported."
+        )
     rows, columns = tensor.aval.shape
     draw = ew.mul(randn(rows, columns, dtype=tensor.dtype, generator=generator), std)
     values = draw._concrete("sparse_")
     order = rand(rows, columns, generator=generator)._concrete("sparse_").argsort(axis=0)
-    np.put_along_axis(values, order[:math.ceil(sparsity * rows)], 0, axis=0)
+    np.put_along_axis(values, order[: math.ceil(sparsity * rows)], 0, axis=0)
     return _set(tensor, Tensor(values))

@@ -47,7 +47,11 @@ class Linear(Module):
     weight: Any
 
     def __init__(
-        self, in_features: int, out_features: int, bias: bool = True, device: Any = None,
+        self,
+        in_features: int,
+        out_features: int,
+        bias: bool = True,
+        device: Any = None,
         dtype: DType | None = None,
     ) -> None:
         super().__init__()
@@ -73,8 +77,10 @@ class Linear(Module):
 
     def extra_repr(self) -> str:
         """Features and bias."""
-        return (f"in_features={self.in_features}, out_features={self.out_features}, "
-                f"bias={self.bias is not None}")
+        return (
+            f"in_features={self.in_features}, out_features={self.out_features}, "
+            f"bias={self.bias is not None}"
+        )
 
 
 class Bilinear(Module):
@@ -84,13 +90,19 @@ class Bilinear(Module):
     weight: Any
 
     def __init__(
-        self, in1_features: int, in2_features: int, out_features: int, bias: bool = True,
-        device: Any = None, dtype: DType | None = None,
+        self,
+        in1_features: int,
+        in2_features: int,
+        out_features: int,
+        bias: bool = True,
+        device: Any = None,
+        dtype: DType | None = None,
     ) -> None:
         super().__init__()
         if in1_features <= 0:
-            raise ArgumentError(f"Bilinear with in1_features={in1_features}",
-                                "in1_features must be > 0.")
+            raise ArgumentError(
+                f"Bilinear with in1_features={in1_features}", "in1_features must be > 0."
+            )
         self.in1_features = in1_features
         self.in2_features = in2_features
         self.out_features = out_features
@@ -114,8 +126,10 @@ class Bilinear(Module):
 
     def extra_repr(self) -> str:
         """Features and bias."""
-        return (f"in1_features={self.in1_features}, in2_features={self.in2_features}, "
-                f"out_features={self.out_features}, bias={self.bias is not None}")
+        return (
+            f"in1_features={self.in1_features}, in2_features={self.in2_features}, "
+            f"out_features={self.out_features}, bias={self.bias is not None}"
+        )
 
 
 class Flatten(Module):
@@ -141,11 +155,14 @@ class Unflatten(Module):
     def __init__(self, dim: int, unflattened_size: Sequence[int]) -> None:
         super().__init__()
         if not isinstance(dim, int):
-            raise ArgumentTypeError(f"Unflatten with dim={dim!r}",
-                                    "dim is an int; named dimensions are not supported.")
+            raise ArgumentTypeError(
+                f"Unflatten with dim={dim!r}", "dim is an int; named dimensions are not supported."
+            )
         if not all(isinstance(n, int) for n in unflattened_size):
-            raise ArgumentTypeError(f"Unflatten with unflattened_size={unflattened_size!r}",
-                                    "unflattened_size must be a tuple of ints.")
+            raise ArgumentTypeError(
+                f"Unflatten with unflattened_size={unflattened_size!r}",
+                "unflattened_size must be a tuple of ints.",
+            )
         self.dim = dim
         self.unflattened_size = tuple(unflattened_size)
 

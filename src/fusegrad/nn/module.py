@@ -103,7 +103,8 @@ class Module(TraverseMixin, StateDictMixin):
             given = args[0] if args else next(iter(kwargs))
             raise ArgumentTypeError(
                 f"{type(self).__name__}.__init__ passed {given!r} to Module.__init__",
-                "Module.__init__ takes no arguments.", "super().__init__()",
+                "Module.__init__ takes no arguments.",
+                "super().__init__()",
             )
         self.__dict__["training"] = True
         for name in _REGISTRIES:
@@ -123,8 +124,10 @@ class Module(TraverseMixin, StateDictMixin):
             builder.guard("module", self, self._structure)
         state = self.__dict__
         if (
-            state["_forward_hooks"] or state["_forward_pre_hooks"]
-            or state["_backward_hooks"] or state["_backward_pre_hooks"]
+            state["_forward_hooks"]
+            or state["_forward_pre_hooks"]
+            or state["_backward_hooks"]
+            or state["_backward_pre_hooks"]
         ):
             return call_with_hooks(self, args, kwargs)
         return self.forward(*args, **kwargs)
@@ -146,8 +149,12 @@ class Module(TraverseMixin, StateDictMixin):
         )
         hooks = tuple(
             Same(hook)
-            for registry in (self._forward_hooks, self._forward_pre_hooks, self._backward_hooks,
-                             self._backward_pre_hooks)
+            for registry in (
+                self._forward_hooks,
+                self._forward_pre_hooks,
+                self._backward_hooks,
+                self._backward_pre_hooks,
+            )
             for hook, _ in registry.values()
         )
         return (Same(type(self)), tuple(simple), tuple(code), parts, hooks)
@@ -265,7 +272,8 @@ class Module(TraverseMixin, StateDictMixin):
         if param is not None and not isinstance(param, Parameter):
             raise ArgumentTypeError(
                 f"registered a {type(param).__name__} as parameter {name!r}",
-                "A parameter is an nn.Parameter or None.", "nn.Parameter(tensor)",
+                "A parameter is an nn.Parameter or None.",
+                "nn.Parameter(tensor)",
             )
         if param is not None:
             param.__dict__.setdefault("_hint", name)
@@ -278,7 +286,8 @@ class Module(TraverseMixin, StateDictMixin):
         if tensor is not None and not isinstance(tensor, Tensor):
             raise ArgumentTypeError(
                 f"registered a {type(tensor).__name__} as buffer {name!r}",
-                "A buffer is a Tensor or None.", "fg.tensor(value)",
+                "A buffer is a Tensor or None.",
+                "fg.tensor(value)",
             )
         if tensor is not None:
             tensor.__dict__.setdefault("_hint", name)
@@ -292,8 +301,10 @@ class Module(TraverseMixin, StateDictMixin):
         """Add a submodule under ``name``."""
         self._require_init(name, "_modules")
         if module is not None and not isinstance(module, Module):
-            raise ArgumentTypeError(f"{type(module).__name__} is not a Module subclass",
-                                    "A submodule is an nn.Module or None.")
+            raise ArgumentTypeError(
+                f"{type(module).__name__} is not a Module subclass",
+                "A submodule is an nn.Module or None.",
+            )
         self._check_name("module", name, "_modules")
         self._put("_modules", name, module)
 
@@ -309,7 +320,11 @@ class Module(TraverseMixin, StateDictMixin):
         return add_hook(self._forward_pre_hooks, hook, with_kwargs, prepend)
 
     def register_forward_hook(
-        self, hook: Callable[..., Any], *, prepend: bool = False, with_kwargs: bool = False,
+        self,
+        hook: Callable[..., Any],
+        *,
+        prepend: bool = False,
+        with_kwargs: bool = False,
         always_call: bool = False,
     ) -> RemovableHandle:
         """Call ``hook(module, args, output)`` after ``forward``; it may return another output."""

@@ -31,10 +31,18 @@ class Embedding(Module):
     weight: Any
 
     def __init__(
-        self, num_embeddings: int, embedding_dim: int, padding_idx: int | None = None,
-        max_norm: float | None = None, norm_type: float = 2.0, scale_grad_by_freq: bool = False,
-        sparse: bool = False, _weight: Tensor | None = None, _freeze: bool = False,
-        device: Any = None, dtype: DType | None = None,
+        self,
+        num_embeddings: int,
+        embedding_dim: int,
+        padding_idx: int | None = None,
+        max_norm: float | None = None,
+        norm_type: float = 2.0,
+        scale_grad_by_freq: bool = False,
+        sparse: bool = False,
+        _weight: Tensor | None = None,
+        _freeze: bool = False,
+        device: Any = None,
+        dtype: DType | None = None,
     ) -> None:
         super().__init__()
         self.num_embeddings = num_embeddings
@@ -43,7 +51,8 @@ class Embedding(Module):
             if not -num_embeddings <= padding_idx < num_embeddings:
                 raise ArgumentError(
                     f"Embedding with padding_idx={padding_idx} of {num_embeddings} rows",
-                    "Padding_idx must be within num_embeddings.")
+                    "Padding_idx must be within num_embeddings.",
+                )
             padding_idx %= num_embeddings
         self.padding_idx = padding_idx
         self.max_norm = max_norm
@@ -66,8 +75,15 @@ class Embedding(Module):
 
     def forward(self, input: Tensor) -> Tensor:
         """The rows at the indices, ``[*input.shape, embedding_dim]``."""
-        return F.embedding(input, self.weight, self.padding_idx, self.max_norm, self.norm_type,
-                           self.scale_grad_by_freq, self.sparse)
+        return F.embedding(
+            input,
+            self.weight,
+            self.padding_idx,
+            self.max_norm,
+            self.norm_type,
+            self.scale_grad_by_freq,
+            self.sparse,
+        )
 
     def extra_repr(self) -> str:
         """Sizes and the options that differ from their defaults."""
@@ -84,14 +100,30 @@ class Embedding(Module):
 
     @classmethod
     def from_pretrained(
-        cls, embeddings: Tensor, freeze: bool = True, padding_idx: int | None = None,
-        max_norm: float | None = None, norm_type: float = 2.0, scale_grad_by_freq: bool = False,
+        cls,
+        embeddings: Tensor,
+        freeze: bool = True,
+        padding_idx: int | None = None,
+        max_norm: float | None = None,
+        norm_type: float = 2.0,
+        scale_grad_by_freq: bool = False,
         sparse: bool = False,
     ) -> Embedding:
         """A layer over a given table, which is not trained unless ``freeze`` is false."""
         if embeddings.aval.ndim != 2:
-            raise ArgumentError(f"Embedding.from_pretrained got {embeddings.aval}",
-                                "Embeddings parameter is expected to be 2-dimensional.")
+            raise ArgumentError(
+                f"Embedding.from_pretrained got {embeddings.aval}",
+                "Embeddings parameter is expected to be 2-dimensional.",
+            )
         rows, columns = embeddings.aval.shape
-        return cls(rows, columns, padding_idx, max_norm, norm_type, scale_grad_by_freq, sparse,
-                   _weight=embeddings, _freeze=freeze)
+        return cls(
+            rows,
+            columns,
+            padding_idx,
+            max_norm,
+            norm_type,
+            scale_grad_by_freq,
+            sparse,
+            _weight=embeddings,
+            _freeze=freeze,
+        )

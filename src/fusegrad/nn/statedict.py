@@ -35,8 +35,10 @@ class IncompatibleKeys(_Keys):
     def __repr__(self) -> str:
         if not self.missing_keys and not self.unexpected_keys:
             return "<All keys matched successfully>"
-        return (f"_IncompatibleKeys(missing_keys={self.missing_keys}, "
-                f"unexpected_keys={self.unexpected_keys})")
+        return (
+            f"_IncompatibleKeys(missing_keys={self.missing_keys}, "
+            f"unexpected_keys={self.unexpected_keys})"
+        )
 
 
 class _Loader:
@@ -53,8 +55,16 @@ class _Loader:
     def load(self, module: Any, prefix: str) -> None:
         """Copy into ``module`` and everything below it."""
         for hook, _ in list(module._load_state_dict_pre_hooks.values()):
-            hook(module, self.state, prefix, {}, self.strict, self.missing, self.unexpected,
-                 self.errors)
+            hook(
+                module,
+                self.state,
+                prefix,
+                {},
+                self.strict,
+                self.missing,
+                self.unexpected,
+                self.errors,
+            )
         own = set(_local_names(module))
         for name, current in _local_items(module):
             key = prefix + name
@@ -71,7 +81,7 @@ class _Loader:
             own.discard(EXTRA_STATE)
         for key in self.state:
             if key.startswith(prefix):
-                first, *rest = key[len(prefix):].split(".")
+                first, *rest = key[len(prefix) :].split(".")
                 if first not in module._modules and (rest or first not in own):
                     self.unexpected.append(key)
         for name, child in module._modules.items():
@@ -85,8 +95,10 @@ class _Loader:
         value = self.state[key]
         array = value if isinstance(value, np.ndarray) else getattr(value, "_value", None)
         if array is None:
-            self.errors.append(f'While copying the parameter named "{key}", expected a tensor '
-                               f"or array but received {type(value)}.")
+            self.errors.append(
+                f'While copying the parameter named "{key}", expected a tensor '
+                f"or array but received {type(value)}."
+            )
             return
         if tuple(array.shape) != tuple(current.shape):
             self.errors.append(
@@ -183,8 +195,10 @@ class StateDictMixin:
             RuntimeError: shapes differ, or (``strict``) keys are missing or unexpected.
         """
         if not isinstance(state_dict, Mapping):
-            raise ArgumentTypeError(f"load_state_dict of a {type(state_dict).__name__}",
-                                    "Expected a dictionary of tensors.")
+            raise ArgumentTypeError(
+                f"load_state_dict of a {type(state_dict).__name__}",
+                "Expected a dictionary of tensors.",
+            )
         loader = _Loader(OrderedDict(state_dict), strict, assign)
         loader.load(self, "")
         errors = list(loader.errors)

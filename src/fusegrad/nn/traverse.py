@@ -66,7 +66,8 @@ class TraverseMixin:
         seen: set[int] = set()
         owners = (
             self.named_modules(prefix=prefix, remove_duplicate=remove_duplicate)
-            if recurse else [(prefix, self)]
+            if recurse
+            else [(prefix, self)]
         )
         for path, module in owners:
             for name, value in getattr(module, registry).items():
@@ -175,6 +176,7 @@ class TraverseMixin:
 
     def to(self: M, *args: Any, **kwargs: Any) -> M:
         """Convert floating parameters and buffers to a dtype; the device is the cpu."""
+
         def convert(x: Tensor) -> Tensor:
             if x.dtype.is_floating_point:
                 return to(x, *args, **kwargs)

@@ -24,7 +24,8 @@ def free_axes(ndim: int, contract: Axes, batch: Axes) -> Axes:
 def _dot_aval(x: Aval, y: Aval, cx: Axes, cy: Axes, bx: Axes, by: Axes) -> Aval:
     if x.dtype is not y.dtype:
         raise DTypeError(
-            f"dot of x: {x} and y: {y}", "Both operands must have one dtype.",
+            f"dot of x: {x} and y: {y}",
+            "Both operands must have one dtype.",
             "convert one with .to(dtype)",
         )
     contracted = tuple(x.shape[a] for a in cx), tuple(y.shape[a] for a in cy)
@@ -53,7 +54,14 @@ def _dot_reference(
 
 
 def _operand_transpose(
-    g: Any, other: Any, mine: Aval, theirs: Aval, cm: Axes, co: Axes, bm: Axes, bo: Axes,
+    g: Any,
+    other: Any,
+    mine: Aval,
+    theirs: Aval,
+    cm: Axes,
+    co: Axes,
+    bm: Axes,
+    bo: Axes,
     g_free_other: Axes,
 ) -> Any:
     """Cotangent of one operand: contract ``g`` with the other operand over the other's free axes."""
@@ -83,8 +91,14 @@ def _dot_y(
 
 
 dot: Primitive = Primitive(
-    name="dot", kind="contract", arg_names=("x", "y"), aval_rule=_dot_aval,
-    reference=_dot_reference, derivs=(_dot_x, _dot_y), linearity="linear", dtypes=FLOAT,
+    name="dot",
+    kind="contract",
+    arg_names=("x", "y"),
+    aval_rule=_dot_aval,
+    reference=_dot_reference,
+    derivs=(_dot_x, _dot_y),
+    linearity="linear",
+    dtypes=FLOAT,
     samples=cases(
         ([(3, 4), (4, 5)], {"cx": (1,), "cy": (0,), "bx": (), "by": ()}),
         ([(4, 3), (5, 4)], {"cx": (0,), "cy": (1,), "bx": (), "by": ()}),
@@ -97,5 +111,5 @@ dot: Primitive = Primitive(
         ([(33, 17), (17, 9)], {"cx": (1,), "cy": (0,), "bx": (), "by": ()}),
     ),
     doc="Sum of products over axes cx of x and cy of y, batched over bx and by; "
-        "the result has the batch axes, then the free axes of x, then those of y.",
+    "the result has the batch axes, then the free axes of x, then those of y.",
 )

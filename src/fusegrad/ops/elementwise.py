@@ -126,169 +126,476 @@ def _flat(g: Any, x_aval: Aval) -> Any:
 
 
 # --- arithmetic ---------------------------------------------------------------------------------
-add: Primitive = elementwise("add", np.add, "{0} + {1}", [lambda g: g, lambda g: g],
-                  NUMERIC, commutative=True, doc="Sum of two arrays.")
-sub: Primitive = elementwise("sub", np.subtract, "{0} - {1}", [lambda g: g, lambda g: neg(g)],
-                  NUMERIC, doc="Difference of two arrays.")
-mul: Primitive = elementwise("mul", np.multiply, "{0} * {1}", [lambda g, y: mul(g, y), lambda g, x: mul(g, x)],
-                  NUMERIC, commutative=True, doc="Product of two arrays.")
-div: Primitive = elementwise("div", np.divide, "{0} / {1}",
-                  [lambda g, y: div(g, y), lambda g, y, out: neg(mul(g, div(out, y)))],
-                  FLOATING, cost=4, doc="True quotient of two arrays.")
-neg: Primitive = elementwise("neg", np.negative, "-{0}", [lambda g: neg(g)], NUMERIC, doc="Negation.")
-abs_: Primitive = elementwise("abs", np.abs, _by_category("absolute({0})", "{T}(absolute({0}))"), [lambda g, x: mul(g, sign(x))], REAL,
-                   doc="Absolute value.")
-sign: Primitive = elementwise("sign", np.sign, _by_category("sign({0})", "{T}(({0} > 0) - ({0} < 0))"), [_flat], REAL, doc="Sign: -1, 0, 1 or nan.")
-floor_div: Primitive = elementwise("floor_div", np.floor_divide, _by_category(
-    "where({1} == 0, {0} / {1}, rint(({0} - fmod({0}, {1})) / {1})"
-    " - where((fmod({0}, {1}) != 0) & (({1} < 0) != (fmod({0}, {1}) < 0)), {T}(1), {T}(0)))", "{T}({0} // {1})"), [None, None], REAL,
-                        cost=6, doc="Quotient rounded towards minus infinity.")
-remainder: Primitive = elementwise("remainder", np.remainder, _by_category("remainder({0}, {1})", "{T}({0} % {1})"),
-                        [lambda g: g, lambda g, x, y: neg(mul(g, floor_div(x, y)))], REAL, cost=8,
-                        doc="Remainder with the sign of the divisor.")
-fmod: Primitive = elementwise("fmod", np.fmod, "fmod({0}, {1})",
-                   [lambda g: g, lambda g, x, y: neg(mul(g, trunc(div(x, y))))], FLOAT, cost=8,
-                   doc="Remainder with the sign of the dividend.")
+add: Primitive = elementwise(
+    "add",
+    np.add,
+    "{0} + {1}",
+    [lambda g: g, lambda g: g],
+    NUMERIC,
+    commutative=True,
+    doc="Sum of two arrays.",
+)
+sub: Primitive = elementwise(
+    "sub",
+    np.subtract,
+    "{0} - {1}",
+    [lambda g: g, lambda g: neg(g)],
+    NUMERIC,
+    doc="Difference of two arrays.",
+)
+mul: Primitive = elementwise(
+    "mul",
+    np.multiply,
+    "{0} * {1}",
+    [lambda g, y: mul(g, y), lambda g, x: mul(g, x)],
+    NUMERIC,
+    commutative=True,
+    doc="Product of two arrays.",
+)
+div: Primitive = elementwise(
+    "div",
+    np.divide,
+    "{0} / {1}",
+    [lambda g, y: div(g, y), lambda g, y, out: neg(mul(g, div(out, y)))],
+    FLOATING,
+    cost=4,
+    doc="True quotient of two arrays.",
+)
+neg: Primitive = elementwise(
+    "neg", np.negative, "-{0}", [lambda g: neg(g)], NUMERIC, doc="Negation."
+)
+abs_: Primitive = elementwise(
+    "abs",
+    np.abs,
+    _by_category("absolute({0})", "{T}(absolute({0}))"),
+    [lambda g, x: mul(g, sign(x))],
+    REAL,
+    doc="Absolute value.",
+)
+sign: Primitive = elementwise(
+    "sign",
+    np.sign,
+    _by_category("sign({0})", "{T}(({0} > 0) - ({0} < 0))"),
+    [_flat],
+    REAL,
+    doc="Sign: -1, 0, 1 or nan.",
+)
+floor_div: Primitive = elementwise(
+    "floor_div",
+    np.floor_divide,
+    _by_category(
+        "where({1} == 0, {0} / {1}, rint(({0} - fmod({0}, {1})) / {1})"
+        " - where((fmod({0}, {1}) != 0) & (({1} < 0) != (fmod({0}, {1}) < 0)), {T}(1), {T}(0)))",
+        "{T}({0} // {1})",
+    ),
+    [None, None],
+    REAL,
+    cost=6,
+    doc="Quotient rounded towards minus infinity.",
+)
+remainder: Primitive = elementwise(
+    "remainder",
+    np.remainder,
+    _by_category("remainder({0}, {1})", "{T}({0} % {1})"),
+    [lambda g: g, lambda g, x, y: neg(mul(g, floor_div(x, y)))],
+    REAL,
+    cost=8,
+    doc="Remainder with the sign of the divisor.",
+)
+fmod: Primitive = elementwise(
+    "fmod",
+    np.fmod,
+    "fmod({0}, {1})",
+    [lambda g: g, lambda g, x, y: neg(mul(g, trunc(div(x, y))))],
+    FLOAT,
+    cost=8,
+    doc="Remainder with the sign of the dividend.",
+)
 pow_: Primitive = elementwise(
-    "pow", np.power, "pow({0}, {1})",
-    [lambda g, x, y: where(eq(y, 0.0), 0.0, mul(g, mul(y, pow_(x, sub(y, 1.0))))),
-     lambda g, x, y, out: where(
-         and_(eq(x, 0.0), ge(y, 0.0)), 0.0, mul(g, mul(out, log(x))))],
-    FLOAT, cost=25, domain=(0.2, 3.0), doc="Power x ** y.")
-ipow: Primitive = elementwise("ipow", np.power, _typed("{T}(integer_pow(uint64({0}), uint64({1})))"), [None, None],
-                   tuple(d for d in INTEGRAL if d.category == 1), cost=10, domain=(0.0, 4.0),
-                   doc="Integer power with a non-negative exponent.")
+    "pow",
+    np.power,
+    "pow({0}, {1})",
+    [
+        lambda g, x, y: where(eq(y, 0.0), 0.0, mul(g, mul(y, pow_(x, sub(y, 1.0))))),
+        lambda g, x, y, out: where(and_(eq(x, 0.0), ge(y, 0.0)), 0.0, mul(g, mul(out, log(x)))),
+    ],
+    FLOAT,
+    cost=25,
+    domain=(0.2, 3.0),
+    doc="Power x ** y.",
+)
+ipow: Primitive = elementwise(
+    "ipow",
+    np.power,
+    _typed("{T}(integer_pow(uint64({0}), uint64({1})))"),
+    [None, None],
+    tuple(d for d in INTEGRAL if d.category == 1),
+    cost=10,
+    domain=(0.0, 4.0),
+    doc="Integer power with a non-negative exponent.",
+)
 maximum: Primitive = elementwise(
-    "maximum", np.maximum, "maximum({0}, {1})",
-    [lambda g, x, y: where(gt(x, y), g, where(eq(x, y), mul(g, 0.5), 0.0)),
-     lambda g, x, y: where(lt(x, y), g, where(eq(x, y), mul(g, 0.5), 0.0))],
-    REAL, commutative=True, doc="Larger operand; nan when either is nan.")
+    "maximum",
+    np.maximum,
+    "maximum({0}, {1})",
+    [
+        lambda g, x, y: where(gt(x, y), g, where(eq(x, y), mul(g, 0.5), 0.0)),
+        lambda g, x, y: where(lt(x, y), g, where(eq(x, y), mul(g, 0.5), 0.0)),
+    ],
+    REAL,
+    commutative=True,
+    doc="Larger operand; nan when either is nan.",
+)
 minimum: Primitive = elementwise(
-    "minimum", np.minimum, "minimum({0}, {1})",
-    [lambda g, x, y: where(lt(x, y), g, where(eq(x, y), mul(g, 0.5), 0.0)),
-     lambda g, x, y: where(gt(x, y), g, where(eq(x, y), mul(g, 0.5), 0.0))],
-    REAL, commutative=True, doc="Smaller operand; nan when either is nan.")
-copysign: Primitive = elementwise("copysign", np.copysign, "copysign({0}, {1})",
-                       [lambda g, x, out: mul(g, mul(sign(x), sign(out))), _flat], FLOAT,
-                       doc="Magnitude of the first operand, sign of the second.")
+    "minimum",
+    np.minimum,
+    "minimum({0}, {1})",
+    [
+        lambda g, x, y: where(lt(x, y), g, where(eq(x, y), mul(g, 0.5), 0.0)),
+        lambda g, x, y: where(gt(x, y), g, where(eq(x, y), mul(g, 0.5), 0.0)),
+    ],
+    REAL,
+    commutative=True,
+    doc="Smaller operand; nan when either is nan.",
+)
+copysign: Primitive = elementwise(
+    "copysign",
+    np.copysign,
+    "copysign({0}, {1})",
+    [lambda g, x, out: mul(g, mul(sign(x), sign(out))), _flat],
+    FLOAT,
+    doc="Magnitude of the first operand, sign of the second.",
+)
 
 # --- exponentials and logarithms ----------------------------------------------------------------
 _LN2, _LN10 = math.log(2.0), math.log(10.0)
-exp: Primitive = elementwise("exp", np.exp, "exp({0})", [lambda g, out: mul(g, out)], cost=10,
-                  doc="Exponential.")
-exp2: Primitive = elementwise("exp2", np.exp2, "exp2({0})", [lambda g, out: mul(g, mul(out, _LN2))], cost=10,
-                   doc="Power of two.")
-expm1: Primitive = elementwise("expm1", np.expm1, "expm1({0})", [lambda g, out: mul(g, add(out, 1.0))],
-                    cost=12, doc="exp(x) - 1, accurate near zero.")
-log: Primitive = elementwise("log", np.log, "log({0})", [lambda g, x: div(g, x)], cost=10,
-                  domain=(0.2, 4.0), doc="Natural logarithm.")
-log2: Primitive = elementwise("log2", np.log2, "log2({0})", [lambda g, x: div(g, mul(x, _LN2))], cost=10,
-                   domain=(0.2, 4.0), doc="Logarithm to base 2.")
-log10: Primitive = elementwise("log10", np.log10, "log10({0})", [lambda g, x: div(g, mul(x, _LN10))], cost=10,
-                    domain=(0.2, 4.0), doc="Logarithm to base 10.")
-log1p: Primitive = elementwise("log1p", np.log1p, "log1p({0})", [lambda g, x: div(g, add(x, 1.0))], cost=12,
-                    domain=(-0.7, 3.0), doc="log(1 + x), accurate near zero.")
-sqrt: Primitive = elementwise("sqrt", np.sqrt, "sqrt({0})", [lambda g, out: div(g, mul(out, 2.0))], cost=4,
-                   domain=(0.2, 4.0), doc="Square root.")
-rsqrt: Primitive = elementwise("rsqrt", lambda x: 1 / np.sqrt(x), "rsqrt({0})",
-                    [lambda g, out: mul(g, mul(-0.5, mul(out, mul(out, out))))], cost=6,
-                    domain=(0.2, 4.0), doc="Reciprocal square root.")
-reciprocal: Primitive = elementwise("reciprocal", lambda x: 1 / x, _typed("{T}(1) / {0}"),
-                         [lambda g, out: neg(mul(g, mul(out, out)))], cost=4, domain=(0.3, 3.0),
-                         doc="1 / x.")
+exp: Primitive = elementwise(
+    "exp", np.exp, "exp({0})", [lambda g, out: mul(g, out)], cost=10, doc="Exponential."
+)
+exp2: Primitive = elementwise(
+    "exp2",
+    np.exp2,
+    "exp2({0})",
+    [lambda g, out: mul(g, mul(out, _LN2))],
+    cost=10,
+    doc="Power of two.",
+)
+expm1: Primitive = elementwise(
+    "expm1",
+    np.expm1,
+    "expm1({0})",
+    [lambda g, out: mul(g, add(out, 1.0))],
+    cost=12,
+    doc="exp(x) - 1, accurate near zero.",
+)
+log: Primitive = elementwise(
+    "log",
+    np.log,
+    "log({0})",
+    [lambda g, x: div(g, x)],
+    cost=10,
+    domain=(0.2, 4.0),
+    doc="Natural logarithm.",
+)
+log2: Primitive = elementwise(
+    "log2",
+    np.log2,
+    "log2({0})",
+    [lambda g, x: div(g, mul(x, _LN2))],
+    cost=10,
+    domain=(0.2, 4.0),
+    doc="Logarithm to base 2.",
+)
+log10: Primitive = elementwise(
+    "log10",
+    np.log10,
+    "log10({0})",
+    [lambda g, x: div(g, mul(x, _LN10))],
+    cost=10,
+    domain=(0.2, 4.0),
+    doc="Logarithm to base 10.",
+)
+log1p: Primitive = elementwise(
+    "log1p",
+    np.log1p,
+    "log1p({0})",
+    [lambda g, x: div(g, add(x, 1.0))],
+    cost=12,
+    domain=(-0.7, 3.0),
+    doc="log(1 + x), accurate near zero.",
+)
+sqrt: Primitive = elementwise(
+    "sqrt",
+    np.sqrt,
+    "sqrt({0})",
+    [lambda g, out: div(g, mul(out, 2.0))],
+    cost=4,
+    domain=(0.2, 4.0),
+    doc="Square root.",
+)
+rsqrt: Primitive = elementwise(
+    "rsqrt",
+    lambda x: 1 / np.sqrt(x),
+    "rsqrt({0})",
+    [lambda g, out: mul(g, mul(-0.5, mul(out, mul(out, out))))],
+    cost=6,
+    domain=(0.2, 4.0),
+    doc="Reciprocal square root.",
+)
+reciprocal: Primitive = elementwise(
+    "reciprocal",
+    lambda x: 1 / x,
+    _typed("{T}(1) / {0}"),
+    [lambda g, out: neg(mul(g, mul(out, out)))],
+    cost=4,
+    domain=(0.3, 3.0),
+    doc="1 / x.",
+)
 
 # --- activations with a derivative by the output -------------------------------------------------
 # Composing them would keep the pre-activation in memory for the backward pass.
-tanh: Primitive = elementwise("tanh", np.tanh, "tanh({0})",
-                   [lambda g, out: mul(g, sub(1.0, mul(out, out)))], cost=12,
-                   doc="Hyperbolic tangent.")
-sigmoid: Primitive = elementwise("sigmoid", special.sigmoid, "sigmoid({0})",
-                      [lambda g, out: mul(g, mul(out, sub(1.0, out)))], cost=12,
-                      doc="Logistic function 1 / (1 + exp(-x)).")
-relu: Primitive = elementwise("relu", lambda x: np.maximum(x, x.dtype.type(0)), _typed("maximum({0}, {T}(0))"),
-                   [lambda g, out: where(gt(out, 0.0), g, 0.0)], FLOAT,
-                   doc="max(x, 0); nan stays nan.")
+tanh: Primitive = elementwise(
+    "tanh",
+    np.tanh,
+    "tanh({0})",
+    [lambda g, out: mul(g, sub(1.0, mul(out, out)))],
+    cost=12,
+    doc="Hyperbolic tangent.",
+)
+sigmoid: Primitive = elementwise(
+    "sigmoid",
+    special.sigmoid,
+    "sigmoid({0})",
+    [lambda g, out: mul(g, mul(out, sub(1.0, out)))],
+    cost=12,
+    doc="Logistic function 1 / (1 + exp(-x)).",
+)
+relu: Primitive = elementwise(
+    "relu",
+    lambda x: np.maximum(x, x.dtype.type(0)),
+    _typed("maximum({0}, {T}(0))"),
+    [lambda g, out: where(gt(out, 0.0), g, 0.0)],
+    FLOAT,
+    doc="max(x, 0); nan stays nan.",
+)
 
 # --- error functions, gamma -----------------------------------------------------------------------
 _ERF = 2.0 / math.sqrt(math.pi)
-erf: Primitive = elementwise("erf", special.erf, "erf({0})",
-                  [lambda g, x: mul(g, mul(_ERF, exp(neg(mul(x, x)))))], cost=15,
-                  doc="Error function.")
-erfc: Primitive = elementwise("erfc", special.erfc, "erfc({0})",
-                   [lambda g, x: mul(g, mul(-_ERF, exp(neg(mul(x, x)))))], cost=20,
-                   doc="Complementary error function 1 - erf(x).")
-erfinv: Primitive = elementwise("erfinv", special.erfinv, "erfinv({0})",
-                     [lambda g, out: mul(g, mul(1.0 / _ERF, exp(mul(out, out))))], cost=20,
-                     domain=(-0.9, 0.9), doc="Inverse error function.")
-lgamma: Primitive = elementwise("lgamma", special.lgamma, "lgamma({0})", [lambda g, x: mul(g, digamma(x))],
-                     cost=30, domain=(0.3, 4.0), doc="Logarithm of |gamma(x)|.")
-digamma: Primitive = elementwise("digamma", special.digamma, "digamma({0})", [not_differentiable("digamma")],
-                      cost=30, domain=(0.3, 4.0), doc="Derivative of lgamma.")
+erf: Primitive = elementwise(
+    "erf",
+    special.erf,
+    "erf({0})",
+    [lambda g, x: mul(g, mul(_ERF, exp(neg(mul(x, x)))))],
+    cost=15,
+    doc="Error function.",
+)
+erfc: Primitive = elementwise(
+    "erfc",
+    special.erfc,
+    "erfc({0})",
+    [lambda g, x: mul(g, mul(-_ERF, exp(neg(mul(x, x)))))],
+    cost=20,
+    doc="Complementary error function 1 - erf(x).",
+)
+erfinv: Primitive = elementwise(
+    "erfinv",
+    special.erfinv,
+    "erfinv({0})",
+    [lambda g, out: mul(g, mul(1.0 / _ERF, exp(mul(out, out))))],
+    cost=20,
+    domain=(-0.9, 0.9),
+    doc="Inverse error function.",
+)
+lgamma: Primitive = elementwise(
+    "lgamma",
+    special.lgamma,
+    "lgamma({0})",
+    [lambda g, x: mul(g, digamma(x))],
+    cost=30,
+    domain=(0.3, 4.0),
+    doc="Logarithm of |gamma(x)|.",
+)
+digamma: Primitive = elementwise(
+    "digamma",
+    special.digamma,
+    "digamma({0})",
+    [not_differentiable("digamma")],
+    cost=30,
+    domain=(0.3, 4.0),
+    doc="Derivative of lgamma.",
+)
 
 # --- trigonometric and hyperbolic -----------------------------------------------------------------
-sin: Primitive = elementwise("sin", np.sin, "sin({0})", [lambda g, x: mul(g, cos(x))], cost=15, doc="Sine.")
-cos: Primitive = elementwise("cos", np.cos, "cos({0})", [lambda g, x: neg(mul(g, sin(x)))], cost=15,
-                  doc="Cosine.")
-tan: Primitive = elementwise("tan", np.tan, "tan({0})", [lambda g, out: mul(g, add(1.0, mul(out, out)))],
-                  cost=20, domain=(-1.2, 1.2), doc="Tangent.")
-asin: Primitive = elementwise("asin", np.arcsin, "asin({0})",
-                   [lambda g, x: mul(g, rsqrt(sub(1.0, mul(x, x))))], cost=15,
-                   domain=(-0.8, 0.8), doc="Inverse sine.")
-acos: Primitive = elementwise("acos", np.arccos, "acos({0})",
-                   [lambda g, x: neg(mul(g, rsqrt(sub(1.0, mul(x, x)))))], cost=15,
-                   domain=(-0.8, 0.8), doc="Inverse cosine.")
-atan: Primitive = elementwise("atan", np.arctan, "atan({0})",
-                   [lambda g, x: div(g, add(1.0, mul(x, x)))], cost=15, doc="Inverse tangent.")
-atan2: Primitive = elementwise("atan2", np.arctan2, "atan2({0}, {1})",
-                    [lambda g, x, y: mul(g, div(y, add(mul(x, x), mul(y, y)))),
-                     lambda g, x, y: neg(mul(g, div(x, add(mul(x, x), mul(y, y)))))], cost=20,
-                    domain=(0.3, 3.0), doc="Angle of the point (y, x).")
-sinh: Primitive = elementwise("sinh", np.sinh, "sinh({0})", [lambda g, x: mul(g, cosh(x))], cost=15,
-                   doc="Hyperbolic sine.")
-cosh: Primitive = elementwise("cosh", np.cosh, "cosh({0})", [lambda g, x: mul(g, sinh(x))], cost=15,
-                   doc="Hyperbolic cosine.")
-asinh: Primitive = elementwise("asinh", np.arcsinh, "asinh({0})",
-                    [lambda g, x: mul(g, rsqrt(add(mul(x, x), 1.0)))], cost=20,
-                    doc="Inverse hyperbolic sine.")
-acosh: Primitive = elementwise("acosh", np.arccosh, "acosh({0})",
-                    [lambda g, x: mul(g, rsqrt(sub(mul(x, x), 1.0)))], cost=20,
-                    domain=(1.3, 4.0), doc="Inverse hyperbolic cosine.")
-atanh: Primitive = elementwise("atanh", np.arctanh, "atanh({0})",
-                    [lambda g, x: div(g, sub(1.0, mul(x, x)))], cost=20, domain=(-0.8, 0.8),
-                    doc="Inverse hyperbolic tangent.")
+sin: Primitive = elementwise(
+    "sin", np.sin, "sin({0})", [lambda g, x: mul(g, cos(x))], cost=15, doc="Sine."
+)
+cos: Primitive = elementwise(
+    "cos", np.cos, "cos({0})", [lambda g, x: neg(mul(g, sin(x)))], cost=15, doc="Cosine."
+)
+tan: Primitive = elementwise(
+    "tan",
+    np.tan,
+    "tan({0})",
+    [lambda g, out: mul(g, add(1.0, mul(out, out)))],
+    cost=20,
+    domain=(-1.2, 1.2),
+    doc="Tangent.",
+)
+asin: Primitive = elementwise(
+    "asin",
+    np.arcsin,
+    "asin({0})",
+    [lambda g, x: mul(g, rsqrt(sub(1.0, mul(x, x))))],
+    cost=15,
+    domain=(-0.8, 0.8),
+    doc="Inverse sine.",
+)
+acos: Primitive = elementwise(
+    "acos",
+    np.arccos,
+    "acos({0})",
+    [lambda g, x: neg(mul(g, rsqrt(sub(1.0, mul(x, x)))))],
+    cost=15,
+    domain=(-0.8, 0.8),
+    doc="Inverse cosine.",
+)
+atan: Primitive = elementwise(
+    "atan",
+    np.arctan,
+    "atan({0})",
+    [lambda g, x: div(g, add(1.0, mul(x, x)))],
+    cost=15,
+    doc="Inverse tangent.",
+)
+atan2: Primitive = elementwise(
+    "atan2",
+    np.arctan2,
+    "atan2({0}, {1})",
+    [
+        lambda g, x, y: mul(g, div(y, add(mul(x, x), mul(y, y)))),
+        lambda g, x, y: neg(mul(g, div(x, add(mul(x, x), mul(y, y))))),
+    ],
+    cost=20,
+    domain=(0.3, 3.0),
+    doc="Angle of the point (y, x).",
+)
+sinh: Primitive = elementwise(
+    "sinh", np.sinh, "sinh({0})", [lambda g, x: mul(g, cosh(x))], cost=15, doc="Hyperbolic sine."
+)
+cosh: Primitive = elementwise(
+    "cosh", np.cosh, "cosh({0})", [lambda g, x: mul(g, sinh(x))], cost=15, doc="Hyperbolic cosine."
+)
+asinh: Primitive = elementwise(
+    "asinh",
+    np.arcsinh,
+    "asinh({0})",
+    [lambda g, x: mul(g, rsqrt(add(mul(x, x), 1.0)))],
+    cost=20,
+    doc="Inverse hyperbolic sine.",
+)
+acosh: Primitive = elementwise(
+    "acosh",
+    np.arccosh,
+    "acosh({0})",
+    [lambda g, x: mul(g, rsqrt(sub(mul(x, x), 1.0)))],
+    cost=20,
+    domain=(1.3, 4.0),
+    doc="Inverse hyperbolic cosine.",
+)
+atanh: Primitive = elementwise(
+    "atanh",
+    np.arctanh,
+    "atanh({0})",
+    [lambda g, x: div(g, sub(1.0, mul(x, x)))],
+    cost=20,
+    domain=(-0.8, 0.8),
+    doc="Inverse hyperbolic tangent.",
+)
 
 # --- rounding -------------------------------------------------------------------------------------
-floor: Primitive = elementwise("floor", np.floor, "floor({0})", [_flat], doc="Largest integer not above.")
-ceil: Primitive = elementwise("ceil", np.ceil, "ceil({0})", [_flat], doc="Smallest integer not below.")
+floor: Primitive = elementwise(
+    "floor", np.floor, "floor({0})", [_flat], doc="Largest integer not above."
+)
+ceil: Primitive = elementwise(
+    "ceil", np.ceil, "ceil({0})", [_flat], doc="Smallest integer not below."
+)
 trunc: Primitive = elementwise("trunc", np.trunc, "trunc({0})", [_flat], doc="Integer part.")
-round_: Primitive = elementwise("round", np.rint, "rint({0})", [_flat], doc="Nearest integer, ties to even.")
+round_: Primitive = elementwise(
+    "round", np.rint, "rint({0})", [_flat], doc="Nearest integer, ties to even."
+)
 
 # --- comparison, selection, logic -----------------------------------------------------------------
-eq: Primitive = elementwise("eq", np.equal, "{0} == {1}", dtypes=ANY, result=bool_, commutative=True,
-                 doc="x == y.")
-ne: Primitive = elementwise("ne", np.not_equal, "{0} != {1}", dtypes=ANY, result=bool_, commutative=True,
-                 doc="x != y.")
+eq: Primitive = elementwise(
+    "eq", np.equal, "{0} == {1}", dtypes=ANY, result=bool_, commutative=True, doc="x == y."
+)
+ne: Primitive = elementwise(
+    "ne", np.not_equal, "{0} != {1}", dtypes=ANY, result=bool_, commutative=True, doc="x != y."
+)
 lt: Primitive = elementwise("lt", np.less, "{0} < {1}", dtypes=ANY, result=bool_, doc="x < y.")
-le: Primitive = elementwise("le", np.less_equal, "{0} <= {1}", dtypes=ANY, result=bool_, doc="x <= y.")
+le: Primitive = elementwise(
+    "le", np.less_equal, "{0} <= {1}", dtypes=ANY, result=bool_, doc="x <= y."
+)
 gt: Primitive = elementwise("gt", np.greater, "{0} > {1}", dtypes=ANY, result=bool_, doc="x > y.")
-ge: Primitive = elementwise("ge", np.greater_equal, "{0} >= {1}", dtypes=ANY, result=bool_, doc="x >= y.")
-isnan: Primitive = elementwise("isnan", np.isnan, "{0} != {0}", result=bool_, doc="Whether x is nan.")
-isfinite: Primitive = elementwise("isfinite", np.isfinite, "isfinite({0})", result=bool_,
-                       doc="Whether x is neither infinite nor nan.")
-and_: Primitive = elementwise("and", np.bitwise_and, "{0} & {1}", dtypes=INTEGRAL, commutative=True,
-                   doc="Bitwise and; logical and of booleans.")
-or_: Primitive = elementwise("or", np.bitwise_or, "{0} | {1}", dtypes=INTEGRAL, commutative=True,
-                  doc="Bitwise or; logical or of booleans.")
-xor: Primitive = elementwise("xor", np.bitwise_xor, "{0} ^ {1}", dtypes=INTEGRAL, commutative=True,
-                  doc="Bitwise exclusive or; of booleans too.")
-not_: Primitive = elementwise("not", np.invert, _by_category("~{0}", "{T}(~{0})", "not {0}"), dtypes=INTEGRAL,
-                   doc="Bitwise complement; logical not of booleans.")
-shift_left: Primitive = elementwise("shift_left", np.left_shift, "{0} << {1}",
-                         dtypes=tuple(d for d in INTEGRAL if d.category == 1), domain=(0.0, 5.0),
-                         doc="x shifted left by y bits.")
-shift_right: Primitive = elementwise("shift_right", np.right_shift, "{0} >> {1}",
-                          dtypes=tuple(d for d in INTEGRAL if d.category == 1), domain=(0.0, 5.0),
-                          doc="x shifted right by y bits.")
+ge: Primitive = elementwise(
+    "ge", np.greater_equal, "{0} >= {1}", dtypes=ANY, result=bool_, doc="x >= y."
+)
+isnan: Primitive = elementwise(
+    "isnan", np.isnan, "{0} != {0}", result=bool_, doc="Whether x is nan."
+)
+isfinite: Primitive = elementwise(
+    "isfinite",
+    np.isfinite,
+    "isfinite({0})",
+    result=bool_,
+    doc="Whether x is neither infinite nor nan.",
+)
+and_: Primitive = elementwise(
+    "and",
+    np.bitwise_and,
+    "{0} & {1}",
+    dtypes=INTEGRAL,
+    commutative=True,
+    doc="Bitwise and; logical and of booleans.",
+)
+or_: Primitive = elementwise(
+    "or",
+    np.bitwise_or,
+    "{0} | {1}",
+    dtypes=INTEGRAL,
+    commutative=True,
+    doc="Bitwise or; logical or of booleans.",
+)
+xor: Primitive = elementwise(
+    "xor",
+    np.bitwise_xor,
+    "{0} ^ {1}",
+    dtypes=INTEGRAL,
+    commutative=True,
+    doc="Bitwise exclusive or; of booleans too.",
+)
+not_: Primitive = elementwise(
+    "not",
+    np.invert,
+    _by_category("~{0}", "{T}(~{0})", "not {0}"),
+    dtypes=INTEGRAL,
+    doc="Bitwise complement; logical not of booleans.",
+)
+shift_left: Primitive = elementwise(
+    "shift_left",
+    np.left_shift,
+    "{0} << {1}",
+    dtypes=tuple(d for d in INTEGRAL if d.category == 1),
+    domain=(0.0, 5.0),
+    doc="x shifted left by y bits.",
+)
+shift_right: Primitive = elementwise(
+    "shift_right",
+    np.right_shift,
+    "{0} >> {1}",
+    dtypes=tuple(d for d in INTEGRAL if d.category == 1),
+    domain=(0.0, 5.0),
+    doc="x shifted right by y bits.",
+)
 
 
 def _where_aval(c: Aval, x: Aval, y: Aval) -> Aval:
@@ -301,25 +608,31 @@ def _where_aval(c: Aval, x: Aval, y: Aval) -> Aval:
     return Aval(common_shape("where", (c, x, y)), x.dtype)
 
 
-def _where_samples(
-    rng: np.random.Generator, dtype: DType, domain: tuple[float, float]
-) -> Drawn:
-    return [((draw(rng, s, bool_, domain), *[draw(rng, s, dtype, domain) for _ in "xy"]), {})
-            for s in ((), (5,), (3, 4), (0, 2))]
+def _where_samples(rng: np.random.Generator, dtype: DType, domain: tuple[float, float]) -> Drawn:
+    return [
+        ((draw(rng, s, bool_, domain), *[draw(rng, s, dtype, domain) for _ in "xy"]), {})
+        for s in ((), (5,), (3, 4), (0, 2))
+    ]
 
 
-def _convert_samples(
-    rng: np.random.Generator, dtype: DType, domain: tuple[float, float]
-) -> Drawn:
-    return [((draw(rng, s, dtype, (0.0, 3.0)),), {"dtype": d})
-            for s, d in zip(((), (3, 4), (0, 2), *[(5,)] * len(ANY)), (bool_, bool_, bool_, *ANY))]
+def _convert_samples(rng: np.random.Generator, dtype: DType, domain: tuple[float, float]) -> Drawn:
+    return [
+        ((draw(rng, s, dtype, (0.0, 3.0)),), {"dtype": d})
+        for s, d in zip(((), (3, 4), (0, 2), *[(5,)] * len(ANY)), (bool_, bool_, bool_, *ANY))
+    ]
 
 
 where: Primitive = Primitive(
-    name="where", kind="elementwise", arg_names=("c", "x", "y"), aval_rule=_where_aval,
-    reference=np.where, scalar="where({0}, {1}, {2})",
+    name="where",
+    kind="elementwise",
+    arg_names=("c", "x", "y"),
+    aval_rule=_where_aval,
+    reference=np.where,
+    scalar="where({0}, {1}, {2})",
     derivs=(None, lambda g, c: where(c, g, 0.0), lambda g, c: where(c, 0.0, g)),
-    dtypes=ANY, samples=_where_samples, doc="x where the condition holds, y elsewhere.",
+    dtypes=ANY,
+    samples=_where_samples,
+    doc="x where the condition holds, y elsewhere.",
 )
 
 
@@ -334,9 +647,15 @@ def _convert_scalar(operands: Sequence[DType], out: DType, params: dict[str, Any
 
 
 convert: Primitive = Primitive(
-    name="convert", kind="elementwise", arg_names=("x",),
-    aval_rule=lambda x, dtype: Aval(x.shape, dtype), reference=_convert_reference,
+    name="convert",
+    kind="elementwise",
+    arg_names=("x",),
+    aval_rule=lambda x, dtype: Aval(x.shape, dtype),
+    reference=_convert_reference,
     scalar=_convert_scalar,
     derivs=(lambda g, x_aval: convert(g, dtype=x_aval.dtype),),
-    linearity="linear", dtypes=ANY, samples=_convert_samples, doc="Conversion to another dtype.",
+    linearity="linear",
+    dtypes=ANY,
+    samples=_convert_samples,
+    doc="Conversion to another dtype.",
 )

@@ -64,7 +64,8 @@ def _broadcast_transpose(g: Any, x_aval: Aval, shape: Shape, axes: Shape) -> Any
     from .reduce import sum_  # reduce imports broadcast for its own transpose
 
     summed = tuple(
-        a for a in range(len(shape))
+        a
+        for a in range(len(shape))
         if a not in axes or (x_aval.shape[axes.index(a)] == 1 and shape[a] != 1)
     )
     out = sum_(g, axes=summed) if summed else g
@@ -78,18 +79,32 @@ def aval_shape(value: Any) -> Shape:
 
 def _broadcast_index(index: Index, avals: Sequence[Aval], out: Aval, params: Any) -> list[Access]:
     x = avals[0]
-    return [Access(tuple(
-        index[a] if x.shape[k] == out.shape[a] else 0 for k, a in enumerate(params["axes"])
-    ))]
+    return [
+        Access(
+            tuple(
+                index[a] if x.shape[k] == out.shape[a] else 0 for k, a in enumerate(params["axes"])
+            )
+        )
+    ]
 
 
 broadcast: Primitive = Primitive(
-    name="broadcast", kind="movement", arg_names=("x",), aval_rule=_broadcast_aval,
-    reference=_broadcast_reference, derivs=(_broadcast_transpose,), linearity="linear",
-    index_map=_broadcast_index, cost=0, dtypes=ANY, alias=True,
+    name="broadcast",
+    kind="movement",
+    arg_names=("x",),
+    aval_rule=_broadcast_aval,
+    reference=_broadcast_reference,
+    derivs=(_broadcast_transpose,),
+    linearity="linear",
+    index_map=_broadcast_index,
+    cost=0,
+    dtypes=ANY,
+    alias=True,
     samples=cases(
-        ([(3,)], {"shape": (2, 3), "axes": (1,)}), ([(2, 1)], {"shape": (2, 5), "axes": (0, 1)}),
-        ([()], {"shape": (2, 2), "axes": ()}), ([(0, 3)], {"shape": (2, 0, 3), "axes": (1, 2)}),
+        ([(3,)], {"shape": (2, 3), "axes": (1,)}),
+        ([(2, 1)], {"shape": (2, 5), "axes": (0, 1)}),
+        ([()], {"shape": (2, 2), "axes": ()}),
+        ([(0, 3)], {"shape": (2, 0, 3), "axes": (1, 2)}),
         ([(4,)], {"shape": (4, 3, 1), "axes": (0,)}),
     ),
     doc="Repeat along new or unit axes; operand axis k becomes output axis axes[k].",
@@ -135,13 +150,24 @@ def _reshape_index(
 
 
 reshape: Primitive = Primitive(
-    name="reshape", kind="movement", arg_names=("x",), aval_rule=_reshape_aval,
+    name="reshape",
+    kind="movement",
+    arg_names=("x",),
+    aval_rule=_reshape_aval,
     reference=lambda x, shape: np.reshape(x, shape),
-    derivs=(lambda g, x_aval: reshape(g, shape=x_aval.shape),), linearity="linear",
-    index_map=_reshape_index, cost=0, dtypes=ANY, alias=True,
+    derivs=(lambda g, x_aval: reshape(g, shape=x_aval.shape),),
+    linearity="linear",
+    index_map=_reshape_index,
+    cost=0,
+    dtypes=ANY,
+    alias=True,
     samples=cases(
-        ([(2, 6)], {"shape": (3, 4)}), ([(2, 3)], {"shape": (6,)}), ([(6,)], {"shape": (2, 1, 3)}),
-        ([(1,)], {"shape": ()}), ([(0, 3)], {"shape": (3, 0)}), ([(3, 1, 2)], {"shape": (3, 2)}),
+        ([(2, 6)], {"shape": (3, 4)}),
+        ([(2, 3)], {"shape": (6,)}),
+        ([(6,)], {"shape": (2, 1, 3)}),
+        ([(1,)], {"shape": ()}),
+        ([(0, 3)], {"shape": (3, 0)}),
+        ([(3, 1, 2)], {"shape": (3, 2)}),
     ),
     doc="The same elements in row-major order under another shape.",
 )
@@ -153,26 +179,33 @@ def _inverse(perm: Shape) -> Shape:
 
 
 transpose: Primitive = Primitive(
-    name="transpose", kind="movement", arg_names=("x",),
+    name="transpose",
+    kind="movement",
+    arg_names=("x",),
     aval_rule=lambda x, perm: Aval(tuple(x.shape[p] for p in perm), x.dtype),
     reference=lambda x, perm: np.transpose(x, perm),
-    derivs=(lambda g, perm: transpose(g, perm=_inverse(perm)),), linearity="linear",
+    derivs=(lambda g, perm: transpose(g, perm=_inverse(perm)),),
+    linearity="linear",
     index_map=lambda index, avals, out, params: [
         Access(tuple(index[k] for k in _inverse(params["perm"])))
     ],
     samples=cases(
-        ([(2, 3)], {"perm": (1, 0)}), ([(2, 3, 4)], {"perm": (2, 0, 1)}), ([()], {"perm": ()}),
-        ([(0, 2)], {"perm": (1, 0)}), ([(2, 1, 3)], {"perm": (1, 2, 0)}),
+        ([(2, 3)], {"perm": (1, 0)}),
+        ([(2, 3, 4)], {"perm": (2, 0, 1)}),
+        ([()], {"perm": ()}),
+        ([(0, 2)], {"perm": (1, 0)}),
+        ([(2, 1, 3)], {"perm": (1, 2, 0)}),
     ),
-    cost=0, dtypes=ANY, alias=True, doc="Permute axes; output axis k is operand axis perm[k].",
+    cost=0,
+    dtypes=ANY,
+    alias=True,
+    doc="Permute axes; output axis k is operand axis perm[k].",
 )
 
 
 # --- slice and pad, each the other's transpose ----------------------------------------------------
 def _slice_aval(x: Aval, start: Shape, limit: Shape, step: Shape) -> Aval:
-    shape = tuple(
-        max(0, -(-(b - a) // s)) for a, b, s in zip(start, limit, step, strict=True)
-    )
+    shape = tuple(max(0, -(-(b - a) // s)) for a, b, s in zip(start, limit, step, strict=True))
     return Aval(shape, x.dtype)
 
 
@@ -186,21 +219,30 @@ def _slice_transpose(g: Any, x_aval: Aval, start: Shape, limit: Shape, step: Sha
 
 
 slice_: Primitive = Primitive(
-    name="slice", kind="movement", arg_names=("x",), aval_rule=_slice_aval,
+    name="slice",
+    kind="movement",
+    arg_names=("x",),
+    aval_rule=_slice_aval,
     reference=lambda x, start, limit, step: x[
         tuple(slice(a, b, s) for a, b, s in zip(start, limit, step, strict=True))
     ],
-    derivs=(_slice_transpose,), linearity="linear",
-    index_map=lambda index, avals, out, params: [Access(tuple(
-        i * s + a for i, a, s in zip(index, params["start"], params["step"], strict=True)
-    ))],
+    derivs=(_slice_transpose,),
+    linearity="linear",
+    index_map=lambda index, avals, out, params: [
+        Access(
+            tuple(i * s + a for i, a, s in zip(index, params["start"], params["step"], strict=True))
+        )
+    ],
     samples=cases(
         ([(7,)], {"start": (1,), "limit": (6,), "step": (2,)}),
         ([(4, 5)], {"start": (0, 2), "limit": (4, 5), "step": (3, 1)}),
         ([(3, 2)], {"start": (1, 1), "limit": (1, 2), "step": (1, 1)}),
         ([()], {"start": (), "limit": (), "step": ()}),
     ),
-    cost=0, dtypes=ANY, alias=True, doc="Elements start, start + step, ... below limit on each axis.",
+    cost=0,
+    dtypes=ANY,
+    alias=True,
+    doc="Elements start, start + step, ... below limit on each axis.",
 )
 
 
@@ -219,10 +261,12 @@ def _pad_reference(
 ) -> np.ndarray:
     out = np.full(_pad_aval(Aval(x.shape, None), low, high, interior, value).shape, value, x.dtype)  # type: ignore[arg-type]
     if min((*low, *high, 0)) >= 0:
-        out[tuple(
-            slice(lo, lo + (n - 1) * (i + 1) + 1 if n else lo, i + 1)
-            for n, lo, i in zip(x.shape, low, interior, strict=True)
-        )] = x
+        out[
+            tuple(
+                slice(lo, lo + (n - 1) * (i + 1) + 1 if n else lo, i + 1)
+                for n, lo, i in zip(x.shape, low, interior, strict=True)
+            )
+        ] = x
         return out
     target, source = [], []  # negative padding crops
     for n, lo, i, m in zip(x.shape, low, interior, out.shape, strict=True):
@@ -250,13 +294,17 @@ def _pad_index(index: Index, avals: Sequence[Aval], out: Aval, params: Any) -> l
 
 def _pad_transpose(g: Any, x_aval: Aval, low: Shape, high: Shape, interior: Shape) -> Any:
     if min((*low, *high, 0)) < 0:  # what was cropped has no gradient: uncrop first
-        g = pad(g, low=tuple(max(0, -lo) for lo in low), high=tuple(max(0, -hi) for hi in high),
-                interior=(0,) * len(low), value=0)
+        g = pad(
+            g,
+            low=tuple(max(0, -lo) for lo in low),
+            high=tuple(max(0, -hi) for hi in high),
+            interior=(0,) * len(low),
+            value=0,
+        )
         low = tuple(max(0, lo) for lo in low)
     step = tuple(i + 1 for i in interior)
     limit = tuple(
-        lo + ((n - 1) * s + 1 if n else 0)
-        for lo, n, s in zip(low, x_aval.shape, step, strict=True)
+        lo + ((n - 1) * s + 1 if n else 0) for lo, n, s in zip(low, x_aval.shape, step, strict=True)
     )
     return slice_(g, start=low, limit=limit, step=step)
 
@@ -266,8 +314,15 @@ def _pad_tangent(t: Any, low: Shape, high: Shape, interior: Shape) -> Any:
 
 
 pad: Primitive = Primitive(
-    name="pad", kind="movement", arg_names=("x",), aval_rule=_pad_aval, reference=_pad_reference,
-    derivs=(_pad_transpose,), linearity="explicit", jvps=(_pad_tangent,), index_map=_pad_index,
+    name="pad",
+    kind="movement",
+    arg_names=("x",),
+    aval_rule=_pad_aval,
+    reference=_pad_reference,
+    derivs=(_pad_transpose,),
+    linearity="explicit",
+    jvps=(_pad_tangent,),
+    index_map=_pad_index,
     samples=cases(
         ([(3,)], {"low": (2,), "high": (1,), "interior": (0,), "value": 0}),
         ([(2, 3)], {"low": (1, 0), "high": (0, 2), "interior": (0, 2), "value": 1}),
@@ -275,22 +330,34 @@ pad: Primitive = Primitive(
         ([(0, 2)], {"low": (1, 0), "high": (1, 0), "interior": (0, 1), "value": 1}),
         ([(4,)], {"low": (-2,), "high": (3,), "interior": (1,), "value": 0}),
     ),
-    cost=1, dtypes=ANY,
+    cost=1,
+    dtypes=ANY,
     doc="Surround with a constant and put interior gaps between elements; negative crops.",
 )
 
 flip: Primitive = Primitive(
-    name="flip", kind="movement", arg_names=("x",), aval_rule=lambda x, axes: x,
+    name="flip",
+    kind="movement",
+    arg_names=("x",),
+    aval_rule=lambda x, axes: x,
     reference=lambda x, axes: np.flip(x, axes).copy(),
-    derivs=(lambda g, axes: flip(g, axes=axes),), linearity="linear",
-    index_map=lambda index, avals, out, params: [Access(tuple(
-        (out.shape[k] - 1) - i if k in params["axes"] else i for k, i in enumerate(index)
-    ))],
+    derivs=(lambda g, axes: flip(g, axes=axes),),
+    linearity="linear",
+    index_map=lambda index, avals, out, params: [
+        Access(
+            tuple((out.shape[k] - 1) - i if k in params["axes"] else i for k, i in enumerate(index))
+        )
+    ],
     samples=cases(
-        ([(5,)], {"axes": (0,)}), ([(2, 3)], {"axes": (0, 1)}), ([(2, 3, 2)], {"axes": (1,)}),
-        ([(0, 2)], {"axes": (0,)}), ([(2, 2)], {"axes": ()}),
+        ([(5,)], {"axes": (0,)}),
+        ([(2, 3)], {"axes": (0, 1)}),
+        ([(2, 3, 2)], {"axes": (1,)}),
+        ([(0, 2)], {"axes": (0,)}),
+        ([(2, 2)], {"axes": ()}),
     ),
-    cost=0, dtypes=ANY, doc="Reverse the order along axes.",
+    cost=0,
+    dtypes=ANY,
+    doc="Reverse the order along axes.",
 )
 
 
@@ -327,20 +394,30 @@ def _concat_index(index: Index, avals: Sequence[Aval], out: Aval, params: Any) -
     axis, begin, accesses = params["axis"], 0, []
     for aval in avals:
         here = index[axis] - begin
-        accesses.append(Access(
-            (*index[:axis], here, *index[axis + 1:]), (Guard(here, aval.shape[axis]),)
-        ))
+        accesses.append(
+            Access((*index[:axis], here, *index[axis + 1 :]), (Guard(here, aval.shape[axis]),))
+        )
         begin += aval.shape[axis]
     return accesses
 
 
 concat: Primitive = Primitive(
-    name="concat", kind="movement", arg_names=("xs",), aval_rule=_concat_aval,
-    reference=lambda *xs, axis: np.concatenate(xs, axis), derivs=(_concat_part,),
-    linearity="linear", index_map=_concat_index, cost=1, dtypes=ANY,
+    name="concat",
+    kind="movement",
+    arg_names=("xs",),
+    aval_rule=_concat_aval,
+    reference=lambda *xs, axis: np.concatenate(xs, axis),
+    derivs=(_concat_part,),
+    linearity="linear",
+    index_map=_concat_index,
+    cost=1,
+    dtypes=ANY,
     samples=cases(
-        ([(3,), (2,)], {"axis": 0}), ([(2, 3), (2, 1), (2, 4)], {"axis": 1}),
-        ([(1, 2), (3, 2)], {"axis": 0}), ([(2, 0), (2, 3)], {"axis": 1}), ([(4,)], {"axis": 0}),
+        ([(3,), (2,)], {"axis": 0}),
+        ([(2, 3), (2, 1), (2, 4)], {"axis": 1}),
+        ([(1, 2), (3, 2)], {"axis": 0}),
+        ([(2, 0), (2, 3)], {"axis": 1}),
+        ([(4,)], {"axis": 0}),
     ),
     doc="Join along one axis.",
 )

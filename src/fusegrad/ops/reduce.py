@@ -58,9 +58,18 @@ def reduction(
 ) -> Primitive:
     """Declare a reduction; ``identity`` maps the dtype to the text of the neutral element."""
     return Primitive(
-        name=name, kind="reduce", arg_names=("x",), aval_rule=_aval_rule(name, needs_elements),
-        reference=lambda x, axes: reference(x, axes), derivs=derivs, linearity=linearity,
-        jvps=jvps, identity=identity, combine=combine, dtypes=dtypes, doc=doc,
+        name=name,
+        kind="reduce",
+        arg_names=("x",),
+        aval_rule=_aval_rule(name, needs_elements),
+        reference=lambda x, axes: reference(x, axes),
+        derivs=derivs,
+        linearity=linearity,
+        jvps=jvps,
+        identity=identity,
+        combine=combine,
+        dtypes=dtypes,
+        doc=doc,
     )
 
 
@@ -106,32 +115,68 @@ def _prod_partial(x: Any, out: Any, x_aval: Aval, axes: Axes) -> Any:
 
 
 sum_: Primitive = reduction(
-    "sum", _numpy_sum, lambda d: f"{d.name}(0)", "{0} + {1}",
-    (lambda g, x_aval, axes: spread(g, x_aval, axes),), linearity="linear", doc="Sum over axes.",
+    "sum",
+    _numpy_sum,
+    lambda d: f"{d.name}(0)",
+    "{0} + {1}",
+    (lambda g, x_aval, axes: spread(g, x_aval, axes),),
+    linearity="linear",
+    doc="Sum over axes.",
 )
 prod: Primitive = reduction(
-    "prod", _numpy_prod, lambda d: f"{d.name}(1)", "{0} * {1}",
-    (lambda g, x, out, x_aval, axes:
-        mul(spread(g, x_aval, axes), _prod_partial(x, out, x_aval, axes)),),
-    jvps=(lambda t, x, out, x_aval, axes:
-          sum_(mul(t, _prod_partial(x, out, x_aval, axes)), axes=axes),),
+    "prod",
+    _numpy_prod,
+    lambda d: f"{d.name}(1)",
+    "{0} * {1}",
+    (
+        lambda g, x, out, x_aval, axes: mul(
+            spread(g, x_aval, axes), _prod_partial(x, out, x_aval, axes)
+        ),
+    ),
+    jvps=(
+        lambda t, x, out, x_aval, axes: sum_(
+            mul(t, _prod_partial(x, out, x_aval, axes)), axes=axes
+        ),
+    ),
     doc="Product over axes.",
 )
 max_: Primitive = reduction(
-    "reduce_max", lambda x, axes: np.max(x, axis=axes), _lowest, "maximum({0}, {1})",
-    (_tied,), jvps=(_tied_tangent,), dtypes=REAL, needs_elements=True,
+    "reduce_max",
+    lambda x, axes: np.max(x, axis=axes),
+    _lowest,
+    "maximum({0}, {1})",
+    (_tied,),
+    jvps=(_tied_tangent,),
+    dtypes=REAL,
+    needs_elements=True,
     doc="Maximum over axes; nan when any element is nan.",
 )
 min_: Primitive = reduction(
-    "reduce_min", lambda x, axes: np.min(x, axis=axes), _highest, "minimum({0}, {1})",
-    (_tied,), jvps=(_tied_tangent,), dtypes=REAL, needs_elements=True,
+    "reduce_min",
+    lambda x, axes: np.min(x, axis=axes),
+    _highest,
+    "minimum({0}, {1})",
+    (_tied,),
+    jvps=(_tied_tangent,),
+    dtypes=REAL,
+    needs_elements=True,
     doc="Minimum over axes; nan when any element is nan.",
 )
 any_: Primitive = reduction(
-    "reduce_or", lambda x, axes: np.any(x, axis=axes), lambda d: "False", "{0} | {1}",
-    (None,), dtypes=(bool_,), doc="Whether any element is true.",
+    "reduce_or",
+    lambda x, axes: np.any(x, axis=axes),
+    lambda d: "False",
+    "{0} | {1}",
+    (None,),
+    dtypes=(bool_,),
+    doc="Whether any element is true.",
 )
 all_: Primitive = reduction(
-    "reduce_and", lambda x, axes: np.all(x, axis=axes), lambda d: "True", "{0} & {1}",
-    (None,), dtypes=(bool_,), doc="Whether all elements are true.",
+    "reduce_and",
+    lambda x, axes: np.all(x, axis=axes),
+    lambda d: "True",
+    "{0} & {1}",
+    (None,),
+    dtypes=(bool_,),
+    doc="Whether all elements are true.",
 )

@@ -36,8 +36,10 @@ def cases(*rows: tuple[Sequence[Shape], dict[str, Any]]) -> Samples:
     """One sample per row ``(operand shapes, parameters)``."""
 
     def make(rng: np.random.Generator, dtype: DType, domain: tuple[float, float]) -> Drawn:
-        return [(tuple(draw(rng, s, dtype, domain) for s in shapes), dict(params))
-                for shapes, params in rows]
+        return [
+            (tuple(draw(rng, s, dtype, domain) for s in shapes), dict(params))
+            for shapes, params in rows
+        ]
 
     return make
 
@@ -46,8 +48,15 @@ def indexed(*rows: tuple[Sequence[Any], dict[str, Any]]) -> Samples:
     """Like ``cases``; an operand given as a nested list of integers is an index."""
 
     def make(rng: np.random.Generator, dtype: DType, domain: tuple[float, float]) -> Drawn:
-        return [(tuple(np.array(s, np.int64) if isinstance(s, list)
-                       else draw(rng, s, dtype, domain) for s in operands), dict(params))
-                for operands, params in rows]
+        return [
+            (
+                tuple(
+                    np.array(s, np.int64) if isinstance(s, list) else draw(rng, s, dtype, domain)
+                    for s in operands
+                ),
+                dict(params),
+            )
+            for operands, params in rows
+        ]
 
     return make

@@ -36,11 +36,16 @@ def _bits_samples(rng: Any, dtype: DType, domain: Any) -> Drawn:
 
 
 full: Primitive = Primitive(
-    name="full", kind="source", arg_names=(),
+    name="full",
+    kind="source",
+    arg_names=(),
     aval_rule=lambda shape, dtype, value: Aval(tuple(shape), dtype),
     reference=lambda shape, dtype, value: np.full(shape, value, dtype.np),
     samples=_full_samples,
-    scalar=lambda params, dtype: params["value"], cost=0, dtypes=ANY, doc="A constant array.",
+    scalar=lambda params, dtype: params["value"],
+    cost=0,
+    dtypes=ANY,
+    doc="A constant array.",
 )
 
 
@@ -51,9 +56,15 @@ def _iota_reference(shape: Shape, dtype: DType, axis: int) -> np.ndarray:
 
 
 iota: Primitive = Primitive(
-    name="iota", kind="source", arg_names=(),
-    aval_rule=lambda shape, dtype, axis: Aval(tuple(shape), dtype), reference=_iota_reference,
-    samples=_iota_samples, cost=1, dtypes=REAL, doc="The index along one axis.",
+    name="iota",
+    kind="source",
+    arg_names=(),
+    aval_rule=lambda shape, dtype, axis: Aval(tuple(shape), dtype),
+    reference=_iota_reference,
+    samples=_iota_samples,
+    cost=1,
+    dtypes=REAL,
+    doc="The index along one axis.",
 )
 
 
@@ -69,7 +80,14 @@ def _bits_aval(state: Aval, shape: Shape) -> Aval:
 
 
 random_bits: Primitive = Primitive(
-    name="random_bits", kind="source", arg_names=("state",), aval_rule=_bits_aval,
-    samples=_bits_samples, reference=_bits_reference, derivs=(None,), cost=25, dtypes=(uint64,),
+    name="random_bits",
+    kind="source",
+    arg_names=("state",),
+    aval_rule=_bits_aval,
+    samples=_bits_samples,
+    reference=_bits_reference,
+    derivs=(None,),
+    cost=25,
+    dtypes=(uint64,),
     doc="64 random bits per element, a function of (seed, offset, position).",
 )

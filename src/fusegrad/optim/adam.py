@@ -32,23 +32,43 @@ class Adam(CompiledOptimizer):
     branches = ("weight_decay",)
 
     def __init__(
-        self, params: Any, lr: float | Tensor = 1e-3, betas: tuple[float, float] = (0.9, 0.999),
-        eps: float = 1e-8, weight_decay: float = 0, amsgrad: bool = False, *,
-        foreach: bool | None = None, maximize: bool = False, capturable: bool = False,
-        differentiable: bool = False, fused: bool | None = None,
+        self,
+        params: Any,
+        lr: float | Tensor = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0,
+        amsgrad: bool = False,
+        *,
+        foreach: bool | None = None,
+        maximize: bool = False,
+        capturable: bool = False,
+        differentiable: bool = False,
+        fused: bool | None = None,
         decoupled_weight_decay: bool = False,
     ) -> None:
         check_non_negative(learning_rate=lr, epsilon=eps, weight_decay=weight_decay)
         for k, beta in enumerate(betas):
             if not 0.0 <= beta < 1.0:
-                raise ArgumentError(f"Invalid beta parameter at index {k}: {beta}",
-                                    "Betas lie in [0, 1).")
-        super().__init__(params, {
-            "lr": lr, "betas": tuple(float(b) for b in betas), "eps": eps,
-            "weight_decay": weight_decay, "amsgrad": amsgrad, "maximize": maximize,
-            "foreach": foreach, "capturable": capturable, "differentiable": differentiable,
-            "fused": fused, "decoupled_weight_decay": decoupled_weight_decay,
-        })
+                raise ArgumentError(
+                    f"Invalid beta parameter at index {k}: {beta}", "Betas lie in [0, 1)."
+                )
+        super().__init__(
+            params,
+            {
+                "lr": lr,
+                "betas": tuple(float(b) for b in betas),
+                "eps": eps,
+                "weight_decay": weight_decay,
+                "amsgrad": amsgrad,
+                "maximize": maximize,
+                "foreach": foreach,
+                "capturable": capturable,
+                "differentiable": differentiable,
+                "fused": fused,
+                "decoupled_weight_decay": decoupled_weight_decay,
+            },
+        )
 
     def _init_state(self, group: ParamGroup, p: Tensor, fresh: Callable[[], Tensor]) -> None:
         state = self.state[p]
@@ -62,8 +82,8 @@ class Adam(CompiledOptimizer):
     def _scalars(self, group: ParamGroup, step: Tensor | None) -> Any:
         """Step size and scale of the root, in float64: 1 - beta ** step cancels."""
         beta1, beta2 = group["betas"]
-        correction1 = 1.0 - beta1 ** step  # type: ignore[operator]
-        correction2 = 1.0 - beta2 ** step  # type: ignore[operator]
+        correction1 = 1.0 - beta1**step  # type: ignore[operator]
+        correction2 = 1.0 - beta2**step  # type: ignore[operator]
         return group["lr"] / correction1, ew.rsqrt(correction2), 1.0 - beta1, 1.0 - beta2
 
     def _update_one(
@@ -92,14 +112,32 @@ class AdamW(Adam):
     """Adam with decoupled weight decay: ``p`` shrinks by ``lr * weight_decay`` per step."""
 
     def __init__(
-        self, params: Any, lr: float | Tensor = 1e-3, betas: tuple[float, float] = (0.9, 0.999),
-        eps: float = 1e-8, weight_decay: float = 1e-2, amsgrad: bool = False, *,
-        maximize: bool = False, foreach: bool | None = None, capturable: bool = False,
-        differentiable: bool = False, fused: bool | None = None,
+        self,
+        params: Any,
+        lr: float | Tensor = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 1e-2,
+        amsgrad: bool = False,
+        *,
+        maximize: bool = False,
+        foreach: bool | None = None,
+        capturable: bool = False,
+        differentiable: bool = False,
+        fused: bool | None = None,
     ) -> None:
         super().__init__(
-            params, lr, betas, eps, weight_decay, amsgrad, foreach=foreach, maximize=maximize,
-            capturable=capturable, differentiable=differentiable, fused=fused,
+            params,
+            lr,
+            betas,
+            eps,
+            weight_decay,
+            amsgrad,
+            foreach=foreach,
+            maximize=maximize,
+            capturable=capturable,
+            differentiable=differentiable,
+            fused=fused,
             decoupled_weight_decay=True,
         )
 

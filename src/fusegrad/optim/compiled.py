@@ -169,7 +169,8 @@ class CompiledOptimizer(Optimizer):
                     step._assign(ew.add(step, 1.0), "step count")
                 if id(step) not in shared:
                     shared[id(step)] = self._scalars(
-                        group, None if step is None else cast(step, float64))
+                        group, None if step is None else cast(step, float64)
+                    )
                 grad = next(gradients)
                 grad = ew.neg(grad) if group["maximize"] else grad
                 self._update_one(group, p, grad, state, shared[id(step)])

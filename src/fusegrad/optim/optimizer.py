@@ -44,8 +44,12 @@ def _add_hook(hooks: Hooks, hook: Callable[..., Any], prepend: bool = False) -> 
 
 
 def _plain_state(optimizer: Optimizer) -> list[Any]:
-    return [(id(p), key, value) for p, values in optimizer.state.items()
-            for key, value in values.items() if not isinstance(value, Tensor)]
+    return [
+        (id(p), key, value)
+        for p, values in optimizer.state.items()
+        for key, value in values.items()
+        if not isinstance(value, Tensor)
+    ]
 
 
 def _require_kept_state(optimizer: Optimizer, before: Any) -> None:
@@ -55,14 +59,16 @@ def _require_kept_state(optimizer: Optimizer, before: Any) -> None:
         raise CaptureError(
             f"{name}.step changed a Python value in its state inside a jitted function",
             "Python runs only while the step is traced, so the value would stand still.",
-            "keep it in a 0-d tensor that is changed in place")
+            "keep it in a 0-d tensor that is changed in place",
+        )
     for values in optimizer.state.values():
         for key, value in values.items():
             if isinstance(value, Tensor) and value._storage.owner is not None:
                 raise CaptureError(
                     f"{name}.step created the state {key!r} inside a jitted function",
                     "A tensor created while tracing does not live on to the next step.",
-                    "create the state in __init__, or run one step before jit")
+                    "create the state in __init__, or run one step before jit",
+                )
 
 
 def _with_hooks(step: Callable[..., Any]) -> Callable[..., Any]:
@@ -121,11 +127,15 @@ class Optimizer:
             raise ArgumentTypeError(
                 f"{type(self).__name__} got a single tensor",
                 "params argument given to the optimizer should be an iterable of Tensors or dicts.",
-                "[tensor]")
+                "[tensor]",
+            )
         groups = list(params)
         if not groups:
-            raise ArgumentError("optimizer got an empty parameter list",
-                                "There is nothing to optimize.", "pass model.parameters()")
+            raise ArgumentError(
+                "optimizer got an empty parameter list",
+                "There is nothing to optimize.",
+                "pass model.parameters()",
+            )
         if not isinstance(groups[0], dict):
             groups = [{"params": groups}]
         for group in groups:
@@ -139,41 +149,53 @@ class Optimizer:
             ValueError: a non-leaf tensor, a repeated parameter, a missing option.
         """
         if not isinstance(param_group, dict):
-            raise ArgumentTypeError(f"param_group of type {type(param_group).__name__}",
-                                    "param_group must be a dict.")
+            raise ArgumentTypeError(
+                f"param_group of type {type(param_group).__name__}", "param_group must be a dict."
+            )
         group = dict(param_group)
         params = group["params"]
         if isinstance(params, set):
             raise ArgumentTypeError(
                 "optimizer parameters in a set",
-                "The ordering of tensors in sets will change between runs.", "use a list")
+                "The ordering of tensors in sets will change between runs.",
+                "use a list",
+            )
         listed = [params] if isinstance(params, Tensor) else list(params)
         named = [p for p in listed if isinstance(p, tuple)]
         if named:
             if len(named) != len(listed):
-                raise ArgumentError("parameters with and without names",
-                                    "all optimizer params should be with/without names.")
+                raise ArgumentError(
+                    "parameters with and without names",
+                    "all optimizer params should be with/without names.",
+                )
             group["param_names"] = [name for name, _ in listed]
             listed = [p for _, p in listed]
         for p in listed:
             if not isinstance(p, Tensor):
                 raise ArgumentTypeError(
                     f"one of the params is {type(p).__name__}",
-                    "optimizer can only optimize Tensors.")
+                    "optimizer can only optimize Tensors.",
+                )
             if not self.defaults.get("differentiable") and not p.is_leaf:
-                raise ArgumentError(f"a parameter {p.aval} with a history",
-                                    "can't optimize a non-leaf Tensor.", "use .detach()")
+                raise ArgumentError(
+                    f"a parameter {p.aval} with a history",
+                    "can't optimize a non-leaf Tensor.",
+                    "use .detach()",
+                )
         for name, default in self.defaults.items():
             if default is required and name not in group:
                 raise ArgumentError(
                     f"parameter group without {name}",
                     f"parameter group didn't specify a value of required optimization parameter "
-                    f"{name}.")
+                    f"{name}.",
+                )
             group.setdefault(name, default)
         present = {id(p) for g in self.param_groups for p in g["params"]}
         if len({id(p) for p in listed}) != len(listed) or present & {id(p) for p in listed}:
-            raise ArgumentError("some parameters appear in more than one parameter group",
-                                "Each parameter is updated once per step.")
+            raise ArgumentError(
+                "some parameters appear in more than one parameter group",
+                "Each parameter is updated once per step.",
+            )
         group["params"] = listed
         self.param_groups.append(ParamGroup(group, self.branches))
         bump_epoch()
@@ -181,10 +203,18 @@ class Optimizer:
     def _structure(self) -> tuple[Any, ...]:
         """A snapshot of everything a trace of ``step`` bakes in."""
         return tuple(
-            (g.structure() if isinstance(g, ParamGroup) else repr(g), tuple(
-                (id(p), tuple((k, id(v)) for k, v in self.state[p].items())
-                 if p in self.state else None)
-                for p in g["params"]))
+            (
+                g.structure() if isinstance(g, ParamGroup) else repr(g),
+                tuple(
+                    (
+                        id(p),
+                        tuple((k, id(v)) for k, v in self.state[p].items())
+                        if p in self.state
+                        else None,
+                    )
+                    for p in g["params"]
+                ),
+            )
             for g in self.param_groups
         )
 
@@ -268,7 +298,8 @@ class Optimizer:
         if len(saved) != len(self.param_groups):
             raise ArgumentError(
                 f"{len(saved)} parameter groups loaded into {len(self.param_groups)}",
-                "loaded state dict has a different number of parameter groups.")
+                "loaded state dict has a different number of parameter groups.",
+            )
         by_number: dict[int, Any] = {}
         for group, old in zip(self.param_groups, saved, strict=True):
             if len(group["params"]) != len(old["params"]):
@@ -276,7 +307,8 @@ class Optimizer:
                     f"{len(old['params'])} parameters loaded into a group of "
                     f"{len(group['params'])}",
                     "loaded state dict contains a parameter group that doesn't match the size of "
-                    "optimizer's group.")
+                    "optimizer's group.",
+                )
             by_number.update(zip(old["params"], group["params"], strict=True))
         self.state = defaultdict(dict)
         for key, values in state_dict["state"].items():

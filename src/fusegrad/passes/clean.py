@@ -27,10 +27,10 @@ def eliminate_common(graph: Graph) -> Graph:
         inputs = tuple(map(read, eqn.inputs))
         keys = tuple(map(atom_key, inputs))
         if eqn.primitive.commutative:
-            keys = tuple(sorted(keys, key=lambda k: (str(type(k)), id(k) if isinstance(k, Var)
-                                                     else hash(k))))
-        key = (eqn.primitive.name, keys, tuple(sorted(
-            (k, repr(v)) for k, v in eqn.params.items())))
+            keys = tuple(
+                sorted(keys, key=lambda k: (str(type(k)), id(k) if isinstance(k, Var) else hash(k)))
+            )
+        key = (eqn.primitive.name, keys, tuple(sorted((k, repr(v)) for k, v in eqn.params.items())))
         if key in seen:
             replaced[eqn.outputs[0]] = seen[key]
             continue

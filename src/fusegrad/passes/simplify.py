@@ -71,8 +71,7 @@ class Rewriter:
         new = self.read(atom)
         if isinstance(new, Literal) and atom.aval.shape:  # an output is a whole array
             var = Var(atom.aval)
-            params = {"shape": atom.aval.shape, "dtype": atom.aval.dtype,
-                      "value": new.value.item()}
+            params = {"shape": atom.aval.shape, "dtype": atom.aval.dtype, "value": new.value.item()}
             self.eqns.append(Eqn(source.full, (), params, (var,)))
             return var
         return new
@@ -190,8 +189,9 @@ def _compare_positions(rw: Rewriter, eqn: Eqn) -> Atom | None:
     if extent >= 1 << 30:
         return None
     label = wide.inputs[0]
-    inside = rw.emit(ew.minimum, (rw.emit(ew.maximum, (label, Literal(-1, int64))),
-                                  Literal(extent, int64)))
+    inside = rw.emit(
+        ew.minimum, (rw.emit(ew.maximum, (label, Literal(-1, int64))), Literal(extent, int64))
+    )
     small = rw.emit(ew.convert, (inside,), dtype=int32)
     positions = rw.emit(source.iota, (), **{**ramp.params, "dtype": int32})
     return rw.emit(ew.eq, (positions, rw.emit(movement.broadcast, (small,), **wide.params)))
@@ -216,15 +216,22 @@ def _picked(rw: Rewriter, eqn: Eqn) -> Atom | None:
     if label.aval.shape != kept:
         label = rw.emit(movement.broadcast, (label,), shape=kept, axes=places)
     dtype = label.aval.dtype
-    inside = rw.emit(ew.and_, (rw.emit(ew.ge, (label, Literal(0, dtype))),
-                               rw.emit(ew.lt, (label, Literal(extent, dtype)))))
-    index = rw.emit(ew.minimum, (rw.emit(ew.maximum, (label, Literal(0, dtype))),
-                                 Literal(extent - 1, dtype)))
+    inside = rw.emit(
+        ew.and_,
+        (
+            rw.emit(ew.ge, (label, Literal(0, dtype))),
+            rw.emit(ew.lt, (label, Literal(extent, dtype))),
+        ),
+    )
+    index = rw.emit(
+        ew.minimum, (rw.emit(ew.maximum, (label, Literal(0, dtype))), Literal(extent - 1, dtype))
+    )
     unit = tuple(1 if k == axis else n for k, n in enumerate(x.aval.shape))
     column = rw.emit(movement.reshape, (index,), shape=unit)
     value = rw.emit(indexing.take_along, (x, column), axis=axis)
-    return rw.emit(ew.where, (inside, rw.emit(movement.reshape, (value,), shape=kept),
-                              chosen.inputs[2]))
+    return rw.emit(
+        ew.where, (inside, rw.emit(movement.reshape, (value,), shape=kept), chosen.inputs[2])
+    )
 
 
 def _movement(rw: Rewriter, eqn: Eqn) -> Atom | None:
@@ -320,8 +327,10 @@ def decompose_small_dots(graph: Graph) -> Graph:
         x, y = eqn.inputs
         cx, cy, bx, by = (eqn.params[k] for k in ("cx", "cy", "bx", "by"))
         fx, fy = free_axes(x.aval.ndim, cx, bx), free_axes(y.aval.ndim, cy, by)
-        sizes = [int(np.prod([a.aval.shape[i] for i in axes], dtype=np.int64))
-                 for a, axes in ((x, fx), (y, fy), (x, cx))]
+        sizes = [
+            int(np.prod([a.aval.shape[i] for i in axes], dtype=np.int64))
+            for a, axes in ((x, fx), (y, fy), (x, cx))
+        ]
         if 1 not in sizes or 0 in sizes:
             return None
         return _product_and_sum(rw, eqn, x, y, fx, fy)
@@ -337,8 +346,13 @@ def _product_and_sum(
     nb, nx, ny, k = len(bx), len(fx), len(fy), len(cx)
     sx, sy = x.aval.shape, y.aval.shape
     # put the contracted axes where the wider operand has them, so that its rows stay rows
-    lead = bool(cx) and (min(cx) < min(fx, default=99) if nx and _size(sx, fx) > 1
-                         else min(cy) < min(fy, default=99) if ny else False)
+    lead = bool(cx) and (
+        min(cx) < min(fx, default=99)
+        if nx and _size(sx, fx) > 1
+        else min(cy) < min(fy, default=99)
+        if ny
+        else False
+    )
     contracted = tuple(sx[a] for a in cx)
     free = out[nb:]
     shape = out[:nb] + (contracted + free if lead else free + contracted)

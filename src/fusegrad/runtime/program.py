@@ -59,8 +59,13 @@ class Launch:
     def joins(self, following: Launch) -> bool:
         """Whether the next launch runs the same kernel on other data: one launch for both."""
         mine, other = self.generated, following.generated
-        return (not self.barrier and mine is not None and other is not None
-                and mine.source.text == other.source.text and self.parts == following.parts)
+        return (
+            not self.barrier
+            and mine is not None
+            and other is not None
+            and mine.source.text == other.source.text
+            and self.parts == following.parts
+        )
 
 
 class Program:
@@ -131,8 +136,10 @@ class Program:
     def _build(self) -> None:
         sources = [x.generated.source for x in self.launches if x.generated is not None]
         functions = iter(load_kernels(sources))
-        counts = [len(x.generated.arguments) if x.generated else len(host_buffers(x.kernel.work))
-                  for x in self.launches]
+        counts = [
+            len(x.generated.arguments) if x.generated else len(host_buffers(x.kernel.work))
+            for x in self.launches
+        ]
         self.block = np.zeros(max(1, sum(counts)), np.int64)
         self.cells = memoryview(self.block)
         base = self.block.__array_interface__["data"][0]
@@ -152,8 +159,16 @@ class Program:
                 entry = self.table[self.entries - 1]
                 entry[2:4], entry[5] = (entry[2] + 1, 8 * count), launch.barrier
             else:
-                self.table[self.entries] = [function, base + 8 * position, 1, 0, launch.parts,
-                                            launch.barrier, 0, 0]
+                self.table[self.entries] = [
+                    function,
+                    base + 8 * position,
+                    1,
+                    0,
+                    launch.parts,
+                    launch.barrier,
+                    0,
+                    0,
+                ]
                 self.entries += 1
             before = launch
             position += count
@@ -248,8 +263,9 @@ def _nbytes(buffer: Buffer) -> int:
 def host_buffers(work: Any) -> list[Buffer]:
     """The buffers of a host call, in the order of its arguments."""
     assert isinstance(work, HostCall)
-    return list(dict.fromkeys([*[o[0] for o in work.operands if isinstance(o, tuple)],
-                               work.output]))
+    return list(
+        dict.fromkeys([*[o[0] for o in work.operands if isinstance(o, tuple)], work.output])
+    )
 
 
 def array_at(

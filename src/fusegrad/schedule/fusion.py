@@ -61,8 +61,10 @@ class Fusion(Recompute):
         for other in list(self.groups):
             if other is group or other.kind != "loops" or other not in self.groups:
                 continue
-            if group not in self.groups or size <= 1 or any(
-                s.var in self.early for s in (*group.sinks, *other.sinks)
+            if (
+                group not in self.groups
+                or size <= 1
+                or any(s.var in self.early for s in (*group.sinks, *other.sinks))
             ):
                 continue
             shared = {v for v in group.reads & other.reads if v.aval.size * 2 >= size}
@@ -71,21 +73,30 @@ class Fusion(Recompute):
             self._merge(group, other)
 
     def _merge(self, group: Group, other: Group) -> None:
-        before = (group.shape, group.split, group.kept, list(group.sinks), set(group.needs),
-                  set(group.reads), [s.how for s in group.sinks])
+        before = (
+            group.shape,
+            group.split,
+            group.kept,
+            list(group.sinks),
+            set(group.needs),
+            set(group.reads),
+            [s.how for s in group.sinks],
+        )
         hows = [s.how for s in other.sinks]
         try:
             for sink in other.sinks:
                 self._join(group, sink)
         except Unfusable as reason:
-            (group.shape, group.split, group.kept, group.sinks, group.needs, group.reads,
-             kept) = before
+            (group.shape, group.split, group.kept, group.sinks, group.needs, group.reads, kept) = (
+                before
+            )
             for sink, how in zip([*group.sinks, *other.sinks], [*kept, *hows], strict=True):
                 sink.how = how
             for sink in other.sinks:
                 self.home[sink.var] = other
-            group.reasons.append(f"kernel {other.number} walks the same data but stays apart: "
-                                 f"{reason}.")
+            group.reasons.append(
+                f"kernel {other.number} walks the same data but stays apart: {reason}."
+            )
             return
         group.reasons.append(f"kernel {other.number} is merged in: both walk the same data.")
         group.reasons += other.reasons
@@ -110,8 +121,10 @@ class Fusion(Recompute):
             try:
                 self._join(group, sink)
             except Unfusable as reason:
-                refusals.append(f"{sink.eqn.primitive.name} {sink.var.aval} does not join kernel "
-                                f"{group.number}: {reason}.")
+                refusals.append(
+                    f"{sink.eqn.primitive.name} {sink.var.aval} does not join kernel "
+                    f"{group.number}: {reason}."
+                )
                 continue
             group.reasons.append(f"{sink.eqn.primitive.name} {sink.var.aval} joins: {why}.")
             group.reasons += refusals
@@ -122,8 +135,11 @@ class Fusion(Recompute):
     def _candidates(self, sink: Sink) -> list[tuple[Group, str]]:
         probe = self._probe(None, sink)
         producers = {self.home[v] for v in probe if v in self.home}
-        found = [(g, "it uses a value computed there")
-                 for g in sorted(producers, key=lambda g: -g.number) if g.kind != "host"]
+        found = [
+            (g, "it uses a value computed there")
+            for g in sorted(producers, key=lambda g: -g.number)
+            if g.kind != "host"
+        ]
         size = sink.var.aval.size
         heavy = {v for v in probe if v.aval.size * 2 >= size and v.aval.size > 1}
         for group in reversed(self.groups):
@@ -192,12 +208,11 @@ class Fusion(Recompute):
         ends = {nb, nb + nm, len(group.shape)}
         lowering = self._lowering_of(group, sink)
         nest = LoopNest(list(group.shape), len(group.shape), 0)
-        nest.stores = [Store(no_buffer(sink.var), Ix(), self.lower_sink(lowering, group, sink),
-                             sink.var)]
+        nest.stores = [
+            Store(no_buffer(sink.var), Ix(), self.lower_sink(lowering, group, sink), sink.var)
+        ]
         for axis in range(len(group.shape) - 1):
-            if axis + 1 not in ends and not all(
-                nest._together(ix, axis) for ix in nest._indices()
-            ):
+            if axis + 1 not in ends and not all(nest._together(ix, axis) for ix in nest._indices()):
                 raise Unfusable("it reads memory in an order that the blocks do not follow")
 
     def _space(self, sink: Sink) -> tuple[int, ...]:
@@ -211,7 +226,7 @@ class Fusion(Recompute):
         space = squeezed(self._space(sink))
         reduces = sink.eqn.primitive.kind == "reduce"
         if not reduces and self._uses_acc(group, sink):
-            inner = group.shape[group.split:] if group.split >= 0 else ()
+            inner = group.shape[group.split :] if group.split >= 0 else ()
             if group.kept > 0 or space not in ((), inner):
                 self._move_early(group, self._accs(group) & self._inputs_of(sink))
                 raise Unfusable("it needs a result that is complete only after all rows")
@@ -310,10 +325,13 @@ class Fusion(Recompute):
         """Values of ``exact`` that the sink compares."""
         if not self.exact:
             return set()
-        eqns = [sink.eqn, *[e for a in sink.eqn.inputs if isinstance(a, Var)
-                            for e in self._tree(a)[0]]]
-        return {a for e in eqns if e.outputs[0].aval.dtype is bool_
-                for a in e.inputs if a in self.exact}  # type: ignore[misc]
+        eqns = [
+            sink.eqn,
+            *[e for a in sink.eqn.inputs if isinstance(a, Var) for e in self._tree(a)[0]],
+        ]
+        return {
+            a for e in eqns if e.outputs[0].aval.dtype is bool_ for a in e.inputs if a in self.exact
+        }  # type: ignore[misc]
 
     def _move_early(self, group: Group, late: set[Var]) -> None:
         """Cheap reductions that keep others out of this kernel get one of their own, before it.
@@ -324,8 +342,11 @@ class Fusion(Recompute):
         members = {s.var for s in group.sinks}
         for sink in group.sinks:
             small = size_of(self._space(sink)) * 4 <= size_of(group.shape)
-            if sink.var in late and small and sink.how != "tail" and not (
-                members & self._inputs_of(sink)
+            if (
+                sink.var in late
+                and small
+                and sink.how != "tail"
+                and not (members & self._inputs_of(sink))
             ):
                 self.early.add(sink.var)
 
@@ -336,5 +357,3 @@ class Fusion(Recompute):
         for group in self.groups:
             stored |= {v for v in group.reads if v in self.home and self.home[v] is not group}
         return stored
-
-

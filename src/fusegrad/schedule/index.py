@@ -78,8 +78,11 @@ class Quotient:
         return hash((self.inner.key, self.divisor))
 
     def __eq__(self, other: object) -> bool:
-        return (isinstance(other, Quotient) and other.divisor == self.divisor
-                and other.inner.key == self.inner.key)
+        return (
+            isinstance(other, Quotient)
+            and other.divisor == self.divisor
+            and other.inner.key == self.inner.key
+        )
 
 
 def as_ix(value: Any) -> Ix:

@@ -139,21 +139,34 @@ class LoopNest:
         inner = set(range(self.split, len(self.extents)))
         needed = [0] + [s.ready for s in self.scalars() if s.level == FULL]
         needed += [s.ready - 1 for s in self.scalars() if s.op == "reduce"]
-        needed += [st.value.ready for st in self.stores
-                   if st.value.level != TAIL and st.index.axes() & inner]
+        needed += [
+            st.value.ready
+            for st in self.stores
+            if st.value.level != TAIL and st.index.axes() & inner
+        ]
         self.stages = 1 + max(needed)
 
     def _hoist_reciprocals(self) -> None:
         """Division by a value of the row becomes multiplication by its reciprocal, once a row."""
         made: dict[Scalar, Scalar] = {}
         for s in self.scalars():
-            if s.op == "apply" and s.text == "{0} / {1}" and s.level == FULL and (
-                s.args[1].level < FULL and s.args[1].op != "literal"
+            if (
+                s.op == "apply"
+                and s.text == "{0} / {1}"
+                and s.level == FULL
+                and (s.args[1].level < FULL and s.args[1].op != "literal")
             ):
                 divisor = s.args[1]
                 if divisor not in made:
-                    made[divisor] = Scalar("apply", s.dtype, (divisor,), f"{s.dtype.name}(1) / {{0}}",
-                                           eqn=s.eqn, level=divisor.level, ready=divisor.ready)
+                    made[divisor] = Scalar(
+                        "apply",
+                        s.dtype,
+                        (divisor,),
+                        f"{s.dtype.name}(1) / {{0}}",
+                        eqn=s.eqn,
+                        level=divisor.level,
+                        ready=divisor.ready,
+                    )
                 s.args, s.text = (s.args[0], made[divisor]), "{0} * {1}"
 
     def _expand_totals(self) -> None:
@@ -164,8 +177,15 @@ class LoopNest:
             if acc.over == "total":
                 acc.over = "outer"
                 if self.split < len(self.extents):
-                    row = Scalar("reduce", acc.dtype, acc.args, acc.text, acc.identity,
-                                 over="inner", eqn=acc.eqn)
+                    row = Scalar(
+                        "reduce",
+                        acc.dtype,
+                        acc.args,
+                        acc.text,
+                        acc.identity,
+                        over="inner",
+                        eqn=acc.eqn,
+                    )
                     acc.args = (row,)
 
     def _indices(self) -> list[Ix]:
@@ -192,13 +212,14 @@ class LoopNest:
         def remap(ix: Ix) -> None:
             ix.terms = {
                 (k - 1 if k > axis else k) if isinstance(k, int) else k: c
-                for k, c in ix.terms.items() if k != axis
+                for k, c in ix.terms.items()
+                if k != axis
             }
 
         # unique Ix objects only: shared ones must not shift twice
         for ix in {id(i): i for i in self._indices()}.values():
             remap(ix)
-        self.extents[axis:axis + 2] = [self.extents[axis] * self.extents[axis + 1]]
+        self.extents[axis : axis + 2] = [self.extents[axis] * self.extents[axis + 1]]
         self.split -= self.split > axis
         self.kept -= self.kept > axis
 

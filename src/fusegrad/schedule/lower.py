@@ -87,7 +87,9 @@ class Lowering:
     """
 
     def __init__(
-        self, makers: dict[Var, Eqn], stored: Callable[[Var], bool],
+        self,
+        makers: dict[Var, Eqn],
+        stored: Callable[[Var], bool],
         buffer: Callable[[Var], Buffer],
     ) -> None:
         self.makers = makers
@@ -119,7 +121,8 @@ class Lowering:
             unit = tuple(n for n, e in zip(natural, var.aval.shape, strict=True) if e != 1)
             if unit != expected or guard is not None:
                 raise Unfusable(
-                    f"{var.aval} is read at another position than the one it is computed at")
+                    f"{var.aval} is read at another position than the one it is computed at"
+                )
             self.used.add(var)
             return scalar
         if self.stored(var):
@@ -146,26 +149,25 @@ class Lowering:
         self, root: Var, index: tuple[Any, ...], natural: Any, guard: Scalar | None
     ) -> Scalar:
         self.loads.append((root, natural))
-        offset = flat([0 if n == 1 else i for i, n in zip(index, root.aval.shape, strict=True)],
-                      row_major(root.aval.shape))
+        offset = flat(
+            [0 if n == 1 else i for i, n in zip(index, root.aval.shape, strict=True)],
+            row_major(root.aval.shape),
+        )
         return Scalar("load", root.aval.dtype, index=offset, buffer=self.buffer(root), guard=guard)
 
-    def _movement(
-        self, var: Var, eqn: Eqn, index: tuple[Any, ...], guard: Scalar | None
-    ) -> Scalar:
+    def _movement(self, var: Var, eqn: Eqn, index: tuple[Any, ...], guard: Scalar | None) -> Scalar:
         avals = [a.aval for a in eqn.inputs]
         assert eqn.primitive.index_map is not None
         accesses = eqn.primitive.index_map(
-            tuple(as_ix(i) for i in index), avals, var.aval, eqn.params)
+            tuple(as_ix(i) for i in index), avals, var.aval, eqn.params
+        )
         if accesses is None:  # a merge of axes: only as an alias of memory
             return self._load_view(var, index, guard, f"a reshape to {list(var.aval.shape)}")
         if not accesses[0].guards and len(accesses) == 1:
             return self.evaluate(eqn.inputs[0], accesses[0].index, guard)
         return self._choose(var, eqn, accesses, guard)
 
-    def _choose(
-        self, var: Var, eqn: Eqn, accesses: Sequence[Any], guard: Scalar | None
-    ) -> Scalar:
+    def _choose(self, var: Var, eqn: Eqn, accesses: Sequence[Any], guard: Scalar | None) -> Scalar:
         """Padding and concatenation: the operand whose guards hold, else the fill value."""
         fill = Literal(eqn.params.get("value", 0), var.aval.dtype)
         out = Scalar("literal", var.aval.dtype, literal=fill)
@@ -176,23 +178,27 @@ class Lowering:
                 one = Scalar("guard", bool_, index=as_ix(g.index), extent=g.extent, step=g.step)
                 test = one if test is None else Scalar("apply", bool_, (test, one), "{0} & {1}")
             if test is not None:
-                inside = test if guard is None else Scalar(
-                    "apply", bool_, (guard, test), "{0} & {1}")
+                inside = (
+                    test if guard is None else Scalar("apply", bool_, (guard, test), "{0} & {1}")
+                )
             value = self.evaluate(atom, access.index, inside)
             if test is None:
                 return value
-            out = Scalar("apply", var.aval.dtype, (test, value, out), "where({0}, {1}, {2})",
-                         eqn=eqn)
+            out = Scalar(
+                "apply", var.aval.dtype, (test, value, out), "where({0}, {1}, {2})", eqn=eqn
+            )
         return out
 
     def _source(self, var: Var, eqn: Eqn, index: tuple[Any, ...]) -> Scalar:
         if eqn.primitive is source.full:
-            return Scalar("literal", var.aval.dtype,
-                          literal=Literal(eqn.params["value"], var.aval.dtype))
+            return Scalar(
+                "literal", var.aval.dtype, literal=Literal(eqn.params["value"], var.aval.dtype)
+            )
         if eqn.primitive is source.iota:
             position = Scalar("index", int64, index=as_ix(index[eqn.params["axis"]]))
-            return Scalar("apply", var.aval.dtype, (position,), f"{var.aval.dtype.name}({{0}})",
-                          eqn=eqn)
+            return Scalar(
+                "apply", var.aval.dtype, (position,), f"{var.aval.dtype.name}({{0}})", eqn=eqn
+            )
         seed = self.evaluate(eqn.inputs[0], (0,))
         offset = self.evaluate(eqn.inputs[0], (1,))
         position = Scalar("index", int64, index=flat(index, row_major(var.aval.shape)))
@@ -205,11 +211,11 @@ class Lowering:
         assert isinstance(x, Var)
         if eqn.primitive is indexing.take:
             n = where.aval.ndim
-            position = self.evaluate(where, index[axis:axis + n], guard)
-            full = (*index[:axis], Ix({position: 1}), *index[axis + n:])
+            position = self.evaluate(where, index[axis : axis + n], guard)
+            full = (*index[:axis], Ix({position: 1}), *index[axis + n :])
         else:
             position = self.evaluate(where, index, guard)
-            full = (*index[:axis], Ix({position: 1}), *index[axis + 1:])
+            full = (*index[:axis], Ix({position: 1}), *index[axis + 1 :])
         if 0 not in x.aval.shape and view_of(x, self.makers, self.stored) is None:
             return self.evaluate(x, full, guard)  # computed where it is read
         return self._load_view(x, full, guard, f"a {eqn.primitive.name}")
@@ -227,8 +233,9 @@ class Lowering:
             raise Unfusable(f"{reader} reads {var.aval} at other positions than the one computed")
         self.loads.append((view.root, None))
         offset = flat(index, view.strides) + view.offset
-        return Scalar("load", var.aval.dtype, index=offset, buffer=self.buffer(view.root),
-                      guard=guard)
+        return Scalar(
+            "load", var.aval.dtype, index=offset, buffer=self.buffer(view.root), guard=guard
+        )
 
 
 _CAST_INTEGERS = ("i8", "i16", "i32", "u8", "u16", "u32", "u64", "i64")

@@ -31,7 +31,8 @@ def plan_arena(lifetimes: Sequence[Lifetime]) -> int:
         size = -(-max(life.nbytes, 1) // ALIGNMENT) * ALIGNMENT
         busy = sorted(
             (p.offset, p.offset + -(-max(p.nbytes, 1) // ALIGNMENT) * ALIGNMENT)
-            for p in placed if p.first <= life.last and life.first <= p.last
+            for p in placed
+            if p.first <= life.last and life.first <= p.last
         )
         offset = 0
         for begin, end in busy:

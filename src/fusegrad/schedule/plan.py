@@ -48,20 +48,29 @@ def distinct_outputs(graph: Graph) -> Graph:
     outputs: list[Atom] = []
     for atom in graph.outputs:
         root = atom
-        while isinstance(root, Var) and root in makers and (
-            makers[root].primitive is movement.reshape
+        while (
+            isinstance(root, Var)
+            and root in makers
+            and (makers[root].primitive is movement.reshape)
         ):
             root = makers[root].inputs[0]
-        computed = isinstance(root, Var) and root in makers and root not in taken and (
-            not makers[root].primitive.alias)
+        computed = (
+            isinstance(root, Var)
+            and root in makers
+            and root not in taken
+            and (not makers[root].primitive.alias)
+        )
         if computed:
             taken.add(root)  # type: ignore[arg-type]
             outputs.append(root)
             continue
         out = Var(atom.aval)
         if isinstance(atom, Literal):
-            params = {"shape": atom.aval.shape, "dtype": atom.aval.dtype,
-                      "value": atom.value.item()}
+            params = {
+                "shape": atom.aval.shape,
+                "dtype": atom.aval.dtype,
+                "value": atom.value.item(),
+            }
             eqns.append(Eqn(source.full, (), params, (out,)))
         else:
             eqns.append(Eqn(ew.convert, (atom,), {"dtype": atom.aval.dtype}, (out,)))
@@ -79,8 +88,11 @@ def _copy_operand(graph: Graph, eqn: Eqn, position: int) -> Graph:
     perm = (*b, *f, *c)
     moved = Var(movement.transpose.aval_rule(x.aval, perm=perm))
     copied = Var(moved.aval)
-    params = {**eqn.params, batch: tuple(range(len(b))),
-              contract: tuple(range(len(b) + len(f), len(perm)))}
+    params = {
+        **eqn.params,
+        batch: tuple(range(len(b))),
+        contract: tuple(range(len(b) + len(f), len(perm))),
+    }
     inputs = tuple(copied if i == position else a for i, a in enumerate(eqn.inputs))
     eqns: list[Eqn] = []
     for e in graph.eqns:
@@ -172,15 +184,20 @@ class _Planner:
         scalars = self._members(lowering, group)
         if sink.how != "point":
             return True  # written by the tail, when every thread has read everything
-        written = flat(natural_index(root.aval.shape, self.fusion.sink_axes(group, sink)),
-                       row_major(root.aval.shape)).key
+        written = flat(
+            natural_index(root.aval.shape, self.fusion.sink_axes(group, sink)),
+            row_major(root.aval.shape),
+        ).key
         place = next((b for v, b in self._load_buffers(lowering) if v is old), None)
         if place is None:
             return True
         nest = LoopNest(list(group.shape), -1, 0)
         nest.stores = [Store(place, Ix(), s, root) for s in scalars.values()]
-        return all(s.index is not None and s.index.key == written
-                   for s in nest.scalars() if s.op == "load" and s.buffer is place)
+        return all(
+            s.index is not None and s.index.key == written
+            for s in nest.scalars()
+            if s.op == "load" and s.buffer is place
+        )
 
     def _load_buffers(self, lowering: Lowering) -> list[tuple[Var, Buffer]]:
         return list(self._probe_buffers.items())
@@ -228,8 +245,9 @@ class _Planner:
                     stack.pop()
                 else:
                     done.add(following)
-                    stack.append((following, iter(sorted(
-                        self.after[following], key=lambda g: g.number))))
+                    stack.append(
+                        (following, iter(sorted(self.after[following], key=lambda g: g.number)))
+                    )
 
         for group in self.fusion.groups:
             if group not in done:
@@ -266,8 +284,11 @@ class _Planner:
                 found[eqn] = None
                 if eqn.primitive.kind == "contract":
                     continue
-                stack.extend(self.makers[a] for a in eqn.inputs
-                             if isinstance(a, Var) and not self.fusion.in_memory(a))
+                stack.extend(
+                    self.makers[a]
+                    for a in eqn.inputs
+                    if isinstance(a, Var) and not self.fusion.in_memory(a)
+                )
         order = {e: k for k, e in enumerate(self.graph.eqns)}
         return sorted(found, key=lambda e: order[e])
 
@@ -276,8 +297,9 @@ class _Planner:
         for sink in group.sinks:
             if sink.how == "dot":
                 axes = list(range(len(group.shape)))
-                index = flat(natural_index(sink.var.aval.shape, axes),
-                             row_major(sink.var.aval.shape))
+                index = flat(
+                    natural_index(sink.var.aval.shape, axes), row_major(sink.var.aval.shape)
+                )
                 raw = Scalar("load", sink.var.aval.dtype, index=index, eqn=sink.eqn)
                 lowering.members[sink.var] = (raw, tuple(Ix({a: 1}).key for a in axes))
                 scalars[sink] = raw
@@ -291,8 +313,9 @@ class _Planner:
                 nest.accs.append(scalar)
             if sink.var in self.fusion.stored and sink.how != "dot":
                 axes = self.fusion.sink_axes(group, sink)
-                index = flat(natural_index(sink.var.aval.shape, axes),
-                             row_major(sink.var.aval.shape))
+                index = flat(
+                    natural_index(sink.var.aval.shape, axes), row_major(sink.var.aval.shape)
+                )
                 nest.stores.append(Store(self._buffer(sink.var), index, scalar, sink.var))
 
     def _nest(self, group: Group) -> LoopNest:
@@ -315,8 +338,15 @@ class _Planner:
         out = self._buffer(sink.var)
         reads = {o[0] for o in operands if isinstance(o, tuple)}
         why = f"{sink.eqn.primitive.name} has no native lowering; its NumPy reference runs"
-        return KernelPlan(f"host_{sink.eqn.primitive.name}", HostCall(sink.eqn, operands, out),
-                          reads, {out}, [*group.reasons, why + "."], 0.0, [sink.eqn])
+        return KernelPlan(
+            f"host_{sink.eqn.primitive.name}",
+            HostCall(sink.eqn, operands, out),
+            reads,
+            {out},
+            [*group.reasons, why + "."],
+            0.0,
+            [sink.eqn],
+        )
 
     # --- contractions -----------------------------------------------------------------------------
     def _contraction(self, group: Group) -> Contraction:
@@ -348,7 +378,8 @@ class _Planner:
         loaded = {s.buffer for s in nest.scalars() if s.op == "load"}
         for store in nest.stores:
             fits = store.buffer.dtype is sink.var.aval.dtype and store.var.aval.size == (
-                sink.var.aval.size)
+                sink.var.aval.size
+            )
             if fits and store.buffer not in loaded and store.buffer not in operands:
                 return store.buffer
         buffer = Buffer(f"t{len(self.temporaries)}", sink.var.aval.shape, sink.var.aval.dtype)
@@ -373,9 +404,11 @@ class _Planner:
         batch, step_x, step_y = _merge_batch(extents, bsx, bsy)
         a = Operand(self._buffer(vx.root), vx.offset, step_x, row_x, col_x)
         b = Operand(self._buffer(vy.root), vy.offset, step_y, row_y, col_y)
-        count = [len(squeezed(tuple(x.aval.shape[i] for i in bx))),
-                 len(squeezed(tuple(x.aval.shape[i] for i in fx))),
-                 len(squeezed(tuple(y.aval.shape[i] for i in fy)))]
+        count = [
+            len(squeezed(tuple(x.aval.shape[i] for i in bx))),
+            len(squeezed(tuple(x.aval.shape[i] for i in fx))),
+            len(squeezed(tuple(y.aval.shape[i] for i in fy))),
+        ]
         return count, a, b, (m, n, k), batch
 
     def _section(self, eqn: Eqn, position: int, view: View, axes: Sequence[int]) -> tuple[int, int]:
@@ -442,7 +475,10 @@ def _label(group: Group, eqns: Sequence[Eqn]) -> str:
             name = eqn.primitive.name
             if name not in names and name != "convert":
                 names.append(name)
-    kind = "dot" if group.kind == "dot" else (
-        "row" if any(s.how == "inner" for s in group.sinks) else "map")
+    kind = (
+        "dot"
+        if group.kind == "dot"
+        else ("row" if any(s.how == "inner" for s in group.sinks) else "map")
+    )
     rest = [n for n in names if n != "dot"][:5]
     return "_".join([kind, *rest]) if rest else (kind if kind == "dot" else "copy")

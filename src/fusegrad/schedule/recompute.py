@@ -33,12 +33,18 @@ class Recompute(Values):
         for var, groups in where.items():
             if len(groups) < 2 or self.makers[var].primitive.kind == "source":
                 continue
-            users = [where.get(e.outputs[0], set()) for e in self.uses.get(var, [])
-                     if not self.is_sink(e.outputs[0])]
+            users = [
+                where.get(e.outputs[0], set())
+                for e in self.uses.get(var, [])
+                if not self.is_sink(e.outputs[0])
+            ]
             if any(u == groups for u in users):
                 continue  # a later value is shared by the same kernels: decide there
-            if self._cost_of(var) > RECOMPUTE_COST or self._heavy_leaves(var) > 1 \
-                    or self._only_from_dot(var):
+            if (
+                self._cost_of(var) > RECOMPUTE_COST
+                or self._heavy_leaves(var) > 1
+                or self._only_from_dot(var)
+            ):
                 found.add(var)
         return found
 
@@ -54,12 +60,18 @@ class Recompute(Values):
                 axes = self.sink_axes(group, sink)
                 if sink.how != "dot":
                     self.lower_sink(lowering, group, sink)
-                lowering.members[sink.var] = (Scalar("load", sink.var.aval.dtype),
-                                              tuple(Ix({a: 1}).key for a in axes))
+                lowering.members[sink.var] = (
+                    Scalar("load", sink.var.aval.dtype),
+                    tuple(Ix({a: 1}).key for a in axes),
+                )
             repeated = {
-                var for var, axes in lowering.walked.items()
-                if axes and max(axes) >= split and self._repeats(group, axes) >= 4
-                and not self.is_sink(var) and self._cost_of(var) >= 8
+                var
+                for var, axes in lowering.walked.items()
+                if axes
+                and max(axes) >= split
+                and self._repeats(group, axes) >= 4
+                and not self.is_sink(var)
+                and self._cost_of(var) >= 8
             }
             for var in repeated:
                 users = [e.outputs[0] for e in self.uses.get(var, [])]

@@ -57,9 +57,12 @@ class Values:
         found: set[Var] = set()
         for eqn in self.graph.eqns:
             x = eqn.inputs[0] if eqn.inputs else None
-            if eqn.primitive in (reduce.max_, reduce.min_) and isinstance(x, Var) and (
-                x not in self.inputs and x.aval.dtype.is_floating_point
-            ) and any(e.outputs[0].aval.dtype is bool_ for e in self.uses[x]):
+            if (
+                eqn.primitive in (reduce.max_, reduce.min_)
+                and isinstance(x, Var)
+                and (x not in self.inputs and x.aval.dtype.is_floating_point)
+                and any(e.outputs[0].aval.dtype is bool_ for e in self.uses[x])
+            ):
                 found.add(x)
         return found
 
@@ -75,8 +78,13 @@ class Values:
                 return made.primitive.kind in ("reduce", "contract") and made.outputs[0] is not x
             if made.primitive is movement.reshape:
                 return False
-            eqns += [self.makers[a] for a in made.inputs if isinstance(a, Var) and a in self.makers
-                     and self.makers[a].primitive.kind in ("elementwise", "movement", "source")]
+            eqns += [
+                self.makers[a]
+                for a in made.inputs
+                if isinstance(a, Var)
+                and a in self.makers
+                and self.makers[a].primitive.kind in ("elementwise", "movement", "source")
+            ]
         return True
 
     def _root(self, var: Var, reader: Var) -> Var:
@@ -96,9 +104,15 @@ class Values:
         if var in self.inputs:
             return False
         kind = self.makers[var].primitive.kind
-        return var in self.required or var in self.promoted or kind in ("reduce", "contract") or (
-            kind in ("indexing", "window", "scan", "host", "control")
-            and self.makers[var].primitive not in (indexing.take, indexing.take_along))
+        return (
+            var in self.required
+            or var in self.promoted
+            or kind in ("reduce", "contract")
+            or (
+                kind in ("indexing", "window", "scan", "host", "control")
+                and self.makers[var].primitive not in (indexing.take, indexing.take_along)
+            )
+        )
 
     def in_memory(self, var: Var) -> bool:
         """Whether loads of this value are possible (inputs and sinks)."""
@@ -144,8 +158,9 @@ class Values:
             arg = lowering.evaluate(x, natural_index(x.aval.shape, walked))
             p, dtype = sink.eqn.primitive, sink.var.aval.dtype
             op = "reduce" if sink.how == "inner" else "acc"
-            scalar = Scalar(op, dtype, (arg,), p.combine, p.identity(dtype), over=sink.how,
-                            eqn=sink.eqn)
+            scalar = Scalar(
+                op, dtype, (arg,), p.combine, p.identity(dtype), over=sink.how, eqn=sink.eqn
+            )
         else:
             index = natural_index(sink.var.aval.shape, axes)
             saved = lowering.stored

@@ -44,5 +44,8 @@ def _labels(structure: Any, name: str) -> list[str]:
     if structure == LEAF:
         return [name]
     keys = range(len(structure[1])) if len(structure) == 2 else structure[1]
-    return [label for key, part in zip(keys, structure[-1])
-            for label in _labels(part, f"{name}[{key!r}]")]
+    return [
+        label
+        for key, part in zip(keys, structure[-1])
+        for label in _labels(part, f"{name}[{key!r}]")
+    ]

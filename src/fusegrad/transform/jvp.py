@@ -47,13 +47,16 @@ def jvp(graph: Graph, active: Sequence[bool] | None = None) -> Graph:
         active = [v.aval.dtype.is_differentiable for v in graph.inputs]
     builder = Builder()
     primals = [builder.input(v.aval, v.hint) for v in graph.inputs]
-    tangents = [builder.input(v.aval, f"d{v.hint}" if v.hint else "") if a else None
-                for v, a in zip(graph.inputs, active, strict=True)]
+    tangents = [
+        builder.input(v.aval, f"d{v.hint}" if v.hint else "") if a else None
+        for v, a in zip(graph.inputs, active, strict=True)
+    ]
     with builder.active(), builder.at(None, backward=False):
         outputs, pushed = push_forward(graph, primals, tangents, builder)
         zeros = [
             full(shape=o.aval.shape, dtype=o.aval.dtype, value=0) if t is None else t
-            for o, t in zip(graph.outputs, pushed, strict=True) if o.aval.dtype.is_differentiable
+            for o, t in zip(graph.outputs, pushed, strict=True)
+            if o.aval.dtype.is_differentiable
         ]
         return builder.finish([*outputs, *zeros])
 
@@ -92,8 +95,9 @@ def push_forward(
                 out = bind(eqn.primitive, *args, **eqn.params)
                 moved = _tangent(eqn, args, moves, out)
         value[eqn.outputs[0]], tangent[eqn.outputs[0]] = out, moved
-    outputs = [a.value if isinstance(a, Literal) and builder is None else read(a)
-               for a in graph.outputs]
+    outputs = [
+        a.value if isinstance(a, Literal) and builder is None else read(a) for a in graph.outputs
+    ]
     return outputs, [read_tangent(a) for a in graph.outputs]
 
 
@@ -105,12 +109,15 @@ def _tangent(eqn: Eqn, args: Sequence[Any], tangents: Sequence[Any], out: Any) -
     if primitive.linearity == "linear":
         if primitive.kind == "contract":
             return _multilinear(eqn, args, tangents)
-        filled = [_zeros(a.aval) if t is None else t
-                  for a, t in zip(eqn.inputs, tangents, strict=True)]
+        filled = [
+            _zeros(a.aval) if t is None else t for a, t in zip(eqn.inputs, tangents, strict=True)
+        ]
         return bind(primitive, *filled, **eqn.params)
     rules, needs = (
-        (primitive.jvps, primitive.jvp_needs) if primitive.linearity == "explicit"
-        else (primitive.derivs, primitive.needs))
+        (primitive.jvps, primitive.jvp_needs)
+        if primitive.linearity == "explicit"
+        else (primitive.derivs, primitive.needs)
+    )
     total: Any = None
     for i, t in enumerate(tangents):
         rule = rules[min(i, len(rules) - 1)] if rules else None
@@ -138,9 +145,7 @@ def _zeros(aval: Aval) -> Any:
     return full(shape=aval.shape, dtype=aval.dtype, value=0)
 
 
-def _argument(
-    name: str, i: int, eqn: Eqn, args: Sequence[Any], tangent: Any, out: Any
-) -> Any:
+def _argument(name: str, i: int, eqn: Eqn, args: Sequence[Any], tangent: Any, out: Any) -> Any:
     """What a rule asks for by name; see ``ir/primitive.py``."""
     primitive: Primitive = eqn.primitive
     if name in ("g", "t"):
@@ -153,8 +158,9 @@ def _argument(
         return eqn.params[name]
     if name == "index":
         return i
-    avals = [a.aval if isinstance(a, Literal) else aval_of(args[k])
-             for k, a in enumerate(eqn.inputs)]
+    avals = [
+        a.aval if isinstance(a, Literal) else aval_of(args[k]) for k, a in enumerate(eqn.inputs)
+    ]
     if name == "in_avals":
         return avals
     return avals[primitive.arg_names.index(name.removesuffix("_aval"))]

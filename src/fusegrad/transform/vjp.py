@@ -170,7 +170,8 @@ def pull_back(
             raise GradientError(
                 f"the backward pass reached {node.name} a second time",
                 "Saved intermediate values are freed after the first backward pass.",
-                "backward(retain_graph=True) in the first pass", node.site,
+                "backward(retain_graph=True) in the first pass",
+                node.site,
             )
         with builder.at(node.site) if builder is not None else nullcontext():
             for index, hook in node.hooks:

@@ -59,7 +59,10 @@ def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = Fals
 
 
 def rrelu(
-    input: Tensor, lower: float = 1.0 / 8, upper: float = 1.0 / 3, training: bool = False,
+    input: Tensor,
+    lower: float = 1.0 / 8,
+    upper: float = 1.0 / 3,
+    training: bool = False,
     inplace: bool = False,
 ) -> Tensor:
     """Leaky ReLU whose slope is drawn from [lower, upper] in training, else their mean."""
@@ -116,8 +119,10 @@ def gelu(input: Tensor, approximate: str = "none") -> Tensor:
         cdf = ew.mul(ew.add(ew.erf(ew.mul(input, math.sqrt(0.5))), 1.0), 0.5)
         return ew.mul(input, cdf)
     if approximate != "tanh":
-        raise ArgumentError(f"gelu with approximate={approximate!r}",
-                         "approximate argument must be either none or tanh.")
+        raise ArgumentError(
+            f"gelu with approximate={approximate!r}",
+            "approximate argument must be either none or tanh.",
+        )
     cube = ew.mul(ew.mul(input, input), input)
     inner = ew.mul(ew.add(input, ew.mul(cube, 0.044715)), math.sqrt(2.0 / math.pi))
     return ew.mul(ew.mul(input, 0.5), ew.add(ew.tanh(inner), 1.0))
@@ -174,8 +179,9 @@ def tanhshrink(input: Tensor) -> Tensor:
 def softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
     """x moved towards 0 by ``lambd``, 0 within."""
     if lambd < 0:
-        raise ArgumentError(f"softshrink with lambd={lambd}",
-                         "lambda must be greater or equal to 0.")
+        raise ArgumentError(
+            f"softshrink with lambd={lambd}", "lambda must be greater or equal to 0."
+        )
     low = where(ew.lt(input, -lambd), ew.add(input, lambd), ew.mul(input, 0.0))
     return where(ew.gt(input, lambd), ew.sub(input, lambd), low)
 
@@ -205,8 +211,11 @@ def glu(input: Tensor, dim: int = -1) -> Tensor:
     """First half times the sigmoid of the second half along ``dim``."""
     axis = axis_of(dim, input.aval.ndim)
     if not input.aval.ndim or input.aval.shape[axis] % 2:
-        raise ShapeError(f"glu of {input.aval} along dim {dim}",
-                         "Halving dimension must be even.", "double the features of the layer")
+        raise ShapeError(
+            f"glu of {input.aval} along dim {dim}",
+            "Halving dimension must be even.",
+            "double the features of the layer",
+        )
     value, gate = chunk(input, 2, axis)
     return ew.mul(value, ew.sigmoid(gate))
 
@@ -216,7 +225,8 @@ def _softmax_dim(name: str, ndim: int, dim: int | None) -> int:
         return dim
     warnings.warn(
         f"Implicit dimension choice for {name} has been deprecated. "
-        "Change the call to include dim=X as an argument.", stacklevel=3,
+        "Change the call to include dim=X as an argument.",
+        stacklevel=3,
     )
     return 0 if ndim in (0, 1, 3) else 1
 

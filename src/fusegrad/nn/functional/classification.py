@@ -31,8 +31,10 @@ def _classes_last(name: str, input: Tensor) -> tuple[Tensor, tuple[int, ...]]:
     """Scores with the class axis last, and the shape of an index target."""
     ndim = input.aval.ndim
     if ndim == 0:
-        raise ShapeError(f"{name} got input {input.aval}",
-                         "The input needs a class axis: (C), (N, C) or (N, C, d1, ..., dK).")
+        raise ShapeError(
+            f"{name} got input {input.aval}",
+            "The input needs a class axis: (C), (N, C) or (N, C, d1, ..., dK).",
+        )
     axis = 0 if ndim == 1 else 1
     moved = input if axis == ndim - 1 else movedim(input, axis, -1)
     return moved, moved.aval.shape[:-1]
@@ -40,9 +42,11 @@ def _classes_last(name: str, input: Tensor) -> tuple[Tensor, tuple[int, ...]]:
 
 def _check_index_target(name: str, input: Tensor, target: Tensor, shape: tuple[int, ...]) -> None:
     if target.dtype.category != 1:
-        raise ShapeError(f"{name} got a target of dtype {target.dtype}",
-                         "expected scalar type Long: class indices are integers.",
-                         "target.long()")
+        raise ShapeError(
+            f"{name} got a target of dtype {target.dtype}",
+            "expected scalar type Long: class indices are integers.",
+            "target.long()",
+        )
     if target.aval.shape != shape:
         raise (ArgumentError if target.aval.shape[:1] != shape[:1] else ShapeError)(
             f"{name} got input {input.aval} and target {target.aval}",
@@ -58,9 +62,11 @@ def _check_range(target: Tensor, classes: int, ignore_index: int) -> bool:
         return False
     bad = (raw != ignore_index) & ((raw < 0) | (raw >= classes))
     if bad.any():
-        raise DimError(f"Target {raw[bad].flat[0]} is out of bounds.",
-                       f"Class indices lie in [0, {classes - 1}] or equal ignore_index.",
-                       "check the number of outputs of the last layer")
+        raise DimError(
+            f"Target {raw[bad].flat[0]} is out of bounds.",
+            f"Class indices lie in [0, {classes - 1}] or equal ignore_index.",
+            "check the number of outputs of the last layer",
+        )
     return True
 
 
@@ -79,8 +85,10 @@ def _class_weight(name: str, weight: Tensor | None, scores: Tensor) -> Tensor | 
         return None
     classes = scores.aval.shape[-1]
     if weight.aval.shape != (classes,):
-        raise ShapeError(f"{name} got weight {weight.aval} for {classes} classes",
-                         "weight tensor should be defined either for all classes or no classes.")
+        raise ShapeError(
+            f"{name} got weight {weight.aval} for {classes} classes",
+            "weight tensor should be defined either for all classes or no classes.",
+        )
     return broadcast_to(cast(weight, scores.dtype), scores.aval.shape)
 
 
@@ -92,9 +100,7 @@ def _guarded(loss: Tensor, target: Tensor, classes: int, checked: bool) -> Tenso
     return where(ew.and_(ew.ge(index, 0), ew.lt(index, classes)), loss, float("nan"))
 
 
-def _finish(
-    losses: Tensor, valid: Tensor, factor: Tensor | None, reduction: str
-) -> Tensor:
+def _finish(losses: Tensor, valid: Tensor, factor: Tensor | None, reduction: str) -> Tensor:
     """Mask ignored targets and reduce; a mean divides by the weights of the targets kept."""
     losses = ew.where(valid, losses, 0.0)
     if reduction != "mean":
@@ -104,8 +110,13 @@ def _finish(
 
 
 def nll_loss(
-    input: Tensor, target: Tensor, weight: Tensor | None = None, size_average: Any = None,
-    ignore_index: int = -100, reduce: Any = None, reduction: str = "mean",
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    size_average: Any = None,
+    ignore_index: int = -100,
+    reduce: Any = None,
+    reduction: str = "mean",
 ) -> Tensor:
     """Negative log-likelihood of class indices, from log-probabilities.
 
@@ -128,7 +139,11 @@ def nll_loss(
 
 
 def _index_cross_entropy(
-    input: Tensor, target: Tensor, weight: Tensor | None, ignore_index: int, reduction: str,
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None,
+    ignore_index: int,
+    reduction: str,
     smoothing: float,
 ) -> Tensor:
     scores, shape = _classes_last("cross_entropy", input)
@@ -169,8 +184,13 @@ def _probability_cross_entropy(
 
 
 def cross_entropy(
-    input: Tensor, target: Tensor, weight: Tensor | None = None, size_average: Any = None,
-    ignore_index: int = -100, reduce: Any = None, reduction: str = "mean",
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    size_average: Any = None,
+    ignore_index: int = -100,
+    reduce: Any = None,
+    reduction: str = "mean",
     label_smoothing: float = 0.0,
 ) -> Tensor:
     """Cross entropy of scores with class indices or class probabilities.
@@ -191,8 +211,10 @@ def cross_entropy(
     reduction = reduction_of(reduction, size_average, reduce)
     tensors("cross_entropy", input=input, target=target)
     if not 0.0 <= label_smoothing <= 1.0:
-        raise ArgumentError(f"cross_entropy with label_smoothing={label_smoothing}",
-                         "label_smoothing must be between 0.0 and 1.0.")
+        raise ArgumentError(
+            f"cross_entropy with label_smoothing={label_smoothing}",
+            "label_smoothing must be between 0.0 and 1.0.",
+        )
     if target.aval.shape == input.aval.shape and target.dtype.is_floating_point:
         return _probability_cross_entropy(input, target, weight, reduction, label_smoothing)
     return _index_cross_entropy(input, target, weight, ignore_index, reduction, label_smoothing)
@@ -215,8 +237,10 @@ class _BinaryCrossEntropy(Function):
         x, y = ctx.saved_tensors
         (g,) = grad_outputs
         scale = clamp(ew.mul(ew.sub(1.0, x), x), min=1e-12)
-        return (ew.mul(g, ew.div(ew.sub(x, y), scale)),
-                ew.mul(g, ew.sub(ew.log1p(ew.neg(x)), ew.log(x))))
+        return (
+            ew.mul(g, ew.div(ew.sub(x, y), scale)),
+            ew.mul(g, ew.sub(ew.log1p(ew.neg(x)), ew.log(x))),
+        )
 
 
 def _log_clamped(x: Tensor) -> Tensor:
@@ -224,24 +248,35 @@ def _log_clamped(x: Tensor) -> Tensor:
 
 
 def binary_cross_entropy(
-    input: Tensor, target: Tensor, weight: Tensor | None = None, size_average: Any = None,
-    reduce: Any = None, reduction: str = "mean",
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    size_average: Any = None,
+    reduce: Any = None,
+    reduction: str = "mean",
 ) -> Tensor:
     """Cross entropy of probabilities with targets in [0, 1]."""
     reduction = reduction_of(reduction, size_average, reduce)
     same_shape("binary_cross_entropy", input, target)
     raw = input._read()
     if isinstance(raw, np.ndarray) and not ((raw >= 0) & (raw <= 1)).all():
-        raise ArgumentError("binary_cross_entropy got an input outside [0, 1]",
-                         "all elements of input should be between 0 and 1.",
-                         "binary_cross_entropy_with_logits, or a sigmoid before the loss")
+        raise ArgumentError(
+            "binary_cross_entropy got an input outside [0, 1]",
+            "all elements of input should be between 0 and 1.",
+            "binary_cross_entropy_with_logits, or a sigmoid before the loss",
+        )
     loss = _BinaryCrossEntropy.apply(input, cast(target, input.dtype))
     return reduced(weighted(loss, weight), reduction)
 
 
 def binary_cross_entropy_with_logits(
-    input: Tensor, target: Tensor, weight: Tensor | None = None, size_average: Any = None,
-    reduce: Any = None, reduction: str = "mean", pos_weight: Tensor | None = None,
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    size_average: Any = None,
+    reduce: Any = None,
+    reduction: str = "mean",
+    pos_weight: Tensor | None = None,
 ) -> Tensor:
     """Cross entropy of logits with targets in [0, 1], for any logit.
 
@@ -260,7 +295,10 @@ def binary_cross_entropy_with_logits(
 
 
 def soft_margin_loss(
-    input: Tensor, target: Tensor, size_average: Any = None, reduce: Any = None,
+    input: Tensor,
+    target: Tensor,
+    size_average: Any = None,
+    reduce: Any = None,
     reduction: str = "mean",
 ) -> Tensor:
     """log(1 + exp(-target * x)) with targets -1 and 1."""
@@ -273,9 +311,11 @@ def soft_margin_loss(
 def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
     """Integers as rows with a single 1."""
     if tensor.dtype is not int64:
-        raise ArgumentTypeError(f"one_hot of {tensor.aval}",
-                                "one_hot is only applicable to index tensor (int64).",
-                                "tensor.long()")
+        raise ArgumentTypeError(
+            f"one_hot of {tensor.aval}",
+            "one_hot is only applicable to index tensor (int64).",
+            "tensor.long()",
+        )
     if num_classes == -1:
         num_classes = int(amax(tensor, axes_of(None, tensor.aval.ndim)).item()) + 1  # type: ignore[attr-defined]
     shape = (*tensor.aval.shape, num_classes)

@@ -36,17 +36,18 @@ def pad(
 ) -> Tensor:
     """Constant padding; ``pad`` lists (low, high) from the last axis backwards."""
     if mode != "constant":
-        raise ArgumentError(f"pad with mode={mode!r}", "Only constant padding is available.",
-                            "mode='constant'")
+        raise ArgumentError(
+            f"pad with mode={mode!r}", "Only constant padding is available.", "mode='constant'"
+        )
     if len(pad) % 2 or len(pad) > 2 * input.aval.ndim:
-        raise ShapeError(f"pad of {input.aval} by {list(pad)}",
-                         "Padding has a low and a high value for each of the last axes.")
+        raise ShapeError(
+            f"pad of {input.aval} by {list(pad)}",
+            "Padding has a low and a high value for each of the last axes.",
+        )
     return pad_constant(input, pad, 0.0 if value is None else value)
 
 
-def bilinear(
-    input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None = None
-) -> Tensor:
+def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """out[o] = input1 . weight[o] . input2 + bias[o].
 
     Args:
@@ -56,13 +57,16 @@ def bilinear(
     """
     out, in1, in2 = weight.aval.shape
     if input1.aval.shape[:-1] != input2.aval.shape[:-1]:
-        raise ShapeError(f"bilinear got {input1.aval} and {input2.aval}",
-                         "The inputs must agree in all axes but the last.")
+        raise ShapeError(
+            f"bilinear got {input1.aval} and {input2.aval}",
+            "The inputs must agree in all axes but the last.",
+        )
     if input1.aval.shape[-1] != in1 or input2.aval.shape[-1] != in2:
         raise ShapeError(
             f"bilinear got {input1.aval}, {input2.aval} and weight {weight.aval}",
             f"The last axes of the inputs must equal the features of the layer ({in1}, {in2}).",
-            f"nn.Bilinear({input1.aval.shape[-1]}, {input2.aval.shape[-1]}, {out})")
+            f"nn.Bilinear({input1.aval.shape[-1]}, {input2.aval.shape[-1]}, {out})",
+        )
     half = contract.dot(input1, weight, cx=(input1.aval.ndim - 1,), cy=(1,), bx=(), by=())
     result = sum(pointwise(ew.mul, half, unsqueeze(input2, -2)), -1)
     return result if bias is None else add(result, bias)
@@ -70,12 +74,15 @@ def bilinear(
 
 # --- dropout --------------------------------------------------------------------------------------
 def _dropout(
-    input: Tensor, p: float, training: bool, inplace: bool, shape: tuple[int, ...],
+    input: Tensor,
+    p: float,
+    training: bool,
+    inplace: bool,
+    shape: tuple[int, ...],
     generator: Generator | None = None,
 ) -> Tensor:
     if not 0.0 <= p <= 1.0:
-        raise ArgumentError(f"dropout with p={p}",
-                            "dropout probability has to be between 0 and 1.")
+        raise ArgumentError(f"dropout with p={p}", "dropout probability has to be between 0 and 1.")
     if not training or p == 0.0:
         return input
     if p == 1.0:
@@ -87,9 +94,7 @@ def _dropout(
     return input._assign(out, "in-place dropout") if inplace else out
 
 
-def dropout(
-    input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False
-) -> Tensor:
+def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
     """Zero each element with probability ``p`` and scale the others by 1 / (1 - p)."""
     return _dropout(input, p, training, inplace, input.aval.shape)
 
@@ -99,8 +104,9 @@ def _channel_dropout(
 ) -> Tensor:
     ndim = input.aval.ndim
     if ndim not in (batched_ndim - 1, batched_ndim):
-        raise ShapeError(f"{name} got {input.aval}",
-                         f"Expected {batched_ndim - 1} or {batched_ndim} axes.")
+        raise ShapeError(
+            f"{name} got {input.aval}", f"Expected {batched_ndim - 1} or {batched_ndim} axes."
+        )
     keep = 2 if ndim == batched_ndim else 1
     shape = tuple(n if k < keep else 1 for k, n in enumerate(input.aval.shape))
     return _dropout(input, p, training, inplace, shape)
@@ -132,8 +138,9 @@ def alpha_dropout(
 ) -> Tensor:
     """Dropout that keeps the mean and variance of SELU activations."""
     if not 0.0 <= p <= 1.0:
-        raise ArgumentError(f"alpha_dropout with p={p}",
-                            "dropout probability has to be between 0 and 1.")
+        raise ArgumentError(
+            f"alpha_dropout with p={p}", "dropout probability has to be between 0 and 1."
+        )
     if not training or p == 0.0:
         return input
     saturated = -1.7580993408473766
@@ -149,26 +156,35 @@ def alpha_dropout(
 
 # --- normalization --------------------------------------------------------------------------------
 def _normalized_axes(
-    name: str, input: Tensor, normalized_shape: Sequence[int], weight: Tensor | None,
+    name: str,
+    input: Tensor,
+    normalized_shape: Sequence[int],
+    weight: Tensor | None,
     bias: Tensor | None = None,
 ) -> tuple[int, ...]:
     wanted = tuple(normalized_shape)
     shape = input.aval.shape
-    if not wanted or shape[len(shape) - len(wanted):] != wanted or len(shape) < len(wanted):
+    if not wanted or shape[len(shape) - len(wanted) :] != wanted or len(shape) < len(wanted):
         raise ShapeError(
             f"{name} got input {input.aval} and normalized_shape {list(wanted)}",
             "The last axes of the input must equal normalized_shape.",
-            f"normalized_shape={list(shape[max(0, len(shape) - max(len(wanted), 1)):])}")
+            f"normalized_shape={list(shape[max(0, len(shape) - max(len(wanted), 1)) :])}",
+        )
     for label, part in (("weight", weight), ("bias", bias)):
         if part is not None and part.aval.shape != wanted:
-            raise ShapeError(f"{name} got {label} {part.aval}",
-                             f"Expected {label} to have the shape {list(wanted)}.")
+            raise ShapeError(
+                f"{name} got {label} {part.aval}",
+                f"Expected {label} to have the shape {list(wanted)}.",
+            )
     return tuple(range(len(shape) - len(wanted), len(shape)))
 
 
 def layer_norm(
-    input: Tensor, normalized_shape: Sequence[int], weight: Tensor | None = None,
-    bias: Tensor | None = None, eps: float = 1e-5,
+    input: Tensor,
+    normalized_shape: Sequence[int],
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    eps: float = 1e-5,
 ) -> Tensor:
     """Mean 0 and variance 1 over the last axes, then weight and bias."""
     axes = _normalized_axes("layer_norm", input, normalized_shape, weight, bias)
@@ -181,7 +197,9 @@ def layer_norm(
 
 
 def rms_norm(
-    input: Tensor, normalized_shape: Sequence[int], weight: Tensor | None = None,
+    input: Tensor,
+    normalized_shape: Sequence[int],
+    weight: Tensor | None = None,
     eps: float | None = None,
 ) -> Tensor:
     """x divided by its root mean square over the last axes, then weight."""
@@ -225,8 +243,13 @@ def _renormalize(weight: Tensor, index: Tensor, max_norm: float, norm_type: floa
 
 
 def embedding(
-    input: Tensor, weight: Tensor, padding_idx: int | None = None, max_norm: float | None = None,
-    norm_type: float = 2.0, scale_grad_by_freq: bool = False, sparse: bool = False,
+    input: Tensor,
+    weight: Tensor,
+    padding_idx: int | None = None,
+    max_norm: float | None = None,
+    norm_type: float = 2.0,
+    scale_grad_by_freq: bool = False,
+    sparse: bool = False,
 ) -> Tensor:
     """Rows of ``weight`` at the indices ``input``.
 
@@ -240,13 +263,17 @@ def embedding(
     """
     rows = weight.aval.shape[0]
     if input.dtype.category != 1:
-        raise DTypeError(f"embedding with indices {input.aval}",
-                         "Expected tensor for argument 'indices' to have an integer dtype.",
-                         "input.long()")
+        raise DTypeError(
+            f"embedding with indices {input.aval}",
+            "Expected tensor for argument 'indices' to have an integer dtype.",
+            "input.long()",
+        )
     if padding_idx is not None:
         if not -rows <= padding_idx < rows:
-            raise ArgumentError(f"embedding with padding_idx={padding_idx} of {rows} rows",
-                                "Padding_idx must be within num_embeddings.")
+            raise ArgumentError(
+                f"embedding with padding_idx={padding_idx} of {rows} rows",
+                "Padding_idx must be within num_embeddings.",
+            )
         padding_idx %= rows
     index = wrap_index(input, rows, "embedding")
     if max_norm is not None:
@@ -257,7 +284,6 @@ def embedding(
         share = ew.reciprocal(count)
         out = _ScaleGradient.apply(out, unsqueeze(share, -1))
     if padding_idx is not None and out.requires_grad:
-        padded = broadcast_to(unsqueeze(ew.eq(cast(index, int64), padding_idx), -1),
-                              out.aval.shape)
+        padded = broadcast_to(unsqueeze(ew.eq(cast(index, int64), padding_idx), -1), out.aval.shape)
         out = ew.where(padded, out.detach(), out)  # type: ignore[attr-defined]
     return floating(out)

@@ -20,14 +20,17 @@ def reduction_of(reduction: str, size_average: Any = None, reduce: Any = None) -
     """The reduction to use, honouring the deprecated ``size_average`` and ``reduce``."""
     if size_average is None and reduce is None:
         if reduction not in ("none", "mean", "sum"):
-            raise ArgumentError(f"{reduction} is not a valid value for reduction",
-                                "The reductions are 'none', 'mean' and 'sum'.")
+            raise ArgumentError(
+                f"{reduction} is not a valid value for reduction",
+                "The reductions are 'none', 'mean' and 'sum'.",
+            )
         return reduction
     average = True if size_average is None else size_average
     chosen = "none" if reduce is not None and not reduce else "mean" if average else "sum"
     warnings.warn(
         f"size_average and reduce args will be deprecated, please use reduction='{chosen}' "
-        "instead.", stacklevel=3,
+        "instead.",
+        stacklevel=3,
     )
     return chosen
 
@@ -43,8 +46,11 @@ def tensors(name: str, **operands: Any) -> None:
     """Require every operand to be a tensor."""
     for label, value in operands.items():
         if not isinstance(value, Tensor):
-            raise ArgumentTypeError(f"{name} got {label} of type {type(value).__name__}",
-                                    f"{label} must be a Tensor.", f"fg.tensor({label})")
+            raise ArgumentTypeError(
+                f"{name} got {label} of type {type(value).__name__}",
+                f"{label} must be a Tensor.",
+                f"fg.tensor({label})",
+            )
 
 
 def paired(name: str, input: Any, target: Any) -> tuple[Tensor, Tensor]:
@@ -54,7 +60,8 @@ def paired(name: str, input: Any, target: Any) -> tuple[Tensor, Tensor]:
         warnings.warn(
             f"Using a target size ({target.shape}) that is different to the input size "
             f"({input.shape}). This will likely lead to incorrect results due to broadcasting. "
-            "Please ensure they have the same size.", stacklevel=3,
+            "Please ensure they have the same size.",
+            stacklevel=3,
         )
         shape = broadcast_shapes(input.aval.shape, target.aval.shape, op=name)
         input, target = broadcast_to(input, shape), broadcast_to(target, shape)
@@ -80,5 +87,7 @@ def weighted(loss: Tensor, weight: Tensor | None) -> Tensor:
 def check_per_sample(name: str, reference: Tensor, other: Tensor, label: str) -> None:
     """Require ``other`` to have one value per sample of ``reference``."""
     if other.aval.shape[:1] != reference.aval.shape[:1] and other.aval.shape not in ((), (1,)):
-        raise ShapeError(f"{name} got {reference.aval} and {label} {other.aval}",
-                         f"{label} has one value per sample.")
+        raise ShapeError(
+            f"{name} got {reference.aval} and {label} {other.aval}",
+            f"{label} has one value per sample.",
+        )

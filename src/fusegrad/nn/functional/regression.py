@@ -24,8 +24,12 @@ from .losscommon import paired, reduced, reduction_of, tensors, weighted
 
 
 def l1_loss(
-    input: Tensor, target: Tensor, size_average: Any = None, reduce: Any = None,
-    reduction: str = "mean", weight: Tensor | None = None,
+    input: Tensor,
+    target: Tensor,
+    size_average: Any = None,
+    reduce: Any = None,
+    reduction: str = "mean",
+    weight: Tensor | None = None,
 ) -> Tensor:
     """abs(x - y)."""
     reduction = reduction_of(reduction, size_average, reduce)
@@ -34,8 +38,12 @@ def l1_loss(
 
 
 def mse_loss(
-    input: Tensor, target: Tensor, size_average: Any = None, reduce: Any = None,
-    reduction: str = "mean", weight: Tensor | None = None,
+    input: Tensor,
+    target: Tensor,
+    size_average: Any = None,
+    reduce: Any = None,
+    reduction: str = "mean",
+    weight: Tensor | None = None,
 ) -> Tensor:
     """(x - y) ** 2."""
     reduction = reduction_of(reduction, size_average, reduce)
@@ -49,8 +57,10 @@ def _weighted_mean(loss: Tensor, weight: Tensor | None, reduction: str) -> Tenso
     if weight is None:
         return reduced(loss, reduction)
     if weight.aval.shape != loss.aval.shape:
-        raise ArgumentError(f"a loss {loss.aval} got weight {weight.aval}",
-                            "Inputs and weight must have the same size.")
+        raise ArgumentError(
+            f"a loss {loss.aval} got weight {weight.aval}",
+            "Inputs and weight must have the same size.",
+        )
     total = weighted(loss, weight)
     if reduction == "mean":
         return ew.div(sum(total), cast(sum(weight), loss.dtype))
@@ -58,14 +68,20 @@ def _weighted_mean(loss: Tensor, weight: Tensor | None, reduction: str) -> Tenso
 
 
 def smooth_l1_loss(
-    input: Tensor, target: Tensor, size_average: Any = None, reduce: Any = None,
-    reduction: str = "mean", beta: float = 1.0,
+    input: Tensor,
+    target: Tensor,
+    size_average: Any = None,
+    reduce: Any = None,
+    reduction: str = "mean",
+    beta: float = 1.0,
 ) -> Tensor:
     """Squared below ``beta``, absolute above, with a continuous slope."""
     reduction = reduction_of(reduction, size_average, reduce)
     if beta < 0:
-        raise ArgumentError(f"smooth_l1_loss with beta={beta}",
-                         "smooth_l1_loss does not support negative values for beta.")
+        raise ArgumentError(
+            f"smooth_l1_loss with beta={beta}",
+            "smooth_l1_loss does not support negative values for beta.",
+        )
     x, y = paired("smooth_l1_loss", input, target)
     d = pointwise(ew.sub, x, y)
     size = ew.abs_(d)
@@ -76,13 +92,18 @@ def smooth_l1_loss(
 
 
 def huber_loss(
-    input: Tensor, target: Tensor, reduction: str = "mean", delta: float = 1.0,
+    input: Tensor,
+    target: Tensor,
+    reduction: str = "mean",
+    delta: float = 1.0,
     weight: Tensor | None = None,
 ) -> Tensor:
     """Half the square below ``delta``, ``delta * (abs - delta / 2)`` above."""
     if delta <= 0:
-        raise ArgumentError(f"huber_loss with delta={delta}",
-                         "huber_loss does not support non-positive values for delta.")
+        raise ArgumentError(
+            f"huber_loss with delta={delta}",
+            "huber_loss does not support non-positive values for delta.",
+        )
     x, y = paired("huber_loss", input, target)
     d = pointwise(ew.sub, x, y)
     size = ew.abs_(d)
@@ -92,8 +113,12 @@ def huber_loss(
 
 
 def kl_div(
-    input: Tensor, target: Tensor, size_average: Any = None, reduce: Any = None,
-    reduction: str = "mean", log_target: bool = False,
+    input: Tensor,
+    target: Tensor,
+    size_average: Any = None,
+    reduce: Any = None,
+    reduction: str = "mean",
+    log_target: bool = False,
 ) -> Tensor:
     """Kullback-Leibler divergence of log-probabilities ``input`` from ``target``.
 
@@ -105,8 +130,11 @@ def kl_div(
     batch = reduction == "batchmean" and size_average is None and reduce is None
     chosen = "sum" if batch else reduction_of(reduction, size_average, reduce)
     if chosen == "mean":
-        warnings.warn("reduction: 'mean' divides the total loss by both the batch size and the "
-                      "support size. 'batchmean' divides only by the batch size.", stacklevel=2)
+        warnings.warn(
+            "reduction: 'mean' divides the total loss by both the batch size and the "
+            "support size. 'batchmean' divides only by the batch size.",
+            stacklevel=2,
+        )
     if log_target:
         loss = pointwise(ew.mul, ew.exp(target), pointwise(ew.sub, target, input))
     else:
@@ -123,8 +151,14 @@ def _xlogx(x: Tensor) -> Tensor:
 
 
 def poisson_nll_loss(
-    input: Tensor, target: Tensor, log_input: bool = True, full: bool = False,
-    size_average: Any = None, eps: float = 1e-8, reduce: Any = None, reduction: str = "mean",
+    input: Tensor,
+    target: Tensor,
+    log_input: bool = True,
+    full: bool = False,
+    size_average: Any = None,
+    eps: float = 1e-8,
+    reduce: Any = None,
+    reduction: str = "mean",
 ) -> Tensor:
     """Negative log-likelihood of counts under a Poisson rate (or its logarithm)."""
     reduction = reduction_of(reduction, size_average, reduce)
@@ -144,7 +178,11 @@ def poisson_nll_loss(
 
 
 def gaussian_nll_loss(
-    input: Tensor, target: Tensor, var: Tensor | float, full: bool = False, eps: float = 1e-6,
+    input: Tensor,
+    target: Tensor,
+    var: Tensor | float,
+    full: bool = False,
+    eps: float = 1e-6,
     reduction: str = "mean",
 ) -> Tensor:
     """Negative log-likelihood of targets under normals of mean ``input`` and variance ``var``."""
@@ -167,12 +205,15 @@ def _variance(input: Tensor, var: Tensor | float, eps: float) -> Tensor:
         if var.aval.shape == shape[:-1]:
             var = unsqueeze(var, -1)
         elif var.aval.shape != (*shape[:-1], 1):
-            raise ArgumentError(f"gaussian_nll_loss got input {input.aval} and var {var.aval}",
-                                "var is of incorrect size: one value per element or per row.")
+            raise ArgumentError(
+                f"gaussian_nll_loss got input {input.aval} and var {var.aval}",
+                "var is of incorrect size: one value per element or per row.",
+            )
     raw = var._read()
     if isinstance(raw, np.ndarray) and (raw < 0).any():
-        raise ArgumentError("gaussian_nll_loss got a negative var",
-                            "var has negative entry/entries.")
+        raise ArgumentError(
+            "gaussian_nll_loss got a negative var", "var has negative entry/entries."
+        )
     # The limit keeps the slope of var itself, as if var had been limited outside the history.
     floor = ew.add(ew.sub(var, var.detach()), eps)  # type: ignore[attr-defined]
     return where(ew.lt(var, eps), floor, var)
@@ -180,8 +221,12 @@ def _variance(input: Tensor, var: Tensor | float, eps: float) -> Tensor:
 
 # --- pairs and triplets ---------------------------------------------------------------------------
 def hinge_embedding_loss(
-    input: Tensor, target: Tensor, margin: float = 1.0, size_average: Any = None,
-    reduce: Any = None, reduction: str = "mean",
+    input: Tensor,
+    target: Tensor,
+    margin: float = 1.0,
+    size_average: Any = None,
+    reduce: Any = None,
+    reduction: str = "mean",
 ) -> Tensor:
     """x for targets 1, max(0, margin - x) for targets -1."""
     reduction = reduction_of(reduction, size_average, reduce)
@@ -193,8 +238,13 @@ def hinge_embedding_loss(
 
 
 def margin_ranking_loss(
-    input1: Tensor, input2: Tensor, target: Tensor, margin: float = 0.0, size_average: Any = None,
-    reduce: Any = None, reduction: str = "mean",
+    input1: Tensor,
+    input2: Tensor,
+    target: Tensor,
+    margin: float = 0.0,
+    size_average: Any = None,
+    reduce: Any = None,
+    reduction: str = "mean",
 ) -> Tensor:
     """max(0, -target * (x1 - x2) + margin)."""
     reduction = reduction_of(reduction, size_average, reduce)
@@ -202,13 +252,15 @@ def margin_ranking_loss(
     if not input1.aval.ndim == input2.aval.ndim == target.aval.ndim:
         raise ShapeError(
             f"margin_ranking_loss got {input1.aval}, {input2.aval} and target {target.aval}",
-            "All input tensors should have the same number of dimensions.")
+            "All input tensors should have the same number of dimensions.",
+        )
     gap = pointwise(ew.mul, pointwise(ew.sub, input2, input1), target)
     return reduced(clamp(pointwise(ew.add, gap, margin), min=0.0), reduction)
 
 
 def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -> Tensor:
     """x1 . x2 / (|x1| * |x2|) along ``dim``."""
+
     def size(x: Tensor) -> Tensor:
         return clamp(norm(x, 2, dim, keepdim=True), min=eps)
 
@@ -217,8 +269,13 @@ def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -
 
 
 def cosine_embedding_loss(
-    input1: Tensor, input2: Tensor, target: Tensor, margin: float = 0.0, size_average: Any = None,
-    reduce: Any = None, reduction: str = "mean",
+    input1: Tensor,
+    input2: Tensor,
+    target: Tensor,
+    margin: float = 0.0,
+    size_average: Any = None,
+    reduce: Any = None,
+    reduction: str = "mean",
 ) -> Tensor:
     """1 - cos for targets 1, max(0, cos - margin) for targets -1."""
     reduction = reduction_of(reduction, size_average, reduce)
@@ -226,7 +283,8 @@ def cosine_embedding_loss(
     if target.aval.ndim > 1 or input1.aval.ndim != target.aval.ndim + 1:
         raise ShapeError(
             f"cosine_embedding_loss got {input1.aval}, {input2.aval} and target {target.aval}",
-            "0D target expects 1D inputs and 1D target expects 2D inputs.")
+            "0D target expects 1D inputs and 1D target expects 2D inputs.",
+        )
     product = sum(pointwise(ew.mul, input1, input2), -1)
     size1 = ew.add(sum(ew.mul(input1, input1), -1), 1e-12)
     size2 = ew.add(sum(ew.mul(input2, input2), -1), 1e-12)
@@ -244,16 +302,24 @@ def pairwise_distance(
 
 
 def triplet_margin_loss(
-    anchor: Tensor, positive: Tensor, negative: Tensor, margin: float = 1.0, p: float = 2,
-    eps: float = 1e-6, swap: bool = False, size_average: Any = None, reduce: Any = None,
+    anchor: Tensor,
+    positive: Tensor,
+    negative: Tensor,
+    margin: float = 1.0,
+    p: float = 2,
+    eps: float = 1e-6,
+    swap: bool = False,
+    size_average: Any = None,
+    reduce: Any = None,
     reduction: str = "mean",
 ) -> Tensor:
     """max(0, d(anchor, positive) - d(anchor, negative) + margin)."""
     reduction = reduction_of(reduction, size_average, reduce)
     tensors("triplet_margin_loss", anchor=anchor, positive=positive, negative=negative)
     if margin <= 0:
-        raise ArgumentError(f"triplet_margin_loss with margin={margin}",
-                            "margin must be greater than 0.")
+        raise ArgumentError(
+            f"triplet_margin_loss with margin={margin}", "margin must be greater than 0."
+        )
     near = pairwise_distance(anchor, positive, p, eps)
     far = pairwise_distance(anchor, negative, p, eps)
     if swap:

@@ -24,7 +24,9 @@ def _gradients(parameters: Any) -> list[Tensor]:
 
 
 def get_total_norm(
-    tensors: Any, norm_type: float = 2.0, error_if_nonfinite: bool = False,
+    tensors: Any,
+    norm_type: float = 2.0,
+    error_if_nonfinite: bool = False,
     foreach: bool | None = None,
 ) -> Tensor:
     """The norm of all tensors as if they were one vector."""
@@ -43,7 +45,8 @@ def get_total_norm(
         raise GradientError(
             f"the total norm of order {norm_type} for gradients is non-finite",
             "error_if_nonfinite=True forbids clipping by a norm that is inf or nan.",
-            "lower the learning rate, or pass error_if_nonfinite=False")
+            "lower the learning rate, or pass error_if_nonfinite=False",
+        )
     return total
 
 
@@ -66,8 +69,11 @@ def clip_grads_with_norm_(
 
 @no_grad
 def clip_grad_norm_(
-    parameters: Tensor | Iterable[Tensor], max_norm: float, norm_type: float = 2.0,
-    error_if_nonfinite: bool = False, foreach: bool | None = None,
+    parameters: Tensor | Iterable[Tensor],
+    max_norm: float,
+    norm_type: float = 2.0,
+    error_if_nonfinite: bool = False,
+    foreach: bool | None = None,
 ) -> Tensor:
     """Scale the gradients so that their common norm is at most ``max_norm``, in place.
 

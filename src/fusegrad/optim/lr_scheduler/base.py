@@ -30,8 +30,10 @@ ORDER_WARNING = (
 def require_optimizer(optimizer: Any) -> Optimizer:
     """The optimizer; ``TypeError`` for anything else."""
     if not isinstance(optimizer, Optimizer):
-        raise ArgumentTypeError(f"{type(optimizer).__name__} is not an Optimizer",
-                                "A schedule changes the groups of an optimizer.")
+        raise ArgumentTypeError(
+            f"{type(optimizer).__name__} is not an Optimizer",
+            "A schedule changes the groups of an optimizer.",
+        )
     return optimizer
 
 
@@ -57,7 +59,8 @@ def per_group(name: str, optimizer: Optimizer, value: Any) -> list[Any]:
     if len(value) != count:
         raise ArgumentError(
             f"{name} has {len(value)} values, param_groups has {count}",
-            f"{name} must have the same length as optimizer.param_groups.")
+            f"{name} must have the same length as optimizer.param_groups.",
+        )
     return list(value)
 
 
@@ -86,7 +89,8 @@ class LRScheduler:
             elif "initial_lr" not in group:
                 raise KeyError(
                     f"param 'initial_lr' is not specified in param_groups[{k}] when resuming "
-                    "scheduler with last_epoch >= 0; load the optimizer's state first")
+                    "scheduler with last_epoch >= 0; load the optimizer's state first"
+                )
         self.base_lrs: list[Any] = values_of(optimizer, "initial_lr")
         self.last_epoch = last_epoch
         self._step_count = 0
@@ -160,4 +164,5 @@ def refuse_capture() -> None:
         raise CaptureError(
             "scheduler.step() inside a jitted function",
             "The Python code of a jitted function runs only while it is traced.",
-            "call scheduler.step() outside the jitted step")
+            "call scheduler.step() outside the jitted step",
+        )

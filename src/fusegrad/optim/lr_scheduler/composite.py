@@ -30,15 +30,18 @@ class _Composite(LRScheduler):
         for k, scheduler in enumerate(schedulers):
             if not hasattr(scheduler, "optimizer"):
                 raise ArgumentTypeError(
-                    f"{name} at index {k}", "It should have `optimizer` as its attribute.")
+                    f"{name} at index {k}", "It should have `optimizer` as its attribute."
+                )
             if isinstance(scheduler, ReduceLROnPlateau):
                 raise ArgumentError(
                     f"{name} of a ReduceLROnPlateau",
-                    f"{name} does not support `ReduceLROnPlateau`: its step needs a metric.")
+                    f"{name} does not support `ReduceLROnPlateau`: its step needs a metric.",
+                )
             if scheduler.optimizer is not optimizer:
                 raise ArgumentError(
                     f"{name} of schedulers of different optimizers",
-                    f"{name} expects all schedulers to belong to the same optimizer.")
+                    f"{name} expects all schedulers to belong to the same optimizer.",
+                )
 
     def state_dict(self) -> dict[str, Any]:
         """Attributes, and the state of every part."""
@@ -67,18 +70,23 @@ class SequentialLR(_Composite):
     """Schedules one after another; ``milestones`` are the epochs at which the next one starts."""
 
     def __init__(
-        self, optimizer: Optimizer, schedulers: list[Any], milestones: list[int],
+        self,
+        optimizer: Optimizer,
+        schedulers: list[Any],
+        milestones: list[int],
         last_epoch: int = -1,
     ) -> None:
         if not schedulers:
-            raise ArgumentError("SequentialLR of nothing",
-                                "SequentialLR expects at least one scheduler.")
+            raise ArgumentError(
+                "SequentialLR of nothing", "SequentialLR expects at least one scheduler."
+            )
         self._check(optimizer, schedulers)
         if len(milestones) != len(schedulers) - 1:
             raise ArgumentError(
                 f"SequentialLR of {len(schedulers)} schedulers and {len(milestones)} milestones",
                 "Sequential Schedulers expects number of schedulers provided to be one more than "
-                "the number of milestone points.")
+                "the number of milestone points.",
+            )
         self._schedulers = schedulers
         self._milestones = milestones
         self.last_epoch = last_epoch + 1
@@ -108,8 +116,10 @@ class ChainedScheduler(_Composite):
 
     def __init__(self, schedulers: Sequence[Any], optimizer: Optimizer | None = None) -> None:
         if not schedulers:
-            raise ArgumentError("ChainedScheduler of nothing",
-                                "ChainedScheduler expects at least one scheduler to be chained.")
+            raise ArgumentError(
+                "ChainedScheduler of nothing",
+                "ChainedScheduler expects at least one scheduler to be chained.",
+            )
         optimizer = optimizer or schedulers[0].optimizer
         assert optimizer is not None
         self._check(optimizer, schedulers)
@@ -140,20 +150,30 @@ class ReduceLROnPlateau(LRScheduler):
     """
 
     def __init__(
-        self, optimizer: Optimizer, mode: str = "min", factor: float = 0.1, patience: int = 10,
-        threshold: float = 1e-4, threshold_mode: str = "rel", cooldown: int = 0,
-        min_lr: Any = 0, eps: float = 1e-8,
+        self,
+        optimizer: Optimizer,
+        mode: str = "min",
+        factor: float = 0.1,
+        patience: int = 10,
+        threshold: float = 1e-4,
+        threshold_mode: str = "rel",
+        cooldown: int = 0,
+        min_lr: Any = 0,
+        eps: float = 1e-8,
     ) -> None:
         if factor >= 1.0:
-            raise ArgumentError(f"ReduceLROnPlateau with factor={factor}",
-                                "Factor should be < 1.0.")
+            raise ArgumentError(
+                f"ReduceLROnPlateau with factor={factor}", "Factor should be < 1.0."
+            )
         self.optimizer = require_optimizer(optimizer)
         self.factor = factor
         count = len(optimizer.param_groups)
         listed = isinstance(min_lr, (list, tuple))
         if listed and len(min_lr) != count:
-            raise ArgumentError(f"{len(min_lr)} min_lrs for {count} groups",
-                                f"expected {count} min_lrs, got {len(min_lr)}.")
+            raise ArgumentError(
+                f"{len(min_lr)} min_lrs for {count} groups",
+                f"expected {count} min_lrs, got {len(min_lr)}.",
+            )
         self.default_min_lr = None if listed else min_lr
         self.min_lrs = list(min_lr) if listed else [min_lr] * count
         self.patience = patience
@@ -164,8 +184,9 @@ class ReduceLROnPlateau(LRScheduler):
         if mode not in ("min", "max"):
             raise ArgumentError(f"mode={mode!r}", f"mode {mode} is unknown!")
         if threshold_mode not in ("rel", "abs"):
-            raise ArgumentError(f"threshold_mode={threshold_mode!r}",
-                                f"threshold mode {threshold_mode} is unknown!")
+            raise ArgumentError(
+                f"threshold_mode={threshold_mode!r}", f"threshold mode {threshold_mode} is unknown!"
+            )
         self.mode = mode
         self.threshold = threshold
         self.threshold_mode = threshold_mode
@@ -204,7 +225,9 @@ class ReduceLROnPlateau(LRScheduler):
             if self.default_min_lr is None:
                 raise ArgumentError(
                     f"{len(self.min_lrs)} min_lrs for {len(groups)} groups",
-                    "A group was added after min_lr was given as a list.", "extend min_lrs")
+                    "A group was added after min_lr was given as a list.",
+                    "extend min_lrs",
+                )
             self.min_lrs = [self.default_min_lr] * len(groups)
         for group, low in zip(groups, self.min_lrs, strict=True):
             old = float(group["lr"])

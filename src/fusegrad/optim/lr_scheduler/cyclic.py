@@ -25,7 +25,8 @@ class _WithMomentum(LRScheduler):
             raise ArgumentError(
                 f"cycle_momentum with {type(optimizer).__name__}",
                 "optimizer must support momentum or beta1 with `cycle_momentum` option enabled.",
-                "cycle_momentum=False")
+                "cycle_momentum=False",
+            )
         self.use_beta1 = "betas" in optimizer.defaults
         if last_epoch != -1:
             return
@@ -60,10 +61,19 @@ class CyclicLR(_WithMomentum):
     """
 
     def __init__(
-        self, optimizer: Optimizer, base_lr: Any, max_lr: Any, step_size_up: int = 2000,
-        step_size_down: int | None = None, mode: str = "triangular", gamma: float = 1.0,
-        scale_fn: Callable[[float], float] | None = None, scale_mode: str = "cycle",
-        cycle_momentum: bool = True, base_momentum: float = 0.8, max_momentum: float = 0.9,
+        self,
+        optimizer: Optimizer,
+        base_lr: Any,
+        max_lr: Any,
+        step_size_up: int = 2000,
+        step_size_down: int | None = None,
+        mode: str = "triangular",
+        gamma: float = 1.0,
+        scale_fn: Callable[[float], float] | None = None,
+        scale_mode: str = "cycle",
+        cycle_momentum: bool = True,
+        base_momentum: float = 0.8,
+        max_momentum: float = 0.9,
         last_epoch: int = -1,
     ) -> None:
         self.optimizer = require_optimizer(optimizer)
@@ -76,8 +86,9 @@ class CyclicLR(_WithMomentum):
         self.total_size = up + (up if step_size_down is None else float(step_size_down))
         self.step_ratio = up / self.total_size
         if mode not in ("triangular", "triangular2", "exp_range") and scale_fn is None:
-            raise ArgumentError(f"CyclicLR with mode={mode!r}",
-                                "mode is invalid and scale_fn is None.")
+            raise ArgumentError(
+                f"CyclicLR with mode={mode!r}", "mode is invalid and scale_fn is None."
+            )
         self.mode = mode
         self.gamma = gamma
         self._scale_fn_custom = scale_fn
@@ -98,7 +109,7 @@ class CyclicLR(_WithMomentum):
             return self._scale_fn_custom(x)
         if self.mode == "triangular2":
             return 1 / (2.0 ** (x - 1))
-        return 1.0 if self.mode == "triangular" else self.gamma ** x
+        return 1.0 if self.mode == "triangular" else self.gamma**x
 
     def get_lr(self) -> list[Any]:
         """The next learning rates; also moves the momentum."""
@@ -110,11 +121,14 @@ class CyclicLR(_WithMomentum):
             height = (x - 1) / (self.step_ratio - 1)
         scale = self.scale_fn(cycle if self.scale_mode == "cycle" else self.last_epoch)
         if self.cycle_momentum:
-            for low, top, group in zip(self.base_momentums, self.max_momentums,
-                                       self.optimizer.param_groups, strict=True):
+            for low, top, group in zip(
+                self.base_momentums, self.max_momentums, self.optimizer.param_groups, strict=True
+            ):
                 self._set_momentum(group, top - (top - low) * height * scale)
-        return [low + (top - low) * height * scale
-                for low, top in zip(self.base_lrs, self.max_lrs, strict=True)]
+        return [
+            low + (top - low) * height * scale
+            for low, top in zip(self.base_lrs, self.max_lrs, strict=True)
+        ]
 
     def state_dict(self) -> dict[str, Any]:
         """Attributes; a callable object as ``scale_fn`` contributes its attributes."""
@@ -157,33 +171,50 @@ class OneCycleLR(_WithMomentum):
     """
 
     def __init__(
-        self, optimizer: Optimizer, max_lr: Any, total_steps: int | None = None,
-        epochs: int | None = None, steps_per_epoch: int | None = None, pct_start: float = 0.3,
-        anneal_strategy: str = "cos", cycle_momentum: bool = True, base_momentum: Any = 0.85,
-        max_momentum: Any = 0.95, div_factor: float = 25.0, final_div_factor: float = 1e4,
-        three_phase: bool = False, last_epoch: int = -1,
+        self,
+        optimizer: Optimizer,
+        max_lr: Any,
+        total_steps: int | None = None,
+        epochs: int | None = None,
+        steps_per_epoch: int | None = None,
+        pct_start: float = 0.3,
+        anneal_strategy: str = "cos",
+        cycle_momentum: bool = True,
+        base_momentum: Any = 0.85,
+        max_momentum: Any = 0.95,
+        div_factor: float = 25.0,
+        final_div_factor: float = 1e4,
+        three_phase: bool = False,
+        last_epoch: int = -1,
     ) -> None:
         self.optimizer = require_optimizer(optimizer)
         self.total_steps = _length(total_steps, epochs, steps_per_epoch)
         if not isinstance(pct_start, float) or not 0 <= pct_start <= 1:
             raise ArgumentError(f"pct_start={pct_start}", "Expected float between 0 and 1.")
         if anneal_strategy not in ("cos", "linear"):
-            raise ArgumentError(f"anneal_strategy={anneal_strategy!r}",
-                                "anneal_strategy must be one of 'cos' or 'linear'.")
+            raise ArgumentError(
+                f"anneal_strategy={anneal_strategy!r}",
+                "anneal_strategy must be one of 'cos' or 'linear'.",
+            )
         self._anneal_func_type = anneal_strategy
-        self._schedule_phases = _phases(float(pct_start * self.total_steps), self.total_steps,
-                                        three_phase)
+        self._schedule_phases = _phases(
+            float(pct_start * self.total_steps), self.total_steps, three_phase
+        )
         if last_epoch == -1:
-            for top, group in zip(per_group("max_lr", optimizer, max_lr),
-                                  optimizer.param_groups, strict=True):
+            for top, group in zip(
+                per_group("max_lr", optimizer, max_lr), optimizer.param_groups, strict=True
+            ):
                 group["initial_lr"] = top / div_factor
                 group["max_lr"] = top
                 group["min_lr"] = group["initial_lr"] / final_div_factor
         self.cycle_momentum = cycle_momentum
         if cycle_momentum:
             self._start_momentum(
-                optimizer, per_group("base_momentum", optimizer, base_momentum),
-                per_group("max_momentum", optimizer, max_momentum), last_epoch)
+                optimizer,
+                per_group("base_momentum", optimizer, base_momentum),
+                per_group("max_momentum", optimizer, max_momentum),
+                last_epoch,
+            )
         super().__init__(optimizer, last_epoch)
 
     def get_lr(self) -> list[Any]:
@@ -193,7 +224,8 @@ class OneCycleLR(_WithMomentum):
             raise ArgumentError(
                 f"step {step} of a OneCycleLR of {self.total_steps} steps",
                 f"Tried to step {step} times. The specified number of total steps is "
-                f"{self.total_steps}.")
+                f"{self.total_steps}.",
+            )
         start = 0.0
         for phase in self._schedule_phases:
             if step <= phase["end_step"] or phase is self._schedule_phases[-1]:
@@ -202,24 +234,37 @@ class OneCycleLR(_WithMomentum):
         done = (step - start) / (phase["end_step"] - start)
         lrs = []
         for group in self.optimizer.param_groups:
-            lrs.append(_annealed(self._anneal_func_type, group[phase["start_lr"]],
-                                 group[phase["end_lr"]], done))
+            lrs.append(
+                _annealed(
+                    self._anneal_func_type, group[phase["start_lr"]], group[phase["end_lr"]], done
+                )
+            )
             if self.cycle_momentum:
-                self._set_momentum(group, _annealed(
-                    self._anneal_func_type, group[phase["start_momentum"]],
-                    group[phase["end_momentum"]], done))
+                self._set_momentum(
+                    group,
+                    _annealed(
+                        self._anneal_func_type,
+                        group[phase["start_momentum"]],
+                        group[phase["end_momentum"]],
+                        done,
+                    ),
+                )
         return lrs
 
 
 def _length(total_steps: int | None, epochs: int | None, steps_per_epoch: int | None) -> int:
-    given = {"total_steps": total_steps} if total_steps is not None else {
-        "epochs": epochs, "steps_per_epoch": steps_per_epoch}
+    given = (
+        {"total_steps": total_steps}
+        if total_steps is not None
+        else {"epochs": epochs, "steps_per_epoch": steps_per_epoch}
+    )
     product = 1
     for name, value in given.items():
         if value is None:
             raise ArgumentError(
                 "OneCycleLR without a length",
-                "You must define either total_steps OR (epochs AND steps_per_epoch).")
+                "You must define either total_steps OR (epochs AND steps_per_epoch).",
+            )
         if not isinstance(value, int) or value <= 0:
             raise ArgumentError(f"{name}={value}", f"Expected positive integer {name}.")
         product *= value
@@ -229,11 +274,19 @@ def _length(total_steps: int | None, epochs: int | None, steps_per_epoch: int | 
 def _phases(rise: float, total: int, three_phase: bool) -> list[dict[str, Any]]:
     def phase(end: float, lrs: str, momenta: str) -> dict[str, Any]:
         lr, momentum = lrs.split(), momenta.split()
-        return {"end_step": end, "start_lr": lr[0], "end_lr": lr[1],
-                "start_momentum": momentum[0], "end_momentum": momentum[1]}
+        return {
+            "end_step": end,
+            "start_lr": lr[0],
+            "end_lr": lr[1],
+            "start_momentum": momentum[0],
+            "end_momentum": momentum[1],
+        }
 
     up = phase(rise - 1, "initial_lr max_lr", "max_momentum base_momentum")
     if not three_phase:
         return [up, phase(total - 1, "max_lr min_lr", "base_momentum max_momentum")]
-    return [up, phase(2 * rise - 2, "max_lr initial_lr", "base_momentum max_momentum"),
-            phase(total - 1, "initial_lr min_lr", "max_momentum max_momentum")]
+    return [
+        up,
+        phase(2 * rise - 2, "max_lr initial_lr", "base_momentum max_momentum"),
+        phase(total - 1, "initial_lr min_lr", "max_momentum max_momentum"),
+    ]

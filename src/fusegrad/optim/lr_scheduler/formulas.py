@@ -21,14 +21,18 @@ class _Functions(LRScheduler):
     """Base of schedules by a user function of the epoch."""
 
     def __init__(
-        self, optimizer: Optimizer, lr_lambda: Callable[[int], float] | list[Any],
+        self,
+        optimizer: Optimizer,
+        lr_lambda: Callable[[int], float] | list[Any],
         last_epoch: int = -1,
     ) -> None:
         self.lr_lambdas = per_group("lr_lambda", optimizer, lr_lambda)
         for function in self.lr_lambdas:
             if not callable(function):
-                raise ArgumentTypeError(f"lr_lambda of type {type(function).__name__}",
-                                        "lr_lambda should be a function.")
+                raise ArgumentTypeError(
+                    f"lr_lambda of type {type(function).__name__}",
+                    "lr_lambda should be a function.",
+                )
         super().__init__(optimizer, last_epoch)
 
     def state_dict(self) -> dict[str, Any]:
@@ -51,8 +55,10 @@ class LambdaLR(_Functions):
 
     def get_lr(self) -> list[Any]:
         """The next learning rates."""
-        return [base * f(self.last_epoch)
-                for f, base in zip(self.lr_lambdas, self.base_lrs, strict=True)]
+        return [
+            base * f(self.last_epoch)
+            for f, base in zip(self.lr_lambdas, self.base_lrs, strict=True)
+        ]
 
 
 class MultiplicativeLR(_Functions):
@@ -62,8 +68,9 @@ class MultiplicativeLR(_Functions):
         """The next learning rates."""
         if self._is_initial:
             return self._current()
-        return [lr * f(self.last_epoch)
-                for f, lr in zip(self.lr_lambdas, self._current(), strict=True)]
+        return [
+            lr * f(self.last_epoch) for f, lr in zip(self.lr_lambdas, self._current(), strict=True)
+        ]
 
 
 class StepLR(LRScheduler):
@@ -90,7 +97,10 @@ class MultiStepLR(LRScheduler):
     """Times ``gamma`` at each milestone."""
 
     def __init__(
-        self, optimizer: Optimizer, milestones: Iterable[int], gamma: float = 0.1,
+        self,
+        optimizer: Optimizer,
+        milestones: Iterable[int],
+        gamma: float = 0.1,
         last_epoch: int = -1,
     ) -> None:
         self.milestones = Counter(milestones)
@@ -105,20 +115,24 @@ class MultiStepLR(LRScheduler):
 
     def _get_closed_form_lr(self) -> list[Any]:
         passed = bisect_right(sorted(self.milestones.elements()), self.last_epoch)
-        return [lr * self.gamma ** passed for lr in self.base_lrs]
+        return [lr * self.gamma**passed for lr in self.base_lrs]
 
 
 class ConstantLR(LRScheduler):
     """Times ``factor`` until epoch ``total_iters``."""
 
     def __init__(
-        self, optimizer: Optimizer, factor: float = 1.0 / 3, total_iters: int = 5,
+        self,
+        optimizer: Optimizer,
+        factor: float = 1.0 / 3,
+        total_iters: int = 5,
         last_epoch: int = -1,
     ) -> None:
         if factor > 1.0 or factor < 0:
             raise ArgumentError(
                 f"ConstantLR with factor={factor}",
-                "Constant multiplicative factor expected to be between 0 and 1.")
+                "Constant multiplicative factor expected to be between 0 and 1.",
+            )
         self.factor = factor
         self.total_iters = total_iters
         super().__init__(optimizer, last_epoch)
@@ -140,17 +154,24 @@ class LinearLR(LRScheduler):
     """A factor that goes linearly from ``start_factor`` to ``end_factor``."""
 
     def __init__(
-        self, optimizer: Optimizer, start_factor: float = 1.0 / 3, end_factor: float = 1.0,
-        total_iters: int = 5, last_epoch: int = -1,
+        self,
+        optimizer: Optimizer,
+        start_factor: float = 1.0 / 3,
+        end_factor: float = 1.0,
+        total_iters: int = 5,
+        last_epoch: int = -1,
     ) -> None:
         if start_factor > 1.0 or start_factor <= 0:
             raise ArgumentError(
                 f"LinearLR with start_factor={start_factor}",
                 "Starting multiplicative factor expected to be greater than 0 and less or equal "
-                "to 1.")
+                "to 1.",
+            )
         if end_factor > 1.0 or end_factor < 0:
-            raise ArgumentError(f"LinearLR with end_factor={end_factor}",
-                                "Ending multiplicative factor expected to be between 0 and 1.")
+            raise ArgumentError(
+                f"LinearLR with end_factor={end_factor}",
+                "Ending multiplicative factor expected to be between 0 and 1.",
+            )
         self.start_factor = start_factor
         self.end_factor = end_factor
         self.total_iters = total_iters
@@ -184,7 +205,7 @@ class ExponentialLR(LRScheduler):
         return self._current() if self._is_initial else self._scaled(self.gamma)
 
     def _get_closed_form_lr(self) -> list[Any]:
-        return [lr * self.gamma ** self.last_epoch for lr in self.base_lrs]
+        return [lr * self.gamma**self.last_epoch for lr in self.base_lrs]
 
 
 class PolynomialLR(LRScheduler):
@@ -207,7 +228,7 @@ class PolynomialLR(LRScheduler):
 
     def _get_closed_form_lr(self) -> list[Any]:
         left = 1.0 - min(self.total_iters, self.last_epoch) / self.total_iters
-        return [lr * left ** self.power for lr in self.base_lrs]
+        return [lr * left**self.power for lr in self.base_lrs]
 
 
 class CosineAnnealingLR(LRScheduler):
@@ -231,21 +252,29 @@ class CosineAnnealingLR(LRScheduler):
             return self._get_closed_form_lr()
         if (self.last_epoch - 1 - self.T_max) % (2 * self.T_max) == 0:  # the wave turns up again
             rise = (1 - math.cos(math.pi / self.T_max)) / 2
-            return [lr + (base - self.eta_min) * rise
-                    for base, lr in zip(self.base_lrs, self._current(), strict=True)]
+            return [
+                lr + (base - self.eta_min) * rise
+                for base, lr in zip(self.base_lrs, self._current(), strict=True)
+            ]
         ratio = self._height(self.last_epoch) / self._height(self.last_epoch - 1)
         return [ratio * (lr - self.eta_min) + self.eta_min for lr in self._current()]
 
     def _get_closed_form_lr(self) -> list[Any]:
-        return [self.eta_min + (lr - self.eta_min) * self._height(self.last_epoch) / 2
-                for lr in self.base_lrs]
+        return [
+            self.eta_min + (lr - self.eta_min) * self._height(self.last_epoch) / 2
+            for lr in self.base_lrs
+        ]
 
 
 class CosineAnnealingWarmRestarts(LRScheduler):
     """Half cosine waves of ``T_0`` epochs, each ``T_mult`` times longer than the one before."""
 
     def __init__(
-        self, optimizer: Optimizer, T_0: int, T_mult: int = 1, eta_min: float = 0.0,
+        self,
+        optimizer: Optimizer,
+        T_0: int,
+        T_mult: int = 1,
+        eta_min: float = 0.0,
         last_epoch: int = -1,
     ) -> None:
         if T_0 <= 0 or not isinstance(T_0, int):
@@ -289,5 +318,5 @@ class CosineAnnealingWarmRestarts(LRScheduler):
             self.T_cur = epoch % self.T_0
         else:
             n = int(math.log(epoch / self.T_0 * (self.T_mult - 1) + 1, self.T_mult))
-            start = self.T_0 * (self.T_mult ** n - 1) / (self.T_mult - 1)
-            self.T_cur, self.T_i = epoch - start, self.T_0 * self.T_mult ** n
+            start = self.T_0 * (self.T_mult**n - 1) / (self.T_mult - 1)
+            self.T_cur, self.T_i = epoch - start, self.T_0 * self.T_mult**n

@@ -73,10 +73,13 @@ def default_collate(batch: Sequence[Any]) -> Any:
         return type(first)(*(default_collate(part) for part in zip(*batch, strict=True)))
     if isinstance(first, Sequence):
         if any(len(sample) != len(first) for sample in batch):
-            raise ArgumentError("default_collate of sequences of different lengths",
-                                "each element in list of batch should be of equal size.")
+            raise ArgumentError(
+                "default_collate of sequences of different lengths",
+                "each element in list of batch should be of equal size.",
+            )
         return [default_collate(part) for part in zip(*batch, strict=True)]
     raise ArgumentTypeError(
         f"default_collate of {type(first).__name__}",
         "batch must contain tensors, numpy arrays, numbers, dicts or lists.",
-        "pass collate_fn= to the DataLoader")
+        "pass collate_fn= to the DataLoader",
+    )

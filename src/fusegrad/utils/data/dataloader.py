@@ -42,18 +42,32 @@ class DataLoader:
     """
 
     def __init__(
-        self, dataset: Any, batch_size: int | None = 1, shuffle: bool | None = None,
-        sampler: Any = None, batch_sampler: Any = None, num_workers: int = 0,
-        collate_fn: Callable[[Any], Any] | None = None, pin_memory: bool = False,
-        drop_last: bool = False, timeout: float = 0, worker_init_fn: Any = None,
-        multiprocessing_context: Any = None, generator: Generator | None = None, *,
-        prefetch_factor: int | None = None, persistent_workers: bool = False,
-        pin_memory_device: str = "", in_order: bool = True,
+        self,
+        dataset: Any,
+        batch_size: int | None = 1,
+        shuffle: bool | None = None,
+        sampler: Any = None,
+        batch_sampler: Any = None,
+        num_workers: int = 0,
+        collate_fn: Callable[[Any], Any] | None = None,
+        pin_memory: bool = False,
+        drop_last: bool = False,
+        timeout: float = 0,
+        worker_init_fn: Any = None,
+        multiprocessing_context: Any = None,
+        generator: Generator | None = None,
+        *,
+        prefetch_factor: int | None = None,
+        persistent_workers: bool = False,
+        pin_memory_device: str = "",
+        in_order: bool = True,
     ) -> None:
         if num_workers != 0:
             raise ArgumentError(
                 f"DataLoader with num_workers={num_workers}",
-                "Batches are made in the process of the training loop.", "num_workers=0")
+                "Batches are made in the process of the training loop.",
+                "num_workers=0",
+            )
         self.dataset = dataset
         self.num_workers = 0
         self.pin_memory = pin_memory
@@ -65,8 +79,11 @@ class DataLoader:
         if batch_sampler is not None:
             batch_size, drop_last = None, False
         elif sampler is None and not self._iterable:
-            sampler = (RandomSampler(dataset, generator=generator) if shuffle
-                       else SequentialSampler(dataset))
+            sampler = (
+                RandomSampler(dataset, generator=generator)
+                if shuffle
+                else SequentialSampler(dataset)
+            )
         if batch_size is not None and batch_sampler is None and not self._iterable:
             batch_sampler = BatchSampler(sampler, batch_size, drop_last)
         self.batch_size = batch_size
@@ -83,20 +100,26 @@ class DataLoader:
         if self._iterable and (shuffle or sampler is not None or batch_sampler is not None):
             raise ArgumentError(
                 "DataLoader with IterableDataset and an order",
-                "A stream has its own order: shuffle, sampler and batch_sampler do not apply.")
+                "A stream has its own order: shuffle, sampler and batch_sampler do not apply.",
+            )
         if sampler is not None and shuffle:
-            raise ArgumentError("DataLoader with sampler and shuffle",
-                                "sampler option is mutually exclusive with shuffle.")
+            raise ArgumentError(
+                "DataLoader with sampler and shuffle",
+                "sampler option is mutually exclusive with shuffle.",
+            )
         if batch_sampler is not None and (
             batch_size != 1 or shuffle or sampler is not None or drop_last
         ):
             raise ArgumentError(
                 "DataLoader with batch_sampler and other options",
                 "batch_sampler option is mutually exclusive with batch_size, shuffle, sampler, "
-                "and drop_last.")
+                "and drop_last.",
+            )
         if batch_size is None and drop_last:
-            raise ArgumentError("DataLoader with batch_size=None and drop_last",
-                                "batch_size=None disables auto-batching: nothing to drop.")
+            raise ArgumentError(
+                "DataLoader with batch_size=None and drop_last",
+                "batch_size=None disables auto-batching: nothing to drop.",
+            )
 
     def __len__(self) -> int:
         if self._iterable:
@@ -146,7 +169,7 @@ class DataLoader:
         if type(batches.sampler) is SequentialSampler:
             return (slice(k, min(k + size, stop)) for k in starts)
         order = batches.sampler.indices()
-        return (order[k:min(k + size, stop)] for k in starts)
+        return (order[k : min(k + size, stop)] for k in starts)
 
 
 def _whole_tensors(dataset: Any) -> tuple[list[np.ndarray], np.ndarray | None] | None:

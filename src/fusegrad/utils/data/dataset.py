@@ -53,7 +53,8 @@ class TensorDataset(Dataset):
         if any(t.aval.shape[:1] != tensors[0].aval.shape[:1] for t in tensors):
             raise ArgumentError(
                 f"TensorDataset got {', '.join(str(t.aval) for t in tensors)}",
-                "Size mismatch between tensors: the first extents must be equal.")
+                "Size mismatch between tensors: the first extents must be equal.",
+            )
         self.tensors = tensors
 
     def __getitem__(self, index: Any) -> tuple[Tensor, ...]:
@@ -68,14 +69,17 @@ class StackDataset(Dataset):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         if bool(args) == bool(kwargs):
-            raise ArgumentError("StackDataset with mixed or no arguments",
-                                "Give datasets either as arguments or as keywords.")
+            raise ArgumentError(
+                "StackDataset with mixed or no arguments",
+                "Give datasets either as arguments or as keywords.",
+            )
         self.datasets: Any = args or kwargs
         parts = args or tuple(kwargs.values())
         self._length = len(parts[0])
         if any(len(part) != self._length for part in parts):
-            raise ArgumentError("StackDataset of datasets of different lengths",
-                                "Size mismatch between datasets.")
+            raise ArgumentError(
+                "StackDataset of datasets of different lengths", "Size mismatch between datasets."
+            )
 
     def __getitem__(self, index: int) -> Any:
         if isinstance(self.datasets, dict):
@@ -92,13 +96,16 @@ class ConcatDataset(Dataset):
     def __init__(self, datasets: Iterable[Any]) -> None:
         self.datasets = list(datasets)
         if not self.datasets:
-            raise ArgumentError("ConcatDataset of nothing",
-                                "datasets should not be an empty iterable.")
+            raise ArgumentError(
+                "ConcatDataset of nothing", "datasets should not be an empty iterable."
+            )
         for part in self.datasets:
             if isinstance(part, IterableDataset):
-                raise ArgumentError("ConcatDataset of an IterableDataset",
-                                    "ConcatDataset does not support IterableDataset.",
-                                    "ChainDataset")
+                raise ArgumentError(
+                    "ConcatDataset of an IterableDataset",
+                    "ConcatDataset does not support IterableDataset.",
+                    "ChainDataset",
+                )
         self.cumulative_sizes = list(itertools.accumulate(len(part) for part in self.datasets))
 
     def __len__(self) -> int:
@@ -107,8 +114,10 @@ class ConcatDataset(Dataset):
     def __getitem__(self, index: int) -> Any:
         if index < 0:
             if -index > len(self):
-                raise ArgumentError(f"index {index} of {len(self)} samples",
-                                    "absolute value of index should not exceed dataset length.")
+                raise ArgumentError(
+                    f"index {index} of {len(self)} samples",
+                    "absolute value of index should not exceed dataset length.",
+                )
             index += len(self)
         part = bisect.bisect_right(self.cumulative_sizes, index)
         start = self.cumulative_sizes[part - 1] if part else 0
@@ -163,10 +172,11 @@ def random_split(
     if sum(sizes) != total:
         raise ArgumentError(
             f"random_split of {total} samples into {sizes}",
-            "Sum of input lengths does not equal the length of the input dataset!")
+            "Sum of input lengths does not equal the length of the input dataset!",
+        )
     order = randperm(total, generator=generator).tolist()  # type: ignore[attr-defined]
     parts, start = [], 0
     for size in sizes:
-        parts.append(Subset(dataset, order[start:start + int(size)]))
+        parts.append(Subset(dataset, order[start : start + int(size)]))
         start += int(size)
     return parts

@@ -65,19 +65,24 @@ class RandomSampler(_ArraySampler):
     """
 
     def __init__(
-        self, data_source: Any, replacement: bool = False, num_samples: int | None = None,
+        self,
+        data_source: Any,
+        replacement: bool = False,
+        num_samples: int | None = None,
         generator: Generator | None = None,
     ) -> None:
         super().__init__(data_source)
         if not isinstance(replacement, bool):
-            raise ArgumentTypeError(f"replacement={replacement!r}",
-                                    "replacement should be a boolean value.")
+            raise ArgumentTypeError(
+                f"replacement={replacement!r}", "replacement should be a boolean value."
+            )
         self.replacement = replacement
         self._num_samples = num_samples
         self.generator = generator
         if num_samples is not None and (not isinstance(num_samples, int) or num_samples <= 0):
-            raise ArgumentError(f"num_samples={num_samples}",
-                                "num_samples should be a positive integer value.")
+            raise ArgumentError(
+                f"num_samples={num_samples}", "num_samples should be a positive integer value."
+            )
 
     @property
     def num_samples(self) -> int:
@@ -120,36 +125,42 @@ class WeightedRandomSampler(_ArraySampler):
     """Indices drawn with given weights."""
 
     def __init__(
-        self, weights: Sequence[float], num_samples: int, replacement: bool = True,
+        self,
+        weights: Sequence[float],
+        num_samples: int,
+        replacement: bool = True,
         generator: Generator | None = None,
     ) -> None:
         super().__init__()
         if not isinstance(num_samples, int) or isinstance(num_samples, bool) or num_samples <= 0:
-            raise ArgumentError(f"num_samples={num_samples}",
-                                "num_samples should be a positive integer value.")
+            raise ArgumentError(
+                f"num_samples={num_samples}", "num_samples should be a positive integer value."
+            )
         self.weights = np.asarray(weights, np.float64)
         if self.weights.ndim != 1:
-            raise ArgumentError(f"weights of shape {self.weights.shape}",
-                                "weights should be a 1d sequence.")
+            raise ArgumentError(
+                f"weights of shape {self.weights.shape}", "weights should be a 1d sequence."
+            )
         self.num_samples = num_samples
         self.replacement = replacement
         self.generator = generator
         if not replacement and num_samples > np.count_nonzero(self.weights):
-            raise ArgumentError(f"{num_samples} samples without replacement",
-                                "There are not enough positive weights.")
+            raise ArgumentError(
+                f"{num_samples} samples without replacement",
+                "There are not enough positive weights.",
+            )
 
     def indices(self) -> np.ndarray:
         """The indices of one epoch."""
         if self.replacement:
             edges = np.cumsum(self.weights)
             draw = rand(self.num_samples, dtype=float64, generator=self.generator)._value
-            return np.searchsorted(edges, draw * edges[-1], side="right").clip(
-                0, len(edges) - 1)
+            return np.searchsorted(edges, draw * edges[-1], side="right").clip(0, len(edges) - 1)
         # exponential races: the smallest arrival times are a weighted draw without replacement
         draw = rand(len(self.weights), dtype=float64, generator=self.generator)._value
         with np.errstate(divide="ignore"):
             arrival = np.where(self.weights > 0, -np.log1p(-draw) / self.weights, np.inf)
-        return np.argsort(arrival, kind="stable")[:self.num_samples]
+        return np.argsort(arrival, kind="stable")[: self.num_samples]
 
     def __len__(self) -> int:
         return self.num_samples
@@ -161,8 +172,9 @@ class BatchSampler(Sampler):
     def __init__(self, sampler: Iterable[int], batch_size: int, drop_last: bool) -> None:
         super().__init__()
         if not isinstance(batch_size, int) or isinstance(batch_size, bool) or batch_size <= 0:
-            raise ArgumentError(f"batch_size={batch_size!r}",
-                                "batch_size should be a positive integer value.")
+            raise ArgumentError(
+                f"batch_size={batch_size!r}", "batch_size should be a positive integer value."
+            )
         if not isinstance(drop_last, bool):
             raise ArgumentError(f"drop_last={drop_last!r}", "drop_last should be a boolean value.")
         self.sampler = sampler
