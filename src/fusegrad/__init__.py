@@ -227,6 +227,7 @@ def is_tensor(obj: object) -> _bool:
 
 
 __all__ = [
+    "cuda",
     "BoolTensor", "DType", "DoubleTensor", "FloatTensor", "Generator", "IntTensor",
     "LongTensor", "Size", "Tensor", "abs", "absolute", "acos", "acosh", "add", "addcdiv",
     "addcmul", "addmm", "all", "amax", "amin", "any", "arange", "arccos", "arcsin", "arctan",

@@ -1,7 +1,7 @@
 """The generated Python function in front of a program's native call.
 
 Straight-line checks of the structure epoch, the constants around the function and the arguments'
-signatures; then a few addresses are patched and the program runs. Anything unusual goes to ``slow``,
+signatures; then a few addresses are patched and the program runs. The unusual goes to ``slow``,
 which finds or makes the right trace.
 """
 

@@ -1,6 +1,6 @@
 """Blocks of short rows: phases run over many rows at a time, vectorised across them.
 
-Where rows are short and their own values expensive (a logistic loss over 64 features, a softmax over
+Where rows are short and their own values costly (a logistic loss over 64 features, a softmax over
 ten classes), each phase of a row becomes a loop over a block of rows. Values that cross phases wait
 in buffers of the block; very short rows are transposed through tiles, so that the loads of
 neighbouring rows are neighbours in memory.

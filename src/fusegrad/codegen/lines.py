@@ -109,7 +109,7 @@ def link(segments: list[Segment]) -> list[Segment]:
 
 
 def slots(segments: Sequence[Segment]) -> dict[str, tuple[int, DType]]:
-    """A numbered buffer slot (per dtype) for every value that crosses segments; dead ones reused."""
+    """A numbered buffer slot (per dtype) for each value that crosses segments; dead ones reused."""
     last: dict[str, int] = {}
     for number, segment in enumerate(segments):
         for line in segment.fetch:

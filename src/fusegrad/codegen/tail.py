@@ -48,7 +48,7 @@ class Accumulators:
         return bool(store.index.axes() & set(self.inner))
 
     def _wide(self, acc: Scalar) -> bool:
-        """Whether a scalar sum of float32 is kept in float64: millions of rows would lose digits."""
+        """Whether a scalar sum of float32 is kept in float64: millions of rows lose digits."""
         return acc.width == "scalar" and acc.dtype is float32 and acc.text == "{0} + {1}"
 
     def _add(self, acc: Scalar, value: str) -> str:

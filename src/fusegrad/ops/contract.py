@@ -9,7 +9,7 @@ import numpy as np
 from ..errors import DTypeError, ShapeError
 from ..ir.aval import Aval
 from ..ir.primitive import Primitive
-from .elementwise import FLOAT
+from .kinds import FLOAT
 from .movement import transpose
 from .samples import cases
 
@@ -64,7 +64,7 @@ def _operand_transpose(
     bo: Axes,
     g_free_other: Axes,
 ) -> Any:
-    """Cotangent of one operand: contract ``g`` with the other operand over the other's free axes."""
+    """Cotangent of one operand: contract ``g`` with the other over the other's free axes."""
     free_other = free_axes(theirs.ndim, co, bo)
     batch = tuple(range(len(bm)))
     out = dot(g, other, cx=g_free_other, cy=free_other, bx=batch, by=bo)

@@ -8,114 +8,29 @@ movement of its own); Python numbers in rules become typed literals.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from ..dtypes import ALL, FLOATING, DType, bool_
-from ..errors import DTypeError, GradientError, ShapeError
+from ..dtypes import FLOATING, DType, bool_
+from ..errors import DTypeError
 from ..ir.aval import Aval
-from ..ir.primitive import Primitive, Rule
+from ..ir.primitive import Primitive
 from . import special
+from .kinds import (
+    ANY,
+    FLOAT,
+    INTEGRAL,
+    NUMERIC,
+    REAL,
+    by_category,
+    common_shape,
+    elementwise,
+    not_differentiable,
+    typed,
+)
 from .samples import Drawn, draw
-
-NUMERIC = tuple(d for d in ALL if d is not bool_)
-REAL = tuple(d for d in NUMERIC if not d.is_complex and d.short != "f16")
-FLOAT = tuple(d for d in FLOATING if d.short != "f16")
-INTEGRAL = tuple(d for d in ALL if d.category <= 1)
-ANY = tuple(d for d in ALL if not d.is_complex and d.short != "f16")
-
-
-def common_shape(name: str, avals: Sequence[Aval]) -> tuple[int, ...]:
-    """The one shape of all operands; 0-d operands go with any shape."""
-    shape: tuple[int, ...] = ()
-    for aval in avals:
-        if aval.shape:
-            if shape and aval.shape != shape:
-                raise ShapeError(
-                    f"{name} got {', '.join(map(str, avals))}",
-                    "Elementwise operands must have the same shape after broadcasting.",
-                )
-            shape = aval.shape
-    return shape
-
-
-def _aval_rule(name: str, accepted: tuple[DType, ...], result: DType | None) -> Callable[..., Aval]:
-    categories = {d.category for d in accepted}
-
-    def rule(*avals: Aval) -> Aval:
-        dtype = avals[-1].dtype
-        if dtype.category not in categories or any(a.dtype is not dtype for a in avals):
-            raise DTypeError(
-                f"{name} got {', '.join(map(str, avals))}",
-                f"{name} takes operands of one dtype, of kind "
-                f"{', '.join(sorted({d.name for d in accepted}))}.",
-                "convert with .to(dtype)",
-            )
-        return Aval(common_shape(name, avals), result or dtype)
-
-    return rule
-
-
-def _typed(text: str) -> Callable[..., str]:
-    """A scalar text with ``{T}`` for the result dtype's constructor."""
-
-    def scalar(operands: Sequence[DType], out: DType, params: dict[str, Any]) -> str:
-        return text.replace("{T}", out.name)
-
-    return scalar
-
-
-def _by_category(floating: str, integer: str, boolean: str = "") -> Callable[..., str]:
-    """A scalar text chosen by the category of the operand; ``{T}`` as in ``_typed``."""
-
-    def scalar(operands: Sequence[DType], out: DType, params: dict[str, Any]) -> str:
-        kind = operands[0]
-        text = floating if kind.category >= 2 else integer if kind.category == 1 else boolean
-        return text.replace("{T}", out.name)
-
-    return scalar
-
-
-def elementwise(
-    name: str,
-    reference: Callable[..., Any],
-    scalar: Any,
-    derivs: Sequence[Rule | None] = (),
-    dtypes: tuple[DType, ...] = FLOAT,
-    result: DType | None = None,
-    cost: float = 1.0,
-    domain: tuple[float, float] = (-3.0, 3.0),
-    commutative: bool = False,
-    doc: str = "",
-) -> Primitive:
-    """Declare an elementwise primitive; the number of operands is read from ``scalar``."""
-    shape = scalar if isinstance(scalar, str) else scalar([FLOATING[0]], FLOATING[0], {})
-    arity = max(k for k in range(3) if f"{{{k}}}" in shape) + 1
-    return Primitive(
-        name=name,
-        kind="elementwise",
-        arg_names=("x", "y", "z")[:arity],
-        aval_rule=_aval_rule(name, dtypes, result),
-        reference=reference,
-        derivs=tuple(derivs) if derivs else (None,) * arity,
-        scalar=scalar,
-        cost=cost,
-        dtypes=dtypes,
-        domain=domain,
-        commutative=commutative,
-        doc=doc,
-    )
-
-
-def not_differentiable(name: str) -> Rule:
-    """A rule that refuses, for derivatives fusegrad does not have."""
-
-    def rule(g: Any) -> Any:
-        raise GradientError(f"{name} has no derivative rule", "Its derivative is not implemented.")
-
-    return rule
 
 
 def _flat(g: Any, x_aval: Aval) -> Any:
@@ -167,7 +82,7 @@ neg: Primitive = elementwise(
 abs_: Primitive = elementwise(
     "abs",
     np.abs,
-    _by_category("absolute({0})", "{T}(absolute({0}))"),
+    by_category("absolute({0})", "{T}(absolute({0}))"),
     [lambda g, x: mul(g, sign(x))],
     REAL,
     doc="Absolute value.",
@@ -175,7 +90,7 @@ abs_: Primitive = elementwise(
 sign: Primitive = elementwise(
     "sign",
     np.sign,
-    _by_category("sign({0})", "{T}(({0} > 0) - ({0} < 0))"),
+    by_category("sign({0})", "{T}(({0} > 0) - ({0} < 0))"),
     [_flat],
     REAL,
     doc="Sign: -1, 0, 1 or nan.",
@@ -183,7 +98,7 @@ sign: Primitive = elementwise(
 floor_div: Primitive = elementwise(
     "floor_div",
     np.floor_divide,
-    _by_category(
+    by_category(
         "where({1} == 0, {0} / {1}, rint(({0} - fmod({0}, {1})) / {1})"
         " - where((fmod({0}, {1}) != 0) & (({1} < 0) != (fmod({0}, {1}) < 0)), {T}(1), {T}(0)))",
         "{T}({0} // {1})",
@@ -196,7 +111,7 @@ floor_div: Primitive = elementwise(
 remainder: Primitive = elementwise(
     "remainder",
     np.remainder,
-    _by_category("remainder({0}, {1})", "{T}({0} % {1})"),
+    by_category("remainder({0}, {1})", "{T}({0} % {1})"),
     [lambda g: g, lambda g, x, y: neg(mul(g, floor_div(x, y)))],
     REAL,
     cost=8,
@@ -227,7 +142,7 @@ pow_: Primitive = elementwise(
 ipow: Primitive = elementwise(
     "ipow",
     np.power,
-    _typed("{T}(integer_pow(uint64({0}), uint64({1})))"),
+    typed("{T}(integer_pow(uint64({0}), uint64({1})))"),
     [None, None],
     tuple(d for d in INTEGRAL if d.category == 1),
     cost=10,
@@ -345,7 +260,7 @@ rsqrt: Primitive = elementwise(
 reciprocal: Primitive = elementwise(
     "reciprocal",
     lambda x: 1 / x,
-    _typed("{T}(1) / {0}"),
+    typed("{T}(1) / {0}"),
     [lambda g, out: neg(mul(g, mul(out, out)))],
     cost=4,
     domain=(0.3, 3.0),
@@ -373,7 +288,7 @@ sigmoid: Primitive = elementwise(
 relu: Primitive = elementwise(
     "relu",
     lambda x: np.maximum(x, x.dtype.type(0)),
-    _typed("maximum({0}, {T}(0))"),
+    typed("maximum({0}, {T}(0))"),
     [lambda g, out: where(gt(out, 0.0), g, 0.0)],
     FLOAT,
     doc="max(x, 0); nan stays nan.",
@@ -576,7 +491,7 @@ xor: Primitive = elementwise(
 not_: Primitive = elementwise(
     "not",
     np.invert,
-    _by_category("~{0}", "{T}(~{0})", "not {0}"),
+    by_category("~{0}", "{T}(~{0})", "not {0}"),
     dtypes=INTEGRAL,
     doc="Bitwise complement; logical not of booleans.",
 )

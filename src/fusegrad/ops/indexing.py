@@ -13,7 +13,7 @@ import numpy as np
 
 from ..ir.aval import Aval
 from ..ir.primitive import Primitive
-from .elementwise import ANY, REAL
+from .kinds import ANY, REAL
 from .samples import indexed
 
 Index = tuple[Any, ...]

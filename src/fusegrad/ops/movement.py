@@ -16,7 +16,7 @@ import numpy as np
 from ..errors import DTypeError, ShapeError
 from ..ir.aval import Aval
 from ..ir.primitive import Primitive
-from .elementwise import ANY
+from .kinds import ANY
 from .samples import cases
 
 Shape = tuple[int, ...]

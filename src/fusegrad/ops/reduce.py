@@ -14,7 +14,8 @@ from ..dtypes import DType, bool_
 from ..errors import DimError, ShapeError
 from ..ir.aval import Aval
 from ..ir.primitive import Primitive, Rule
-from .elementwise import REAL, convert, div, eq, mul, where
+from .elementwise import convert, div, eq, mul, where
+from .kinds import REAL
 from .movement import broadcast
 
 Axes = tuple[int, ...]

@@ -14,7 +14,7 @@ import numpy as np
 from ..dtypes import DType, uint64
 from ..ir.aval import Aval
 from ..ir.primitive import Primitive
-from .elementwise import ANY, REAL
+from .kinds import ANY, REAL
 from .samples import Drawn
 from .special import philox
 

@@ -21,7 +21,7 @@ class Operand:
 
 @dataclass(eq=False)
 class Contraction:
-    """``c[item, i, j] = sum_k a[item, i, k] * b[item, k, j]`` and its epilogue over (item, i, j)."""
+    """``c[item, i, j] = sum_k a[item, i, k] * b[item, k, j]`` and its epilogue."""
 
     a: Operand
     b: Operand

@@ -1,6 +1,6 @@
 """Lowering: the values of one kernel as scalars of a loop nest.
 
-``Lowering.evaluate(atom, index)`` gives the scalar that holds an element: values the kernel computes
+``Lowering.evaluate(atom, index)`` gives the scalar holding an element: values the kernel computes
 itself are used directly, values in memory are loaded, everything else is inlined through the
 records' ``scalar`` texts and ``index_map`` functions. ``Unfusable`` says why a value cannot be
 reached, in a sentence that ``explain()`` prints.

@@ -80,7 +80,7 @@ def distinct_outputs(graph: Graph) -> Graph:
 
 
 def _copy_operand(graph: Graph, eqn: Eqn, position: int) -> Graph:
-    """Put a contraction's operand into memory with its axes in the order batch, free, contracted."""
+    """Put a contraction's operand into memory, its axes in the order batch, free, contracted."""
     x = eqn.inputs[position]
     contract, batch = ("cx", "bx") if position == 0 else ("cy", "by")
     c, b = eqn.params[contract], eqn.params[batch]
