@@ -22,23 +22,19 @@ from fusegrad.utils.data import DataLoader, TensorDataset
 def load():
     """Training and test images in [0, 1] with their labels, always the same split."""
     images, labels = load_digits(return_X_y=True)
-    parts = train_test_split(
-        (images / 16).astype("float32"), labels, test_size=360, random_state=0, stratify=labels
-    )
+    images, held_out = (images / 16).astype("float32"), {"test_size": 360, "random_state": 0}
+    parts = train_test_split(images, labels, stratify=labels, **held_out)
     return [fg.from_numpy(part) for part in parts]
 
 
 def make_step():
     """A model, its optimizer and training step; put @fg.jit on the step and it compiles."""
-    model = nn.Sequential(
-        nn.Linear(64, 256),
-        nn.ReLU(),
-        nn.Dropout(0.3),
-        nn.Linear(256, 256),
-        nn.ReLU(),
-        nn.Dropout(0.3),
-        nn.Linear(256, 10),
-    )
+    hidden = [
+        layer
+        for width in (64, 256)
+        for layer in (nn.Linear(width, 256), nn.ReLU(), nn.Dropout(0.3))
+    ]
+    model = nn.Sequential(*hidden, nn.Linear(256, 10))
     optimizer = optim.Adam(model.parameters(), lr=3e-3)
     loss_fn = nn.CrossEntropyLoss()
 
@@ -65,9 +61,8 @@ def accuracy(model, images, labels):
 def train(epochs):
     """Train with live progress; returns the jitted step, the test accuracy and a batch."""
     train_x, test_x, train_y, test_y = load()
-    loader = DataLoader(
-        TensorDataset(train_x, train_y), batch_size=64, shuffle=True, drop_last=True
-    )
+    dataset = TensorDataset(train_x, train_y)
+    loader = DataLoader(dataset, batch_size=64, shuffle=True, drop_last=True)
     model, optimizer, step = make_step()
     step = fg.jit(step)
     schedule = optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=epochs)

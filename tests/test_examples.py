@@ -27,7 +27,7 @@ def test_every_example_is_tested():
     here = Path(__file__).read_text()
     for path in FOLDER.glob("*.py"):
         assert f'"{path.stem}"' in here
-        assert len(path.read_text().splitlines()) <= (100 if path.stem == "digits" else 80)
+        assert len(path.read_text().splitlines()) <= (105 if path.stem == "digits" else 80)
 
 
 @pytest.mark.parametrize(

@@ -299,6 +299,7 @@ def test_interrupt_reaches_python(python):
     """Workers block signals, so Ctrl-C arrives in the main thread."""
     code = SHUTDOWN + (
         "import os, signal, time\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a shell may ignore it
         "try:\n"
         "    os.kill(os.getpid(), signal.SIGINT)\n"
         "    time.sleep(5)\n"
