@@ -66,6 +66,7 @@ class RowBlocks(Accumulators):
         axis: int,
         lines: Sequence[Line],
         streams: Sequence[tuple[str, str]] = (),
+        ahead: Sequence[tuple[str, int]] = (),
     ) -> None:
         """A loop over one axis; printed by the nest printer."""
         raise AssertionError("a nest printer defines its loops")

@@ -127,23 +127,55 @@ class _Printer(RowBlocks):
             self._tail(1 + max(nest.kept, 0))
 
     def _rows(self, depth: int, phases: Sequence[Phase]) -> None:
-        """The phases of one row, one after the other."""
+        """The phases of one row, one after the other; the last asks for the next row early."""
+        walks = [phase for phase in phases if phase.inner]
+        ahead = self._prefetches(walks) if len(walks) > 1 else []
         for phase in phases:
             for scalar, name in phase.reduces:
                 self.writer.put(depth, f"{name} = {scalar.identity}", scalar.eqn)
             if phase.inner:
-                self._inner_loops(depth, phase.lines, phase.streams)
+                coming = ahead if phase is walks[-1] else []
+                self._inner_loops(depth, phase.lines, phase.streams, coming)
             else:
                 self.put(depth, phase.lines)
 
+    def _prefetches(self, phases: Sequence[Phase]) -> list[tuple[str, int]]:
+        """Statements that fetch the next row of large operands, with their elements a cache line.
+
+        Hardware prefetching stops at the end of a page, which a row often is, and while a row is in
+        cache memory would wait.
+        """
+        row, inner = self.split - 1, self.inner[-1]
+        found: dict[object, tuple[str, int]] = {}
+        for phase in phases:
+            for line in phase.lines:
+                load = line.access
+                if not isinstance(load, Scalar) or load.buffer is None or load.index is None:
+                    continue
+                terms, buffer = load.index.terms, load.buffer
+                size = math.prod(buffer.shape) * buffer.dtype.itemsize
+                key = (buffer, load.index.key)
+                plain = load.guard is None and all(isinstance(k, int) for k in terms)
+                far = plain and terms.get(inner) == 1 and terms.get(row, 0) >= STRIP
+                if far and size >= STREAMED_BYTES and key not in found:
+                    step = self.signature.integer(("ahead", len(found)), terms[row])
+                    here = self.body.index(load.index, {})
+                    text = f"prefetch({self.signature.buffer(buffer)}, {here} + {step})"
+                    found[key] = (text, CACHE_LINE // buffer.dtype.itemsize)
+        return list(found.values())
+
     def _inner_loops(
-        self, depth: int, lines: Sequence[Line], streams: Sequence[tuple[str, str]] = ()
+        self,
+        depth: int,
+        lines: Sequence[Line],
+        streams: Sequence[tuple[str, str]] = (),
+        ahead: Sequence[tuple[str, int]] = (),
     ) -> None:
         for axis in self.inner[:-1]:
             self.writer.put(depth, f"for i{axis} in range({self.body.extent(axis)}):")
             depth += 1
         if self.inner:
-            self.loop(depth, self.inner[-1], lines, streams)
+            self.loop(depth, self.inner[-1], lines, streams, ahead)
         else:
             self.put(depth, lines)
 
@@ -153,11 +185,12 @@ class _Printer(RowBlocks):
         axis: int,
         lines: Sequence[Line],
         streams: Sequence[tuple[str, str]] = (),
+        ahead: Sequence[tuple[str, int]] = (),
     ) -> None:
         """A loop over one axis; a long body is strip-mined into several loops."""
         segments = cut(lines)
         w = self.writer
-        if len(segments) == 1 and not streams:
+        if len(segments) == 1 and not streams and not ahead:
             w.put(depth, f"for i{axis} in range({self._bounds(axis)}):")
             self.put(depth + 1, lines)
             return
@@ -166,6 +199,11 @@ class _Printer(RowBlocks):
         w.put(depth, f"for j{axis} in range({low}, {high}, {STRIP}):")
         w.put(depth + 1, f"e{axis} = min(j{axis} + {STRIP}, {high})")
         w.put(depth + 1, f"q{axis} = thread * {STRIP} - j{axis}")
+        if ahead:
+            step = min(elements for _, elements in ahead)
+            w.put(depth + 1, f"for i{axis} in range(j{axis}, e{axis}, {step}):")
+            for text, _ in ahead:
+                w.put(depth + 2, text)
         self._segments(depth + 1, axis, f"j{axis}, e{axis}", segments, f"q{axis}", STRIP)
         for target, scratch in streams:
             w.put(depth + 1, f"copy_nt({target}, {scratch}, thread * {STRIP}, e{axis} - j{axis})")
