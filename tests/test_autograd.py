@@ -314,3 +314,24 @@ def test_gradcheck_notices_a_wrong_gradient() -> None:
     with pytest.raises(AssertionError, match=r"central differences give"):
         gradcheck(Wrong.apply, vector(1.5))
     assert not gradcheck(Wrong.apply, vector(1.5), raise_exception=False)
+
+
+@pytest.mark.parametrize("materialize", [True, False])
+def test_missing_cotangents_of_a_function(materialize: bool) -> None:
+    seen = []
+
+    class Two(fg.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            ctx.set_materialize_grads(materialize)
+            return x * 2, x * 3
+
+        @staticmethod
+        def backward(ctx, a, b):
+            seen.append(b)
+            return a * 2
+
+    x = fg.ones(2, requires_grad=True)
+    Two.apply(x)[0].sum().backward()
+    assert x.grad.tolist() == [2.0, 2.0]
+    assert seen[0].tolist() == [0.0, 0.0] if materialize else seen[0] is None

@@ -54,7 +54,6 @@ class JitFunction:
         self._call: Callable[..., Any] | None = None
         self._signature = _signature_of(function)
         self._simple = not options.static_argnames
-        self._bound: dict[int, JitFunction] = {}
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         call = self._call

@@ -367,6 +367,7 @@ class _Context:
         self._saved: tuple[Saved | None, ...] = ()
         self._unpack: Callable[[Any], Any] = unpack_raw
         self.needs_input_grad: tuple[bool, ...] = ()
+        self._materialize = True
         self._non_differentiable: set[int] = set()
 
     def save_for_backward(self, *tensors: Tensor | None) -> None:
@@ -394,7 +395,8 @@ class _Context:
         self._non_differentiable = {id(t) for t in tensors}
 
     def set_materialize_grads(self, value: bool) -> None:
-        """Accepted for compatibility; missing cotangents are zeros."""
+        """Whether ``backward`` gets zeros (default) or ``None`` where an output has no gradient."""
+        self._materialize = bool(value)
 
 
 class _FunctionNode(Node):
@@ -404,10 +406,12 @@ class _FunctionNode(Node):
 
     def pull(self, cotangents: Sequence[Any], unpack: Callable[[Any], Any]) -> list[Any]:
         self.ctx._unpack = unpack
-        boxed = [
-            Tensor(source.full(shape=a.shape, dtype=a.dtype, value=0)) if c is None else _boxed(c)
-            for c, a in zip(cotangents, self.out_avals, strict=True)
-        ]
+        boxed: list[Any] = []
+        for c, a in zip(cotangents, self.out_avals, strict=True):
+            if c is None and self.ctx._materialize:
+                boxed.append(Tensor(source.full(shape=a.shape, dtype=a.dtype, value=0)))
+            else:
+                boxed.append(None if c is None else _boxed(c))
         results = _as_tuple(self.cls.backward(self.ctx, *boxed))
         if len(results) < len(self.edges):
             raise GradientError(

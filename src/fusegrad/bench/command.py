@@ -31,6 +31,12 @@ BUSY_CORES = 0.2
 INTERRUPTED = 130
 
 
+def _command_line() -> str:
+    """The command as a user types it, however the runner was started."""
+    words = sys.argv[1:]
+    return shlex.join(["fusegrad", *([] if words[:1] == ["bench"] else ["bench"]), *words])
+
+
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add ``bench`` to the subcommands of a parser.
 
@@ -153,7 +159,7 @@ def new_report(settings: Settings, args: argparse.Namespace) -> Report:
         **asdict(settings),
         "size": args.size,
         "scale": args.scale,
-        "command": shlex.join(["fusegrad", *sys.argv[1:]]),
+        "command": _command_line(),
     }
     return Report(
         machine=machine_facts(),

@@ -38,8 +38,6 @@ def _infer(shape: tuple[int, ...], size: int, name: str) -> tuple[int, ...]:
 def reshape(input: Tensor, *shape: Any) -> Tensor:
     """The same elements under another shape; one extent may be -1."""
     target = _infer(shape_args(shape), input.aval.size, "reshape")
-    if target == input.aval.shape:
-        return movement.reshape(input, shape=target)
     return movement.reshape(input, shape=target)
 
 

@@ -46,7 +46,6 @@ class Fusion(Recompute):
     def _group(self) -> None:
         self.groups: list[Group] = []
         self.home: dict[Var, Group] = {}
-        self.inlined: dict[Var, set[Group]] = {}
         for eqn in self.graph.eqns:
             var = eqn.outputs[0]
             if self.is_sink(var):

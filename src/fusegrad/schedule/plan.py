@@ -188,7 +188,7 @@ class _Planner:
             natural_index(root.aval.shape, self.fusion.sink_axes(group, sink)),
             row_major(root.aval.shape),
         ).key
-        place = next((b for v, b in self._load_buffers(lowering) if v is old), None)
+        place = self._probe_buffers.get(old)
         if place is None:
             return True
         nest = LoopNest(list(group.shape), -1, 0)
@@ -198,9 +198,6 @@ class _Planner:
             for s in nest.scalars()
             if s.op == "load" and s.buffer is place
         )
-
-    def _load_buffers(self, lowering: Lowering) -> list[tuple[Var, Buffer]]:
-        return list(self._probe_buffers.items())
 
     def _lowering(self, buffer: Any = None) -> Lowering:
         if buffer is None:
