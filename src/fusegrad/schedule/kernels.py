@@ -66,7 +66,7 @@ class HostCall:
 
 @dataclass(eq=False)
 class KernelPlan:
-    """One launch before code generation."""
+    """One launch before code generation; ``groups`` are the numbers by which reasons name it."""
 
     label: str
     work: LoopNest | Contraction | Scatter | HostCall
@@ -75,6 +75,7 @@ class KernelPlan:
     reasons: list[str] = field(default_factory=list)
     flops: float = 0.0
     eqns: list[Eqn] = field(default_factory=list)
+    groups: frozenset[int] = frozenset()
 
     @property
     def bytes(self) -> int:

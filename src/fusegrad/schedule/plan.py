@@ -231,7 +231,10 @@ class _Planner:
     # --- kernels ---------------------------------------------------------------------------------
     def run(self) -> Plan:
         """Kernels in an order that respects data and in-place dependencies."""
-        kernels = [self._kernel(g) for g in self._order()]
+        kernels = []
+        for group in self._order():
+            kernels.append(self._kernel(group))
+            kernels[-1].groups = frozenset({group.number, *group.merged})
         for old, new in self.copies:
             kernels.append(_copy_kernel(old, new))
         inputs = [self.buffers[v] for v in self.graph.inputs]
