@@ -12,6 +12,7 @@ from ..ir.graph import Graph
 from ..ir.verify import verify
 from .clean import eliminate_common, eliminate_dead
 from .expand import expand
+from .factors import move_factors
 from .simplify import decompose_small_dots, simplify
 
 Pass = Callable[[Graph], Graph]
@@ -22,6 +23,7 @@ PASSES: tuple[tuple[str, Pass], ...] = (
     ("simplify", simplify),
     ("small dots", decompose_small_dots),
     ("simplify", simplify),
+    ("factors of sums", move_factors),
     ("common subexpressions", eliminate_common),
     ("dead code", eliminate_dead),
 )

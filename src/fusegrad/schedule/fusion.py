@@ -96,7 +96,7 @@ class Fusion(Recompute):
                 f"kernel {other.number} walks the same data but stays apart: {reason}."
             )
             return
-        group.reasons.append(f"kernel {other.number} is merged in: both walk the same data.")
+        group.reasons.append("A kernel that walks the same data is merged in.")
         group.reasons += other.reasons
         group.merged |= {other.number, *other.merged}
         self.groups.remove(other)
@@ -142,7 +142,8 @@ class Fusion(Recompute):
         ]
         size = sink.var.aval.size
         heavy = {v for v in probe if v.aval.size * 2 >= size and v.aval.size > 1}
-        for group in reversed(self.groups):
+        # the busiest first: later sinks are more likely to need what it computes
+        for group in sorted(reversed(self.groups), key=lambda g: -len(g.sinks)):
             if group in producers or group.closed:
                 continue
             if heavy & group.reads:
