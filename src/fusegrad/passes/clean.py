@@ -17,7 +17,7 @@ def atom_key(atom: Atom) -> Any:
 def eliminate_common(graph: Graph) -> Graph:
     """Keep the first of equal equations; operands of commutative primitives are unordered."""
     replaced: dict[Var, Var] = {}
-    seen: dict[Any, Var] = {}
+    seen: dict[Any, Eqn] = {}
     eqns: list[Eqn] = []
 
     def read(atom: Atom) -> Atom:
@@ -32,9 +32,9 @@ def eliminate_common(graph: Graph) -> Graph:
             )
         key = (eqn.primitive.name, keys, tuple(sorted((k, repr(v)) for k, v in eqn.params.items())))
         if key in seen:
-            replaced[eqn.outputs[0]] = seen[key]
+            replaced.update(zip(eqn.outputs, seen[key].outputs, strict=True))
             continue
-        seen[key] = eqn.outputs[0]
+        seen[key] = eqn
         eqns.append(eqn.replace(inputs, eqn.outputs))
     return Graph(graph.inputs, eqns, map(read, graph.outputs))
 
