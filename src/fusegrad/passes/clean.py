@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from ..ir.graph import Atom, Eqn, Graph, Literal, Var
+from ..ops import control
+from .loops import prune
 
 
 def atom_key(atom: Atom) -> Any:
@@ -45,6 +47,7 @@ def eliminate_dead(graph: Graph) -> Graph:
     kept: list[Eqn] = []
     for eqn in reversed(graph.eqns):
         if any(o in live for o in eqn.outputs):
+            eqn = prune(eqn, live) if eqn.primitive is control.scan else eqn
             kept.append(eqn)
             live.update(a for a in eqn.inputs if isinstance(a, Var))
     return Graph(graph.inputs, reversed(kept), graph.outputs)
