@@ -10,13 +10,15 @@ from typing import Any
 
 import numpy as np
 
-from ..dtypes import DType, bool_
+from ..dtypes import DType, bool_, int64
 from ..errors import DimError, ShapeError
 from ..ir.aval import Aval
 from ..ir.primitive import Primitive, Rule
-from .elementwise import convert, div, eq, mul, where
+from .elementwise import convert, div, eq, isnan, mul, or_, where
 from .kinds import REAL
 from .movement import broadcast
+from .samples import cases
+from .source import iota
 
 Axes = tuple[int, ...]
 
@@ -180,4 +182,48 @@ all_: Primitive = reduction(
     (None,),
     dtypes=(bool_,),
     doc="Whether all elements are true.",
+)
+
+
+# --- positions of extrema -------------------------------------------------------------------------
+def _position(name: str, reference: Callable[..., Any], extremum: Primitive, doc: str) -> Primitive:
+    """Declare the index of the first extremum along one axis; the first nan counts as one."""
+
+    def aval_rule(x: Aval, axis: int) -> Aval:
+        return extremum.aval_rule(x, axes=(axis,))._replace(dtype=int64)
+
+    def expand(x: Any, axis: int) -> Any:
+        aval = x.aval
+        hit = eq(x, spread(extremum(x, axes=(axis,)), aval, (axis,)))
+        if aval.dtype.is_floating_point:
+            hit = or_(hit, isnan(x))
+        place = iota(shape=aval.shape, dtype=int64, axis=axis)
+        return min_(where(hit, place, aval.shape[axis]), axes=(axis,))
+
+    return Primitive(
+        name=name,
+        kind="reduce",
+        arg_names=("x",),
+        aval_rule=aval_rule,
+        reference=lambda x, axis: reference(x, axis=axis),
+        derivs=(None,),
+        expand=expand,
+        samples=cases(
+            ([(4,)], {"axis": 0}),
+            ([(3, 5)], {"axis": 1}),
+            ([(3, 5)], {"axis": 0}),
+            ([(2, 3, 4)], {"axis": 1}),
+            ([(1,)], {"axis": 0}),
+            ([(0, 3)], {"axis": 1}),
+        ),
+        dtypes=REAL,
+        doc=doc,
+    )
+
+
+argmax: Primitive = _position(
+    "argmax", np.argmax, max_, "Index of the first maximum along an axis."
+)
+argmin: Primitive = _position(
+    "argmin", np.argmin, min_, "Index of the first minimum along an axis."
 )

@@ -11,6 +11,7 @@ from .. import config
 from ..ir.graph import Graph
 from ..ir.verify import verify
 from .clean import eliminate_common, eliminate_dead
+from .expand import expand
 from .loops import tidy_loops
 from .simplify import decompose_small_dots, simplify
 
@@ -19,6 +20,7 @@ Pass = Callable[[Graph], Graph]
 PASSES: tuple[tuple[str, Pass], ...] = (
     ("dead code", eliminate_dead),
     ("loops", lambda graph: tidy_loops(graph, run_passes)),
+    ("expand", expand),
     ("simplify", simplify),
     ("small dots", decompose_small_dots),
     ("simplify", simplify),

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from ..dtypes import bool_
 from ..ir.graph import Eqn, Graph, Var
-from ..ops import indexing
 from .groups import Group, Sink, no_buffer, size_of, squeezed
 from .index import Ix
 from .loops import LoopNest, Store
@@ -112,9 +111,10 @@ class Fusion(Recompute):
         if kind == "contract":
             self._open(sink, "dot", squeezed(sink.var.aval.shape))
             return
-        if kind not in ("elementwise", "movement", "source", "reduce") and (
-            sink.eqn.primitive not in (indexing.take, indexing.take_along)
-        ):
+        if sink.eqn.primitive.scatters:
+            self._open(sink, "scatter", ())
+            return
+        if kind not in ("elementwise", "movement", "source", "reduce", "indexing"):
             self._open(sink, "host", ())
             return
         refusals: list[str] = []
@@ -139,12 +139,12 @@ class Fusion(Recompute):
         found = [
             (g, "it uses a value computed there")
             for g in sorted(producers, key=lambda g: -g.number)
-            if g.kind not in ("host", "loop")
+            if not g.closed
         ]
         size = sink.var.aval.size
         heavy = {v for v in probe if v.aval.size * 2 >= size and v.aval.size > 1}
         for group in reversed(self.groups):
-            if group in producers or group.kind in ("host", "loop"):
+            if group in producers or group.closed:
                 continue
             if heavy & group.reads:
                 found.append((group, "it loads the same data"))

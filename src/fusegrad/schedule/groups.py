@@ -15,7 +15,10 @@ from .loops import Buffer
 
 @dataclass(eq=False)
 class Sink:
-    """A value a kernel produces; ``how`` is point, inner, outer, total, tail, dot or host."""
+    """A value a kernel produces.
+
+    ``how`` is point, inner, outer, total or tail, or the kind of a kernel that makes nothing else.
+    """
 
     var: Var
     eqn: Eqn
@@ -41,6 +44,11 @@ class Group:
     needs: set[Group] = field(default_factory=set)
     reads: set[Var] = field(default_factory=set)
     reasons: list[str] = field(default_factory=list)
+
+    @property
+    def closed(self) -> bool:
+        """Whether nothing else can run in this kernel."""
+        return self.kind in ("host", "scatter", "loop")
 
     def reaches(self, other: Group) -> bool:
         """Whether this group needs ``other``, directly or not."""
