@@ -17,9 +17,9 @@ import numpy as np
 from .codegen.kernel import KernelSource
 from .codegen.source import Argument
 from .errors import ArgumentError
-from .ir.graph import Eqn
+from .ir.graph import Eqn, nested_graphs
 from .runtime.compile import load_kernel
-from .schedule.kernels import Contraction, HostCall, Plan
+from .schedule.kernels import Contraction, HostCall, LoopBegin, LoopEnd, Plan
 from .schedule.loops import Buffer, LoopNest
 
 if TYPE_CHECKING:
@@ -106,6 +106,7 @@ class Kernel:
         flops: estimated arithmetic operations.
         threads: number of threads it is split among.
         host: it runs a NumPy reference instead of machine code.
+        times: launches per call, more than one inside a loop; the other figures are for one.
     """
 
     number: int
@@ -120,6 +121,7 @@ class Kernel:
     threads: int
     host: bool
     _native: KernelSource | None = field(default=None, repr=False)
+    times: int = 1
 
     def __str__(self) -> str:
         return self.source.rstrip("\n")
@@ -269,6 +271,7 @@ def _kernel(number: int, launch: Launch) -> Kernel:
         launch.parts,
         native is None,
         native,
+        launch.times,
     )
 
 
@@ -284,7 +287,8 @@ def _host_text(work: Any) -> str:
 
 def kernels_of(trace: Trace) -> list[Kernel]:
     """The kernels of a trace in launch order."""
-    return [_kernel(k, launch) for k, launch in enumerate(trace.program.launches, 1)]
+    launches = [x for x in trace.program.launches if not x.loops]
+    return [_kernel(k, launch) for k, launch in enumerate(launches, 1)]
 
 
 # --- memory ---------------------------------------------------------------------------------------
@@ -418,6 +422,11 @@ def _sites(plan: Plan) -> dict[Buffer, str]:
     found: dict[Buffer, str] = {}
     for kernel in plan.kernels:
         work = kernel.work
+        if isinstance(work, (LoopBegin, LoopEnd)):
+            lines.update({o: e.where for e in kernel.eqns for o in e.outputs})
+            for body in (g for e in kernel.eqns for g in nested_graphs(e)):
+                lines.update({o: e.where for e in body.eqns for o in e.outputs})
+            continue
         if isinstance(work, HostCall):
             found[work.output] = work.eqn.where
             continue
