@@ -107,7 +107,7 @@ def parse_graph(text: str) -> Graph:
 
 
 def _parse_lines(body: Iterator[str]) -> Graph:
-    head = next(body)
+    head = next(body, "")
     match = re.match(r"^graph\((.*)\) \{$", head)
     if match is None:
         raise ValueError(f"not a graph: {head!r}")
