@@ -1,6 +1,7 @@
 """step.explain() and its parts, kernels under CPython and compiled, memory, debug aids, dumps."""
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -388,3 +389,19 @@ def test_hook_sees_every_trace(traced):
     finally:
         hooks.remove(seen.append)
     assert seen == step.history
+
+
+def test_reasons_name_launches():
+    """A sentence about another kernel gives the number that the list of kernels shows."""
+    step, x, y = make_step()
+    step(x, y)
+    kernels = step.kernels()
+    named = [int(n) for k in kernels for r in k.reasons for n in re.findall(r"kernel (\d+)", r)]
+    assert named and set(named) <= {k.number for k in kernels}
+
+
+def test_the_first_cotangent_is_backward_code():
+    step, x, y = make_step()
+    step(x, y)
+    ones = [e for e in step.history[0].captured.eqns if e.primitive.name == "full" and e.backward]
+    assert any(e.params == {"shape": (), "dtype": fg.float32, "value": 1} for e in ones)

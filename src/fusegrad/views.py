@@ -8,6 +8,7 @@ writes them down for people.
 from __future__ import annotations
 
 import ctypes
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -248,7 +249,7 @@ def _lines(eqns: Sequence[Eqn]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(e.where for e in eqns if e.where))
 
 
-def _kernel(number: int, launch: Launch) -> Kernel:
+def _kernel(number: int, launch: Launch, numbers: dict[Any, int]) -> Kernel:
     planned, made = launch.kernel, launch.generated
     source, canonical, native = _host_text(planned.work), "", None
     arguments: tuple[KernelArgument, ...] = ()
@@ -264,7 +265,7 @@ def _kernel(number: int, launch: Launch) -> Kernel:
         source,
         canonical,
         arguments,
-        tuple(planned.reasons),
+        tuple(_renumbered(reason, planned.scope, numbers) for reason in planned.reasons),
         _lines(planned.eqns),
         planned.bytes,
         planned.flops,
@@ -287,8 +288,20 @@ def _host_text(work: Any) -> str:
 
 def kernels_of(trace: Trace) -> list[Kernel]:
     """The kernels of a trace in launch order."""
-    launches = [x for x in trace.program.launches if not x.loops]
-    return [_kernel(k, launch) for k, launch in enumerate(launches, 1)]
+    count, launches = 0, []
+    numbers: dict[Any, int] = {}  # fusion numbers the kernels of each loop body apart
+    for launch in trace.program.launches:
+        count += not launch.loops
+        for group in launch.kernel.groups:
+            numbers[launch.kernel.scope, group] = count + launch.loops
+        if not launch.loops:
+            launches.append((count, launch))
+    return [_kernel(k, launch, numbers) for k, launch in launches]
+
+
+def _renumbered(reason: str, scope: Any, numbers: dict[Any, int]) -> str:
+    """Fusion names kernels in the order it met them; people count launches."""
+    return re.sub(r"\bkernel (\d+)", lambda m: f"kernel {numbers[scope, int(m[1])]}", reason)
 
 
 # --- memory ---------------------------------------------------------------------------------------

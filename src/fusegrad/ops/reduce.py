@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -16,9 +17,9 @@ from ..ir.aval import Aval
 from ..ir.primitive import Primitive, Rule
 from .elementwise import convert, div, eq, isnan, mul, or_, where
 from .kinds import REAL
-from .movement import broadcast
+from .movement import broadcast, concat, inverse, pad, reshape, slice_, transpose
 from .samples import cases
-from .source import iota
+from .source import full, iota
 
 Axes = tuple[int, ...]
 
@@ -108,13 +109,35 @@ def _tied_tangent(t: Any, x: Any, out: Any, x_aval: Aval, axes: Axes) -> Any:
     return div(sum_(mul(t, mask), axes=axes), sum_(mask, axes=axes))
 
 
-def _prod_partial(x: Any, out: Any, x_aval: Aval, axes: Axes) -> Any:
-    """Product of the other elements; exact also where one element is zero."""
-    zero = eq(x, 0.0)
-    others = prod(where(zero, 1.0, x), axes=axes)
-    count = sum_(convert(zero, dtype=x_aval.dtype), axes=axes)
-    single = where(eq(count, 1.0), others, 0.0)
-    return where(zero, spread(single, x_aval, axes), div(spread(out, x_aval, axes), x))
+def _prod_partial(x: Any, x_aval: Aval, axes: Axes) -> Any:
+    """Product of the other elements, exact at zeros and in every higher derivative.
+
+    Halves are multiplied up a tree; on the way down each half is multiplied by the other's.
+    """
+    kept = kept_axes(x_aval.ndim, axes)
+    perm = kept + axes
+    shape = tuple(x_aval.shape[a] for a in perm)
+    rows, n = math.prod(shape[: len(kept)]), math.prod(shape[len(kept) :])
+    if rows * n == 0:
+        return x
+    level = reshape(transpose(x, perm=perm), shape=(rows, n))
+    halves: list[tuple[Any, Any, int]] = []
+    while n > 1:
+        if n % 2:
+            level = pad(level, low=(0, 0), high=(0, 1), interior=(0, 0), value=1)
+        middle = (n + 1) // 2
+        left, right = _columns(level, rows, 0, middle), _columns(level, rows, middle, 2 * middle)
+        halves.append((left, right, n))
+        level, n = mul(left, right), middle
+    others = full(shape=(rows, 1), dtype=x_aval.dtype, value=1)
+    for left, right, n in reversed(halves):
+        both = concat(mul(others, right), mul(others, left), axis=1)
+        others = _columns(both, rows, 0, n)
+    return transpose(reshape(others, shape=shape), perm=inverse(perm))
+
+
+def _columns(x: Any, rows: int, start: int, limit: int) -> Any:
+    return slice_(x, start=(0, start), limit=(rows, limit), step=(1, 1))
 
 
 sum_: Primitive = reduction(
@@ -131,16 +154,8 @@ prod: Primitive = reduction(
     _numpy_prod,
     lambda d: f"{d.name}(1)",
     "{0} * {1}",
-    (
-        lambda g, x, out, x_aval, axes: mul(
-            spread(g, x_aval, axes), _prod_partial(x, out, x_aval, axes)
-        ),
-    ),
-    jvps=(
-        lambda t, x, out, x_aval, axes: sum_(
-            mul(t, _prod_partial(x, out, x_aval, axes)), axes=axes
-        ),
-    ),
+    (lambda g, x, x_aval, axes: mul(spread(g, x_aval, axes), _prod_partial(x, x_aval, axes)),),
+    jvps=(lambda t, x, x_aval, axes: sum_(mul(t, _prod_partial(x, x_aval, axes)), axes=axes),),
     doc="Product over axes.",
 )
 max_: Primitive = reduction(

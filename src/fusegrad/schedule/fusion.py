@@ -100,6 +100,7 @@ class Fusion(Recompute):
             return
         group.reasons.append(f"kernel {other.number} is merged in: both walk the same data.")
         group.reasons += other.reasons
+        group.merged |= {other.number, *other.merged}
         self.groups.remove(other)
         for user in self.groups:
             if other in user.needs:

@@ -33,6 +33,7 @@ class Group:
         shape: extents of the loops, unit axes left out.
         split: number of outer axes, -1 while free.
         kept: leading outer axes kept by outer reductions, -1 while free.
+        merged: numbers of the groups that were merged in; reasons may name them.
     """
 
     number: int
@@ -44,6 +45,7 @@ class Group:
     needs: set[Group] = field(default_factory=set)
     reads: set[Var] = field(default_factory=set)
     reasons: list[str] = field(default_factory=list)
+    merged: set[int] = field(default_factory=set)
 
     @property
     def closed(self) -> bool:

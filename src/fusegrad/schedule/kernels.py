@@ -95,7 +95,10 @@ class LoopEnd:
 
 @dataclass(eq=False)
 class KernelPlan:
-    """One launch before code generation."""
+    """One launch before code generation; ``groups`` are the numbers by which reasons name it.
+
+    Numbers of kernels inside loops are told apart by ``scope``, the loops from the outermost in.
+    """
 
     label: str
     work: LoopNest | Contraction | Scatter | HostCall | LoopBegin | LoopEnd
@@ -104,6 +107,8 @@ class KernelPlan:
     reasons: list[str] = field(default_factory=list)
     flops: float = 0.0
     eqns: list[Eqn] = field(default_factory=list)
+    groups: frozenset[int] = frozenset()
+    scope: tuple[object, ...] = ()
 
     @property
     def bytes(self) -> int:

@@ -196,6 +196,9 @@ class LoopPlan:
         used = self.used | (inner - own)
         where = [self.eqn]
         head = KernelPlan("loop_begin", begin, used, self.written, eqns=where)
+        head.groups = frozenset({self.group.number})
+        for kernel in plan.kernels:
+            kernel.scope = (begin, *kernel.scope)
         tail = KernelPlan("loop_end", LoopEnd(begin), used, self.written, eqns=where)
         return [*self.copies, head, *plan.kernels, tail]
 

@@ -255,6 +255,7 @@ class _Planner:
                 kernels += LoopPlan(self, group, _plan_body).run()
             else:
                 kernels.append(self._kernel(group))
+                kernels[-1].groups = frozenset({group.number, *group.merged})
         for old, new in self.copies:
             why = "The old value is still needed by kernels that run later, so the new one is copied."
             kernels.append(copy_kernel(old, new, 0, why))
