@@ -47,6 +47,7 @@ from .explain import explain
 from .functions import inplace as _inplace  # noqa: F401  registers methods of Tensor
 from .functions import random
 from .functions.common import broadcast_shapes
+from .functions.control import map, scan
 from .functions.creation import (
     BoolTensor,
     DoubleTensor,

@@ -13,12 +13,14 @@ from ..ir.verify import verify
 from .clean import eliminate_common, eliminate_dead
 from .expand import expand
 from .factors import move_factors
+from .loops import tidy_loops
 from .simplify import decompose_small_dots, simplify
 
 Pass = Callable[[Graph], Graph]
 
 PASSES: tuple[tuple[str, Pass], ...] = (
     ("dead code", eliminate_dead),
+    ("loops", lambda graph: tidy_loops(graph, run_passes)),
     ("expand", expand),
     ("simplify", simplify),
     ("small dots", decompose_small_dots),

@@ -10,7 +10,7 @@ several kernels at a cost are promoted to sinks and the grouping runs again.
 from __future__ import annotations
 
 from ..dtypes import bool_
-from ..ir.graph import Graph, Var
+from ..ir.graph import Eqn, Graph, Var
 from .groups import Group, Sink, no_buffer, size_of, squeezed
 from .index import Ix
 from .loops import LoopNest, Store
@@ -47,7 +47,9 @@ class Fusion(Recompute):
         self.home: dict[Var, Group] = {}
         for eqn in self.graph.eqns:
             var = eqn.outputs[0]
-            if self.is_sink(var):
+            if eqn.primitive.multiple:
+                self._open_loop(eqn)
+            elif self.is_sink(var):
                 self._place(Sink(var, eqn))
         for group in list(self.groups):
             if group.kind == "loops":
@@ -151,6 +153,19 @@ class Fusion(Recompute):
             elif size == 1 and not group.shape and group.kind == "loops":
                 found.append((group, "both are single numbers"))
         return found
+
+    def _open_loop(self, eqn: Eqn) -> None:
+        """A loop is a group of its own that produces all results; its body is planned apart."""
+        group = Group(len(self.groups), "loop")
+        group.sinks = [Sink(o, eqn, "loop") for o in eqn.outputs]
+        for atom in eqn.inputs:
+            view = view_of(atom, self.makers, self.in_memory)  # type: ignore[arg-type]
+            assert view is not None, "operands of loops were made dense"
+            group.reads.add(view.root)
+            if view.root in self.home:
+                group.needs.add(self.home[view.root])
+        self.groups.append(group)
+        self.home.update(dict.fromkeys(eqn.outputs, group))
 
     def _open(self, sink: Sink, kind: str, shape: tuple[int, ...] | None) -> None:
         group = Group(len(self.groups), kind)
