@@ -47,6 +47,14 @@ from .explain import explain
 from .functions import inplace as _inplace  # noqa: F401  registers methods of Tensor
 from .functions import random
 from .functions.common import broadcast_shapes
+from .functions.convolution import (
+    conv1d,
+    conv2d,
+    conv3d,
+    conv_transpose1d,
+    conv_transpose2d,
+    conv_transpose3d,
+)
 from .functions.creation import (
     BoolTensor,
     DoubleTensor,
@@ -235,6 +243,8 @@ __all__ = [
     "bernoulli", "bitwise_and", "bitwise_not", "bitwise_or", "bitwise_xor", "bmm", "bool",
     "bool_", "broadcast_shapes", "broadcast_tensors", "broadcast_to", "cat", "ceil", "chunk",
     "clamp", "clamp_min", "clip", "clone", "complex128", "complex64", "concat", "concatenate",
+    "conv1d", "conv2d", "conv3d",
+    "conv_transpose1d", "conv_transpose2d", "conv_transpose3d",
     "copysign", "cos", "cosh", "count_nonzero", "default_generator", "device", "digamma", "div",
     "divide", "dot", "double", "dtype", "dtypes", "e", "empty", "empty_like", "enable_grad",
     "eq", "erf", "erfc", "erfinv", "exp", "exp2", "explain", "expm1", "eye", "flatten", "flip",
