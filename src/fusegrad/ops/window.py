@@ -24,6 +24,8 @@ from ..ir.primitive import Primitive
 from .samples import cases
 
 Ints = tuple[int, ...]
+UNIT_BYTES = 64  # width of the vectors that kernels of convolutions compute with
+NARROW_CHANNELS = 32  # below, neighbours of a window share a vector
 
 
 def _check(name: str, first: Aval, second: Aval, size: Ints, stride: Ints, groups: int) -> None:
@@ -268,4 +270,74 @@ conv_weight: Primitive = Primitive(
     dtypes=(float32, float64),
     samples=_samples(0, 2, 1),
     doc="Correlation of images [n, c, ...] with [n, o, ...]: the weights that relate them.",
+)
+
+
+# --- how a kernel leaves the cotangent of a weight ------------------------------------------------
+def row_layout(window: Ints, dilation: Ints, channels: int, itemsize: int) -> tuple[Ints, int, int]:
+    """How ``conv_weight_rows`` lays out the weights of one output.
+
+    A row is a number of runs, each padded to whole vectors: one for every place of the window, of
+    all channels; with few channels one for all places along the last axis, channels innermost.
+
+    Returns:
+        the places that have a run of their own, elements of a run, elements with padding.
+    """
+    lanes = UNIT_BYTES // itemsize
+    shared = channels < NARROW_CHANNELS and dilation[-1] == 1
+    lead = window[:-1] if shared else window
+    run = channels * window[-1] if shared else channels
+    return lead, run, -(-run // lanes) * lanes
+
+
+def _rows_aval(
+    x: Aval, y: Aval, size: Ints, stride: Ints, low: Ints, dilation: Ints, groups: int, parts: int
+) -> Aval:
+    weight = _weight_aval(x, y, size, stride, low, dilation, groups)
+    lead, _, padded = row_layout(size, dilation, weight.shape[1], x.dtype.itemsize)
+    return Aval((parts, weight.shape[0], *lead, padded), x.dtype)
+
+
+def _rows_reference(
+    x: np.ndarray,
+    y: np.ndarray,
+    size: Ints,
+    stride: Ints,
+    low: Ints,
+    dilation: Ints,
+    groups: int,
+    parts: int,
+) -> np.ndarray:
+    n, channels = x.shape[0], x.shape[1] // groups
+    lead, run, padded = row_layout(size, dilation, channels, x.itemsize)
+    out = np.zeros((parts, y.shape[1], *lead, padded), x.dtype)
+    for part in range(parts):
+        images = slice(n * part // parts, n * (part + 1) // parts)
+        geometry = (size, stride, low, dilation, groups)
+        weight = _weight_reference(x[images], y[images], *geometry)
+        rows = np.moveaxis(weight, 1, -1).reshape((y.shape[1], *lead, run))
+        out[part, ..., :run] = rows
+    return out
+
+
+conv_weight_rows: Primitive = Primitive(
+    name="conv_weight_rows",
+    kind="contract",
+    arg_names=("x", "y"),
+    aval_rule=_rows_aval,
+    reference=_rows_reference,
+    derivs=(None, None),
+    linearity="linear",
+    dtypes=(float32, float64),
+    samples=cases(
+        *[
+            ([row[0], row[2]], {**_geometry(row[1][2:], *row[3]), "parts": parts})
+            for row in _GEOMETRIES
+            for parts in (1, 3)
+        ],
+        ([(5, 40, 6), (5, 3, 6)], {**_geometry((3,), (1,), (1,), (1,)), "parts": 2}),
+        ([(9, 16, 5, 5), (9, 9, 5, 5)], {**_geometry((3, 3), (1, 1), (1, 1), (1, 1)), "parts": 2}),
+    ),
+    doc="Partial sums of conv_weight over runs of the batch, laid out as kernels make them; "
+    "a pass puts it in the place of conv_weight, and a sum and movements behind it.",
 )

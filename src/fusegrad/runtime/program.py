@@ -15,10 +15,11 @@ from typing import Any
 import numpy as np
 
 from ..codegen.contract import generate_contraction
+from ..codegen.convolve import generate_convolution
 from ..codegen.nest import generate
 from ..codegen.source import Argument, Generated
 from ..ir.graph import Literal
-from ..schedule.kernels import Contraction, HostCall, KernelPlan, Plan
+from ..schedule.kernels import Contraction, Convolution, HostCall, KernelPlan, Plan
 from ..schedule.loops import Buffer, LoopNest
 from ..schedule.memory import Lifetime, plan_arena
 from . import allocator
@@ -52,6 +53,8 @@ class Launch:
         parts = threads if self.seconds > SPLIT_SECONDS else 1
         if isinstance(kernel.work, LoopNest):
             self.generated = generate(kernel.work, kernel.label, parts)
+        elif isinstance(kernel.work, Convolution):
+            self.generated = generate_convolution(kernel.work, kernel.label, parts)
         elif isinstance(kernel.work, Contraction):
             self.generated = generate_contraction(kernel.work, kernel.label, parts)
         self.parts = self.generated.parts if self.generated else 1
@@ -190,6 +193,8 @@ class Program:
         elif argument.kind == "buffer":
             assert argument.buffer is not None
             self.positions.setdefault(argument.buffer, []).append(position)
+        elif argument.table is not None:  # kept alive by the launch
+            self.block[position] = argument.table.__array_interface__["data"][0]
         else:
             self._scratch.append((position, argument))
 
