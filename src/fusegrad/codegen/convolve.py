@@ -1,9 +1,9 @@
 """The text of a convolution kernel: images into vectors, native tiles, results back, epilogue.
 
 In: a ``Convolution`` and the tables of ``schedule/windows.py``. Out: a ``Generated`` kernel. Its
-loops walk *units*, a vector's worth of images (or the share of the batch of one part of a weight
-gradient); the native functions are those of ``tiles_window.py``. All extents and tables are run-time
-arguments, so convolution layers share one text however they differ.
+loops walk a vector's worth of images at a time, or the part of the batch that one thread sums over
+for a weight gradient; the native functions are those of ``tiles_window.py``. All extents and tables
+are run-time arguments, so convolution layers share one text however they differ.
 """
 
 from __future__ import annotations
@@ -58,6 +58,8 @@ for job in range(parts * groups * thread // threads, parts * groups * (thread + 
     part, group = job // groups, job % groups
     out = job * out_channels * row
     begin, end = images * part // parts, images * (part + 1) // parts
+    for z in range(out, out + out_channels * row if begin == end else out):
+        {c}[z] = {zero}
     for first in range(begin, end, step):
         count = min(step, end - first)
         for n in range(first, first + count):

@@ -14,7 +14,7 @@ import platform
 from typing import TYPE_CHECKING
 
 from .tiles_plan import workspace_bytes
-from .tiles_reference import REFERENCE
+from .tiles_reference import REFERENCE, WINDOW_REFERENCE
 from .tiles_text import contract_lines, contract_params
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = [
     "REFERENCE",
     "SIGNATURES",
+    "WINDOW_REFERENCE",
     "WINDOW_SIGNATURES",
     "contract_lines",
     "contract_params",

@@ -275,14 +275,11 @@ def window_turn(
 
 REFERENCE: dict[str, Callable[..., None]] = {
     f"{function.__name__}_{dtype}": function
-    for function in (
-        gemm_pack_b,
-        gemm_pack_a,
-        gemm_block,
-        gemm_dot,
-        gemm_next,
-        window_sweep,
-        window_turn,
-    )
+    for function in (gemm_pack_b, gemm_pack_a, gemm_block, gemm_dot, gemm_next)
+    for dtype in ("f32", "f64")
+}
+WINDOW_REFERENCE: dict[str, Callable[..., None]] = {
+    f"{function.__name__}_{dtype}": function
+    for function in (window_sweep, window_turn)
     for dtype in ("f32", "f64")
 }

@@ -161,7 +161,7 @@ def build_window_sweep(module: ir.Module, shape: TileShape, registers: int) -> N
     A segment ``(first k, count, first v, count)`` is a run of vectors that meet the same k.
     """
     rows, units, parts = window_shape(shape, registers)
-    heights = [h for h in (8, 6, 4, 2, 1) if h == rows or h in (4, 2, 1) and h < rows]
+    heights = [h for h in (8, 6, 4, 2, 1) if h == rows or (h in (4, 2, 1) and h < rows)]
     tiles = {
         (h, u): build_window_tile(module, shape, h, u, parts)
         for h in heights

@@ -5,8 +5,8 @@ All three are views of one form, linear in the image ``x``, the weight ``w`` and
     sum over n, o, c, p, k of   x[n, c, p * stride + k * dilation - low] * w[o, c, k] * y[n, o, p]
 
 where p and k run over positions of the result and of the window, and x is zero outside.
-``conv`` leaves y free, ``conv_input`` x and ``conv_weight`` w; ``size`` gives the spatial extents of
-what is free, so padding above never has to be said. With ``groups`` the channels fall into that
+``conv`` leaves y free, ``conv_input`` x and ``conv_weight`` w; ``size`` gives the spatial extents
+of what is free, so padding above never has to be said. With ``groups`` the channels fall into that
 many runs which do not meet: w then has ``channels / groups`` input channels.
 """
 
@@ -115,7 +115,7 @@ def _padded(x: np.ndarray, frame: Any) -> np.ndarray:
     return out
 
 
-def _by_tap(w: np.ndarray, place: Ints, groups: int) -> np.ndarray:
+def _by_tap(w: np.ndarray, place: Any, groups: int) -> np.ndarray:
     """One place of the window as matrices ``[groups, outputs, channels]``."""
     return w[(slice(None), slice(None), *place)].reshape(groups, w.shape[0] // groups, w.shape[1])
 
@@ -215,7 +215,7 @@ def _geometry(
 
 
 # x, w, y of the form above; the three records draw the two operands that they take.
-_GEOMETRIES = (
+_GEOMETRIES: tuple[Any, ...] = (
     ((2, 3, 5, 6), (4, 3, 3, 3), (2, 4, 5, 6), ((1, 1), (1, 1), (1, 1), 1)),
     ((3, 2, 7, 5), (3, 2, 3, 2), (3, 3, 3, 3), ((2, 2), (0, 1), (1, 1), 1)),
     ((1, 4, 6), (6, 2, 3), (1, 6, 4), ((1,), (1,), (2,), 2)),

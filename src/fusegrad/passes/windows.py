@@ -33,7 +33,7 @@ def _weight(rw: Rewriter, eqn: Eqn, parts: int) -> Atom:
     out = eqn.outputs[0].aval
     size, channels = eqn.params["size"], out.shape[1]
     dilation = eqn.params["dilation"]
-    lead, run, padded = window.row_layout(size, dilation, channels, out.dtype.itemsize)
+    lead, run, _ = window.row_layout(size, dilation, channels, out.dtype.itemsize)
     rows = rw.emit(window.conv_weight_rows, eqn.inputs, **eqn.params, parts=parts)
     total: Atom | None = None
     ndim = len(lead) + 3

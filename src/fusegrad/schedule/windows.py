@@ -455,7 +455,7 @@ def _framed(geo: Geometry, span: Ints, pitch: int) -> list[Ints]:
     if len(geo.x) > 1:
         times, rows = inside[-2][1] - inside[-2][0], inside[:-2]
         x_step, frame_step = x_steps[-2], frame_steps[-2] * pitch
-    fills = []
+    fills: list[Ints] = []
     starts = [pair[0] for pair in inside[len(rows) : -1]]
     for outer in itertools.product(*[range(a, b) for a, b in rows]):
         place = (*outer, *starts, first)
