@@ -11,6 +11,7 @@ from .. import config
 from ..ir.graph import Graph
 from ..ir.verify import verify
 from .clean import eliminate_common, eliminate_dead
+from .expand import expand
 from .simplify import decompose_small_dots, simplify
 from .windows import lower_windows
 
@@ -21,6 +22,7 @@ def passes(threads: int) -> tuple[tuple[str, Pass], ...]:
     """The passes in order, for a program that runs on so many threads."""
     return (
         ("dead code", eliminate_dead),
+        ("expand", expand),
         ("simplify", simplify),
         ("small dots", decompose_small_dots),
         ("convolutions", lambda graph: lower_windows(graph, threads)),
