@@ -194,8 +194,8 @@ def test_layers(
     assert list(ours.state_dict()) == list(theirs.state_dict())
     for key, value in theirs.state_dict().items():
         assert tuple(ours.state_dict()[key].shape) == tuple(value.shape)
-        bound = float(value.abs().max()) * 1.6
-        assert 0 < float(ours.state_dict()[key].abs().max()) < bound
+        fan_in = np.prod(theirs.weight.shape[1:])
+        assert 0 < float(ours.state_dict()[key].abs().max()) <= fan_in**-0.5
     same_state(ours, theirs)
     parameters = (list(ours.parameters()), list(theirs.parameters()))
     compare.check(ours, theirs, compare.randn(*shape), params=parameters, rtol=1e-9)
