@@ -261,11 +261,7 @@ class RNNBase(Module):
 def _check_options(
     name: str, mode: str, hidden: Any, layers: int, dropout: Any, projected: int
 ) -> None:
-    if (
-        not isinstance(dropout, (int, float))
-        or isinstance(dropout, bool)
-        or not 0 <= dropout <= 1
-    ):
+    if not isinstance(dropout, (int, float)) or isinstance(dropout, bool) or not 0 <= dropout <= 1:
         raise ArgumentError(
             f"{name} with dropout={dropout}",
             "dropout should be a number in range [0, 1] representing the probability of an element "

@@ -176,7 +176,9 @@ class _Tidy:
             if not invariant or e.primitive.kind == "source" or not e.inputs:
                 inside.append(e)
                 continue
-            atoms = tuple(a if isinstance(a, Literal) else outer.get(a, made.get(a)) for a in e.inputs)  # type: ignore[arg-type]
+            atoms = tuple(
+                a if isinstance(a, Literal) else outer.get(a, made.get(a)) for a in e.inputs
+            )  # type: ignore[arg-type]
             outs = tuple(Var(o.aval) for o in e.outputs)
             self.eqns.append(e.replace(atoms, outs))  # type: ignore[arg-type]
             made.update(zip(e.outputs, outs, strict=True))

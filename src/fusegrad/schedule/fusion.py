@@ -11,11 +11,14 @@ from __future__ import annotations
 
 from ..dtypes import bool_
 from ..ir.graph import Eqn, Graph, Var
-from .groups import Group, Sink, no_buffer, size_of, squeezed
+from ..ops import window
+from ..ops.contract import dot
+from .groups import Group, Sink, no_buffer, sections, size_of, squeezed
 from .index import Ix
 from .loops import LoopNest, Store
 from .lower import Unfusable, view_of
 from .recompute import Recompute
+from .windows import lowerable
 
 MAX_SINKS = 24
 
@@ -109,7 +112,7 @@ class Fusion(Recompute):
 
     def _place(self, sink: Sink) -> None:
         kind = sink.eqn.primitive.kind
-        if kind == "contract":
+        if kind == "contract" and (sink.eqn.primitive is dot or lowerable(sink.eqn)):
             self._open(sink, "dot", squeezed(sink.var.aval.shape))
             return
         if sink.eqn.primitive.scatters:
@@ -216,11 +219,10 @@ class Fusion(Recompute):
 
     def _check_epilogue(self, group: Group, sink: Sink) -> None:
         """An epilogue walks (item, row, column): every load must agree with that."""
-        dot = group.sinks[0].eqn
-        nb = len(squeezed(tuple(dot.inputs[0].aval.shape[i] for i in dot.params["bx"])))
-        x = dot.inputs[0].aval
-        free = [a for a in range(x.ndim) if a not in dot.params["cx"] + dot.params["bx"]]
-        nm = len(squeezed(tuple(x.shape[a] for a in free)))
+        eqn = group.sinks[0].eqn
+        if eqn.primitive is window.conv_weight_rows:
+            raise Unfusable("its values are partial sums")
+        nb, nm, _ = sections(eqn)
         ends = {nb, nb + nm, len(group.shape)}
         lowering = self._lowering_of(group, sink)
         nest = LoopNest(list(group.shape), len(group.shape), 0)

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..ir.graph import Eqn, Graph, Literal, Var
-from ..ops import source
 from ..ops import elementwise as ew
+from ..ops import source
 from .groups import Group
 from .index import Ix, row_major
 from .kernels import KernelPlan, LoopBegin, LoopEnd, Move, Plan
@@ -169,7 +169,9 @@ class LoopPlan:
         for k in range(self.consts + self.carries, len(inputs)):
             place = self._operand(k)
             self._stack(inputs[k], place.buffer, place.offset * inputs[k].dtype.itemsize)
-        emitted = [k for k in range(self.carries, len(self.body.outputs)) if k not in self.histories]
+        emitted = [
+            k for k in range(self.carries, len(self.body.outputs)) if k not in self.histories
+        ]
         outputs = [*range(self.carries), *emitted]
         graph = Graph(self.body.inputs, self.body.eqns, [self.body.outputs[k] for k in outputs])
         stacked = {k for k, _ in self.histories.values()}

@@ -33,9 +33,7 @@ def makers_of(eqns: Iterable[Eqn]) -> dict[Var, Eqn]:
 
 def _cheap(eqn: Eqn) -> bool:
     kind = eqn.primitive.kind
-    return kind in ("movement", "source") or (
-        kind == "elementwise" and eqn.primitive.cost <= CHEAP
-    )
+    return kind in ("movement", "source") or (kind == "elementwise" and eqn.primitive.cost <= CHEAP)
 
 
 def needed_from(
@@ -70,9 +68,7 @@ def needed_from(
     return list(eqns), list(read)
 
 
-def choose_residuals(
-    needed: Sequence[Var], makers: Makers, free: Collection[Var]
-) -> list[Var]:
+def choose_residuals(needed: Sequence[Var], makers: Makers, free: Collection[Var]) -> list[Var]:
     """Forward values to keep so that all ``needed`` ones are cheap to compute from them and ``free``.
 
     A needed value is kept itself, or the values behind the cheap arithmetic that made it, whichever

@@ -82,7 +82,12 @@ def push_scan(
 
 
 def _interleaved(
-    step: _Step, args: Sequence[Any], tangents: Sequence[Any], consts: int, carries: int, body: Graph
+    step: _Step,
+    args: Sequence[Any],
+    tangents: Sequence[Any],
+    consts: int,
+    carries: int,
+    body: Graph,
 ) -> tuple[list[Any], list[Any]]:
     """Inputs and operands: in each section the values, then the tangents of the active ones."""
     inputs: list[Any] = []

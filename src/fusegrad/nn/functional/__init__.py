@@ -1,5 +1,13 @@
 """Functions of layers and losses under PyTorch's names (``torch.nn.functional``)."""
 
+from ...functions.convolution import (
+    conv1d,
+    conv2d,
+    conv3d,
+    conv_transpose1d,
+    conv_transpose2d,
+    conv_transpose3d,
+)
 from .activation import (
     celu,
     celu_,
@@ -77,6 +85,8 @@ from .regression import (
 )
 
 __all__ = [
+    "conv1d", "conv2d", "conv3d", "conv_transpose1d",
+    "conv_transpose2d", "conv_transpose3d",
     "celu_", "elu_", "hardtanh_", "leaky_relu_", "rrelu_", "selu_", "threshold_",
     "alpha_dropout", "bilinear", "binary_cross_entropy", "binary_cross_entropy_with_logits",
     "celu", "cosine_embedding_loss", "cosine_similarity", "cross_entropy", "dropout", "elu",
