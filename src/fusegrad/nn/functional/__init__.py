@@ -73,6 +73,7 @@ from .layers import (
     pad,
     rms_norm,
 )
+from .norms import batch_norm, group_norm, instance_norm, local_response_norm
 from .pooling import (
     avg_pool1d,
     avg_pool2d,
@@ -117,4 +118,5 @@ __all__ = [
     "adaptive_max_pool2d", "adaptive_max_pool3d", "avg_pool1d", "avg_pool2d", "avg_pool3d",
     "fractional_max_pool2d", "fractional_max_pool3d", "lp_pool1d", "lp_pool2d", "lp_pool3d",
     "max_pool1d", "max_pool2d", "max_pool3d", "max_unpool1d", "max_unpool2d", "max_unpool3d",
+    "batch_norm", "group_norm", "instance_norm", "local_response_norm",
 ]  # fmt: skip
