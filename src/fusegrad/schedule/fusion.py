@@ -16,11 +16,12 @@ from ..ops.contract import dot
 from .groups import Group, Sink, no_buffer, sections, size_of, squeezed
 from .index import Ix
 from .loops import LoopNest, Store
-from .lower import Unfusable, view_of
+from .lower import Crowded, Unfusable, view_of
 from .recompute import Recompute
 from .windows import lowerable
 
 MAX_SINKS = 24
+MAX_ROUNDS = 64  # of grouping; each round but the last moves a value into memory
 
 
 class Fusion(Recompute):
@@ -35,10 +36,13 @@ class Fusion(Recompute):
         self.required = self._required() | self.exact
         self.promoted: set[Var] = set()
         self.early: set[Var] = set()  # reductions that run in a kernel before the others
-        for _ in range(12):
+        for _ in range(MAX_ROUNDS):
             known = len(self.early)
-            self._group()
-            more = self._expensive() | self._invariant() if len(self.early) == known else set()
+            try:
+                self._group()
+                more = self._expensive() | self._invariant() if len(self.early) == known else set()
+            except Crowded as crowded:
+                more = {crowded.var}
             if not more and len(self.early) == known:
                 break
             self.promoted |= more
