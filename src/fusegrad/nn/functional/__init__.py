@@ -45,7 +45,6 @@ from .classification import (
     cross_entropy,
     nll_loss,
     one_hot,
-    soft_margin_loss,
 )
 from .layers import (
     alpha_dropout,
@@ -60,20 +59,27 @@ from .layers import (
     pad,
     rms_norm,
 )
-from .regression import (
+from .margin import (
     cosine_embedding_loss,
     cosine_similarity,
-    gaussian_nll_loss,
     hinge_embedding_loss,
+    margin_ranking_loss,
+    multi_margin_loss,
+    multilabel_margin_loss,
+    multilabel_soft_margin_loss,
+    pairwise_distance,
+    soft_margin_loss,
+    triplet_margin_loss,
+    triplet_margin_with_distance_loss,
+)
+from .regression import (
+    gaussian_nll_loss,
     huber_loss,
     kl_div,
     l1_loss,
-    margin_ranking_loss,
     mse_loss,
-    pairwise_distance,
     poisson_nll_loss,
     smooth_l1_loss,
-    triplet_margin_loss,
 )
 
 __all__ = [
@@ -84,9 +90,10 @@ __all__ = [
     "dropout3d", "gaussian_nll_loss", "gelu", "glu", "gumbel_softmax",
     "hardshrink", "hardsigmoid", "hardswish", "hardtanh", "hinge_embedding_loss", "huber_loss",
     "kl_div", "l1_loss", "layer_norm", "leaky_relu", "linear", "log_softmax", "logsigmoid",
-    "margin_ranking_loss", "mish", "mse_loss", "nll_loss", "normalize", "one_hot",
+    "margin_ranking_loss", "mish", "mse_loss", "multi_margin_loss", "multilabel_margin_loss",
+    "multilabel_soft_margin_loss", "nll_loss", "normalize", "one_hot",
     "pad", "pairwise_distance", "poisson_nll_loss", "prelu", "relu", "relu6", "relu_",
     "rms_norm", "rrelu", "selu", "sigmoid", "silu", "smooth_l1_loss", "soft_margin_loss",
     "softmax", "softmin", "softplus", "softshrink", "softsign", "tanh", "tanhshrink",
-    "threshold", "triplet_margin_loss",
+    "threshold", "triplet_margin_loss", "triplet_margin_with_distance_loss",
 ]  # fmt: skip
