@@ -30,6 +30,7 @@ LAYERS = (
         "nn",
         "optim",
         "utils",
+        "vision",
         "explain",
         "views",
         "dump",
