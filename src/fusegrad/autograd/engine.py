@@ -126,6 +126,8 @@ def accumulate(leaf: Tensor, cotangent: Any) -> None:
     else:
         with no_grad():
             current._assign(ew.add(current, ct), "gradient accumulation")
+    for after in list((leaf._post_hooks or {}).values()):
+        after(leaf)
 
 
 def grad(

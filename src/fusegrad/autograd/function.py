@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -25,6 +26,7 @@ class _Context:
         self.needs_input_grad: tuple[bool, ...] = ()
         self._materialize = True
         self._non_differentiable: set[int] = set()
+        self._edges: list[Any] = []  # histories of the arguments of ``forward``
 
     def save_for_backward(self, *tensors: Tensor | None) -> None:
         """Keep tensors; ``saved_tensors`` gives them back and checks they were not changed."""
@@ -85,6 +87,62 @@ class _FunctionNode(Node):
         self.ctx._saved = ()
 
 
+class _OnceNode(Node):
+    """Stands behind a gradient that cannot be differentiated again."""
+
+    __slots__ = ()
+
+    def pull(self, cotangents: Sequence[Any], unpack: Callable[[Any], Any]) -> list[Any]:
+        raise GradientError(
+            "a second derivative through a backward marked once_differentiable",
+            "trying to differentiate twice a function that was marked with @once_differentiable.",
+            "write backward with tensor operations and leave the mark out",
+            self.site,
+        )
+
+
+def once_differentiable(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Mark a ``backward`` whose result must not be differentiated again.
+
+    It runs without recording; a second derivative raises instead of being silently zero.
+
+    Example:
+        >>> import fusegrad as fg
+        >>> class Double(fg.autograd.Function):
+        ...     @staticmethod
+        ...     def forward(ctx, x):
+        ...         return x * 2
+        ...     @staticmethod
+        ...     @fg.autograd.function.once_differentiable
+        ...     def backward(ctx, g):
+        ...         return g * 2
+        >>> x = fg.tensor(1.0, requires_grad=True)
+        >>> Double.apply(x).backward(); x.grad.item()
+        2.0
+    """
+
+    @functools.wraps(function)
+    def wrapped(ctx: Any, *grad_outputs: Any) -> Any:
+        with no_grad():
+            result = function(ctx, *grad_outputs)
+        if not grad_mode.enabled:
+            return result
+        # also by way of what the context saved: PyTorch leaves such terms out without a word
+        edges = [*(g._history() for g in grad_outputs if isinstance(g, Tensor)), *ctx._edges]
+        found = as_tuple(result)
+        avals = [r.aval if isinstance(r, Tensor) else None for r in found]
+        node = _OnceNode("once_differentiable", edges, avals, user_site())  # type: ignore[arg-type]
+        outputs = []
+        for k, r in enumerate(found):
+            out = detach(r) if isinstance(r, Tensor) else r
+            if isinstance(out, Tensor) and out.dtype.is_differentiable:
+                out._edge = (node, k)
+            outputs.append(out)
+        return tuple(outputs) if isinstance(result, (tuple, list)) else outputs[0]
+
+    return wrapped
+
+
 class Function:
     """Base of user-defined differentiable functions.
 
@@ -110,6 +168,10 @@ class Function:
         raise ArgumentTypeError("a Function without forward", "Define a static forward(ctx, ...).")
 
     @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+        """Save what ``backward`` needs, when ``forward`` takes no ``ctx``; to be overridden."""
+
+    @staticmethod
     def backward(ctx: Any, *grad_outputs: Any) -> Any:
         """Compute the cotangents of the arguments; to be overridden."""
         raise ArgumentTypeError(
@@ -121,9 +183,14 @@ class Function:
         """Run ``forward`` and record the function in the history."""
         ctx = _Context()
         edges = [a._history() if isinstance(a, Tensor) else None for a in args]
+        ctx._edges = edges
         ctx.needs_input_grad = tuple(e is not None for e in edges)
         with no_grad():
-            result = cls.forward(ctx, *args)
+            if cls.setup_context is Function.setup_context:
+                result = cls.forward(ctx, *args)
+            else:
+                result = cls.forward(*args)
+                cls.setup_context(ctx, args, result)
         outputs = as_tuple(result)
         if not (grad_mode.enabled and any(e is not None for e in edges)):
             return result

@@ -95,6 +95,25 @@ def _register_hook(self: Tensor, hook: Callable[[Tensor], Any]) -> RemovableHand
     return RemovableHandle(lambda: edge[0].hooks.remove(entry))
 
 
+def _register_post_hook(self: Tensor, hook: Callable[[Tensor], Any]) -> RemovableHandle:
+    """Call ``hook(tensor)`` after a backward pass has added to this leaf's ``.grad``."""
+    if not self.is_leaf or not self._requires_grad:
+        raise GradientError(
+            f"register_post_accumulate_grad_hook on {self.aval}",
+            "post accumulate grad hooks cannot be registered on non-leaf tensors.",
+            "register_hook",
+        )
+    hooks = self._post_hooks = self._post_hooks or {}
+    hooks[id(hook)] = hook
+    bump_epoch()
+    return RemovableHandle(lambda: hooks.pop(id(hook), None))
+
+
+def _version(self: Tensor) -> int:
+    capture = current_builder()
+    return self._storage.version if capture is None else int(self._cell(capture).version)
+
+
 def _get_data(self: Tensor) -> Tensor:
     return detach(self)
 
@@ -116,8 +135,11 @@ for _name, _function in {
     "detach": detach,
     "detach_": _detach_,
     "register_hook": _register_hook,
+    "register_post_accumulate_grad_hook": _register_post_hook,
     "requires_grad_": _requires_grad_,
     "retain_grad": _retain_grad,
 }.items():
     setattr(Tensor, _name, _function)
+Tensor._version = property(_version)  # type: ignore[attr-defined]
+Tensor.retains_grad = property(lambda self: self._retains)  # type: ignore[attr-defined]
 Tensor.data = property(_get_data, _set_data)  # type: ignore[attr-defined]
