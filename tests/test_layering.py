@@ -31,6 +31,7 @@ LAYERS = (
         "nn",
         "optim",
         "utils",
+        "vision",
         "explain",
         "views",
         "dump",
