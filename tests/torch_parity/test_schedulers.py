@@ -3,61 +3,14 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from optimizer_cases import PLATEAUS, SCHEDULES
 
 import fusegrad as fg
-
-Make = Callable[[Any, Any], Any]
-
-SCHEDULES: dict[str, Make] = {
-    "lambda": lambda s, o: s.LambdaLR(o, lambda e: 0.95**e),
-    "lambda_list": lambda s, o: s.LambdaLR(o, [lambda e: 1 / (e + 1), lambda e: 0.9**e]),
-    "multiplicative": lambda s, o: s.MultiplicativeLR(o, lambda e: 0.99),
-    "step": lambda s, o: s.StepLR(o, 30, gamma=0.5),
-    "multistep": lambda s, o: s.MultiStepLR(o, [10, 50, 50, 120], gamma=0.3),
-    "constant": lambda s, o: s.ConstantLR(o, factor=0.5, total_iters=40),
-    "linear": lambda s, o: s.LinearLR(o, start_factor=0.1, end_factor=0.9, total_iters=70),
-    "linear_to_zero": lambda s, o: s.LinearLR(o, start_factor=1.0, end_factor=0.0, total_iters=50),
-    "exponential": lambda s, o: s.ExponentialLR(o, 0.97),
-    "polynomial": lambda s, o: s.PolynomialLR(o, total_iters=100, power=2.0),
-    "cosine": lambda s, o: s.CosineAnnealingLR(o, T_max=30, eta_min=1e-4),
-    "cosine_long": lambda s, o: s.CosineAnnealingLR(o, T_max=200),
-    "restarts": lambda s, o: s.CosineAnnealingWarmRestarts(o, T_0=10, T_mult=2, eta_min=1e-5),
-    "restarts_equal": lambda s, o: s.CosineAnnealingWarmRestarts(o, T_0=15),
-    "onecycle": lambda s, o: s.OneCycleLR(o, max_lr=0.5, total_steps=200),
-    "onecycle_linear": lambda s, o: s.OneCycleLR(
-        o,
-        max_lr=[0.5, 0.2],
-        epochs=10,
-        steps_per_epoch=20,
-        anneal_strategy="linear",
-        three_phase=True,
-        pct_start=0.4,
-    ),
-    "cyclic": lambda s, o: s.CyclicLR(o, 0.01, 0.1, step_size_up=20),
-    "cyclic2": lambda s, o: s.CyclicLR(
-        o, 0.01, 0.1, step_size_up=10, step_size_down=25, mode="triangular2"
-    ),
-    "cyclic_exp": lambda s, o: s.CyclicLR(
-        o, 0.01, 0.1, step_size_up=10, mode="exp_range", gamma=0.99
-    ),
-    "cyclic_fn": lambda s, o: s.CyclicLR(
-        o, 0.01, 0.1, step_size_up=10, scale_fn=lambda x: 0.5**x, scale_mode="cycle"
-    ),
-    "sequential": lambda s, o: s.SequentialLR(
-        o,
-        [s.LinearLR(o, 0.1, total_iters=20), s.CosineAnnealingLR(o, 100), s.ExponentialLR(o, 0.9)],
-        [20, 120],
-    ),
-    "chained": lambda s, o: s.ChainedScheduler(
-        [s.ConstantLR(o, factor=0.1, total_iters=20), s.ExponentialLR(o, gamma=0.98)]
-    ),
-}
 
 
 def _optimizer(library: Any, kind: str = "sgd") -> Any:
@@ -114,18 +67,7 @@ def test_state_round_trip(name: str) -> None:
         np.testing.assert_allclose(_read(ours), _read(again), rtol=1e-12)
 
 
-@pytest.mark.parametrize(
-    "kwargs",
-    [
-        {},
-        {"mode": "max"},
-        {"threshold_mode": "abs", "threshold": 0.05},
-        {"patience": 2, "cooldown": 3, "factor": 0.5},
-        {"min_lr": [0.01, 0.02], "patience": 1},
-        {"mode": "max", "threshold_mode": "abs", "patience": 0},
-    ],
-    ids=str,
-)
+@pytest.mark.parametrize("kwargs", PLATEAUS, ids=str)
 def test_plateau(kwargs: dict[str, Any]) -> None:
     optimizers = [_optimizer(lib) for lib in (fg, torch)]
     a = fg.optim.lr_scheduler.ReduceLROnPlateau(optimizers[0], **kwargs)
