@@ -320,3 +320,34 @@ def test_muon_is_near_its_bfloat16_original() -> None:
     for x, y, x0 in zip(ours.values(), theirs.values(), start):
         assert np.linalg.norm(x - y) < 0.03 * np.linalg.norm(y - x0)
         assert np.linalg.norm(x - y) > 0
+
+
+@pytest.mark.parametrize(
+    "name", ["ASGD", "Adadelta", "Adagrad", "Adam", "NAdam", "RAdam", "RMSprop", "SGD"]
+)
+def test_differentiable(name: str) -> None:
+    """A backward pass through three updates; PyTorch counts steps in float32 there."""
+    values = np.random.default_rng(0).standard_normal((2, 3))
+    gradients = []
+    for library in (fg, torch):
+
+        def work(w: Any, library: Any = library) -> Any:
+            p = w * 2
+            optimizer = getattr(library.optim, name)([p], lr=0.1, differentiable=True)
+            for k in range(3):
+                p.grad = library.sin(w) * (k + 1) - 0.2 * k
+                optimizer.step()
+            (gradient,) = library.autograd.grad((p * p).sum(), w)
+            return gradient
+
+        w = library.tensor(values).requires_grad_()
+        gradients.append(work(w).numpy())
+    np.testing.assert_allclose(*gradients, rtol=1e-4, atol=1e-4)
+
+
+def test_an_optimizer_is_created_outside() -> None:
+    def step(x: Any) -> None:
+        fg.optim.SGD([x], lr=0.1)
+
+    with pytest.raises(RuntimeError, match="created inside a jitted function"):
+        fg.jit(step)(fg.ones(2))

@@ -22,7 +22,8 @@ class Adadelta(CompiledOptimizer):
         weight_decay: L2 penalty.
         maximize: ascend instead of descend.
 
-    ``foreach`` and ``capturable`` are accepted; updates are always fused.
+    ``differentiable`` records the update for a backward pass through it. ``foreach`` and
+    ``capturable`` are accepted; updates are always fused.
 
     Example:
         >>> import fusegrad as fg

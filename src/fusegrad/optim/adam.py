@@ -23,8 +23,8 @@ class Adam(CompiledOptimizer):
         amsgrad: divide by the largest second moment seen.
         maximize: ascend instead of descend.
 
-    ``foreach``, ``capturable``, ``differentiable`` and ``fused`` are accepted; updates are always
-    fused.
+    ``differentiable`` records the update for a backward pass through it. ``foreach``,
+    ``capturable`` and ``fused`` are accepted; updates are always fused.
     """
 
     branches = ("weight_decay",)

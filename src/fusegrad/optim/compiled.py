@@ -15,7 +15,7 @@ import numpy as np
 
 from .. import config
 from ..api import jit
-from ..autograd import enable_grad, no_grad
+from ..autograd import enable_grad, no_grad, set_grad_enabled
 from ..dtypes import float32, float64, get_default_dtype
 from ..errors import ArgumentError
 from ..functions.common import cast
@@ -96,7 +96,7 @@ class CompiledOptimizer(Optimizer):
                     if p.grad is not None:
                         builder.consumed.add(p)
             self._update(mask, grads)
-        elif config.JIT.flag():
+        elif config.JIT.flag() and not self.defaults.get("differentiable"):
             if self._compiled is None:
                 self._compiled = jit(self._update)
             self._compiled(mask, grads)
@@ -165,9 +165,12 @@ class CompiledOptimizer(Optimizer):
                 key = tuple(float(value._value) for value in held.values())
                 state.update(shared.setdefault(key, held))
 
-    @no_grad
     def _update(self, mask: str, grads: Sequence[Tensor]) -> None:
         """The whole update; ``mask`` has a 1 for every parameter that has a gradient."""
+        with set_grad_enabled(bool(self.defaults.get("differentiable"))):
+            self._update_all(mask, grads)
+
+    def _update_all(self, mask: str, grads: Sequence[Tensor]) -> None:
         builder = current_builder()
         if isinstance(builder, Capture):
             builder.guard("optimizer", self, self._structure)

@@ -25,7 +25,8 @@ class NAdam(CompiledOptimizer):
         decoupled_weight_decay: shrink the parameters themselves, as AdamW does.
         maximize: ascend instead of descend.
 
-    ``foreach`` and ``capturable`` are accepted; updates are always fused.
+    ``differentiable`` records the update for a backward pass through it. ``foreach`` and
+    ``capturable`` are accepted; updates are always fused.
 
     Example:
         >>> import fusegrad as fg

@@ -117,6 +117,12 @@ class Optimizer:
             cls.step = _with_hooks(step)  # type: ignore[method-assign]
 
     def __init__(self, params: Any, defaults: dict[str, Any]) -> None:
+        if current_builder() is not None:
+            raise CaptureError(
+                f"{type(self).__name__} created inside a jitted function",
+                "Its options and state must live on from one compiled step to the next.",
+                "create the optimizer outside and let the jitted function call its step()",
+            )
         self.defaults = defaults
         self._step_pre_hooks: Hooks = OrderedDict()
         self._step_post_hooks: Hooks = OrderedDict()

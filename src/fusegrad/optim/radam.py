@@ -23,7 +23,8 @@ class RAdam(CompiledOptimizer):
         decoupled_weight_decay: shrink the parameters themselves, as AdamW does.
         maximize: ascend instead of descend.
 
-    ``foreach`` and ``capturable`` are accepted; updates are always fused.
+    ``differentiable`` records the update for a backward pass through it. ``foreach`` and
+    ``capturable`` are accepted; updates are always fused.
 
     Example:
         >>> import fusegrad as fg
@@ -83,14 +84,10 @@ class RAdam(CompiledOptimizer):
         limit = 2.0 / (1.0 - beta2) - 1.0
         length = limit - step * 2.0 * power / correction2  # type: ignore[operator]
         ratio = (length - 4.0) * (length - 2.0) * limit / ((limit - 4.0) * (limit - 2.0) * length)
+        rectified = length > 5.0
+        factor = ew.sqrt(where(rectified, ratio, 1.0)) * ew.sqrt(correction2)
         step_size = rate(group) / (1.0 - beta1**step)  # type: ignore[operator]
-        return (
-            step_size,
-            length > 5.0,
-            ew.sqrt(ratio) * ew.sqrt(correction2),
-            1.0 - beta1,
-            1.0 - beta2,
-        )
+        return step_size, rectified, factor, 1.0 - beta1, 1.0 - beta2
 
     def _update_one(
         self, group: ParamGroup, p: Any, grad: Any, state: dict[str, Any], scalars: Any

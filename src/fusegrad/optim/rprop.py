@@ -26,7 +26,8 @@ class Rprop(CompiledOptimizer):
         step_sizes: smallest and largest step size.
         maximize: ascend instead of descend.
 
-    ``foreach`` and ``capturable`` are accepted; updates are always fused.
+    ``differentiable`` records the update for a backward pass through it. ``foreach`` and
+    ``capturable`` are accepted; updates are always fused.
 
     Example:
         >>> import fusegrad as fg

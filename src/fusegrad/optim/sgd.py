@@ -31,7 +31,8 @@ class SGD(CompiledOptimizer):
         nesterov: look ahead along the velocity.
         maximize: ascend instead of descend.
 
-    ``foreach``, ``differentiable`` and ``fused`` are accepted; updates are always fused.
+    ``differentiable`` records the update for a backward pass through it. ``foreach`` and ``fused``
+    are accepted; updates are always fused.
 
     Example:
         >>> import fusegrad as fg
