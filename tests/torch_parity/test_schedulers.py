@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import inspect
 import warnings
 from typing import Any
 
@@ -104,3 +106,171 @@ def test_user_schedule() -> None:
         optimizer.step()
         scheduler.step()
         assert scheduler.get_last_lr() == [0.05, 0.015]
+
+
+RESUMED: dict[str, Any] = {
+    "LambdaLR": (lambda e: 0.95**e,),
+    "MultiplicativeLR": (lambda e: 0.95,),
+    "StepLR": (5,),
+    "MultiStepLR": ([5, 11, 12],),
+    "ConstantLR": (0.5, 15),
+    "LinearLR": (0.5, 1.0, 15),
+    "ExponentialLR": (0.9,),
+    "PolynomialLR": (20, 2.0),
+    "CosineAnnealingLR": (20,),
+    "CosineAnnealingWarmRestarts": (7,),
+    "CyclicLR": (0.01, 0.1, 7),
+    "OneCycleLR": (0.5, 50),
+}
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", list(RESUMED))
+def test_resumed_by_last_epoch(name: str) -> None:
+    runs = []
+    for library in (fg, torch):
+        optimizer = _optimizer(library)
+        make = getattr(library.optim.lr_scheduler, name)
+        first = make(optimizer, *RESUMED[name])
+        for _ in range(11):
+            first.step()
+        second = make(optimizer, *RESUMED[name], last_epoch=first.last_epoch)
+        values = [_read(optimizer)]
+        for _ in range(15):
+            second.step()
+            values.append(_read(optimizer))
+        runs.append(values)
+    np.testing.assert_allclose(*runs, rtol=1e-12)
+    with pytest.raises(KeyError, match="initial_lr"):
+        getattr(fg.optim.lr_scheduler, name)(_optimizer(fg), *RESUMED[name], last_epoch=3)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", list(SCHEDULES))
+def test_state_of_torch_and_back(name: str) -> None:
+    """A schedule is handed from PyTorch to us and back, midway."""
+    (ours, a), (theirs, b) = _pair(name)
+    for _ in range(37):
+        b.step()
+    a.load_state_dict(copy.deepcopy(b.state_dict()))
+    ours.load_state_dict(theirs.state_dict())
+    for _ in range(40):
+        a.step()
+        b.step()
+        np.testing.assert_allclose(_read(ours), _read(theirs), rtol=1e-12)
+    theirs = _optimizer(torch)
+    b = SCHEDULES[name](torch.optim.lr_scheduler, theirs)
+    b.load_state_dict(copy.deepcopy(a.state_dict()))
+    theirs.load_state_dict(ours.state_dict())
+    for _ in range(40):
+        a.step()
+        b.step()
+        np.testing.assert_allclose(_read(ours), _read(theirs), rtol=1e-12)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", list(SCHEDULES))
+def test_a_rate_set_by_hand_is_taken_up(name: str) -> None:
+    (ours, a), (theirs, b) = _pair(name)
+    for k in range(60):
+        if k == 9:
+            ours.param_groups[0]["lr"] = theirs.param_groups[0]["lr"] = 0.7
+        a.step()
+        b.step()
+        np.testing.assert_allclose(_read(ours), _read(theirs), rtol=1e-12, err_msg=f"step {k}")
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", list(SCHEDULES))
+def test_epoch_argument(name: str) -> None:
+    """``step(epoch)`` jumps, where PyTorch lets it; a ``TypeError`` where it does not."""
+    (ours, a), (theirs, b) = _pair(name)
+    if "sequential" in name or "chained" in name:
+        for schedule in (a, b):
+            with pytest.raises(TypeError):
+                schedule.step(3)
+        return
+    for epoch in (3, 7, 2, 50, 11):
+        try:
+            b.step(epoch)
+        except NotImplementedError:
+            with pytest.raises(NotImplementedError):
+                a.step(epoch)
+            return
+        a.step(epoch)
+        np.testing.assert_allclose(_read(ours), _read(theirs), rtol=1e-12)
+        a.step()
+        b.step()
+        np.testing.assert_allclose(_read(ours), _read(theirs), rtol=1e-12)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", list(SCHEDULES))
+def test_rates_in_tensors(name: str) -> None:
+    runs = []
+    for library in (fg, torch):
+        p, q = library.nn.Parameter(library.zeros(1)), library.nn.Parameter(library.zeros(1))
+        rates = [library.tensor(np.array(0.1)), library.tensor(np.array(0.03))]
+        groups = [{"params": [p], "lr": rates[0]}, {"params": [q], "lr": rates[1]}]
+        optimizer = library.optim.SGD(groups, momentum=0.9)
+        schedule = SCHEDULES[name](library.optim.lr_scheduler, optimizer)
+        values = []
+        for _ in range(60):
+            schedule.step()
+            values.append([float(rate) for rate in rates])
+        assert [group["lr"] for group in optimizer.param_groups] == rates
+        runs.append(values)
+    np.testing.assert_allclose(*runs, rtol=1e-12)
+
+
+@pytest.mark.parametrize("name", sorted(fg.optim.lr_scheduler.__all__))
+def test_constructor_arguments(name: str) -> None:
+    ours, theirs = (
+        inspect.signature(getattr(library.optim.lr_scheduler, name).__init__).parameters
+        for library in (fg, torch)
+    )
+    assert [(k, v.default) for k, v in ours.items()] == [(k, v.default) for k, v in theirs.items()]
+
+
+@pytest.mark.parametrize("library", [fg, torch], ids=["fg", "torch"])
+def test_bad_arguments(library: Any) -> None:
+    s, o = library.optim.lr_scheduler, _optimizer(library)
+    plain = library.optim.Adagrad([library.nn.Parameter(library.zeros(1))])
+    other = s.ExponentialLR(_optimizer(library), 0.9)
+    cases = [
+        (TypeError, lambda: s.StepLR(1.0, 3)),
+        (ValueError, lambda: s.LambdaLR(o, [lambda e: 1.0])),
+        (ValueError, lambda: s.ConstantLR(o, factor=1.5)),
+        (ValueError, lambda: s.LinearLR(o, start_factor=0.0)),
+        (ValueError, lambda: s.LinearLR(o, end_factor=1.5)),
+        (ValueError, lambda: s.CosineAnnealingWarmRestarts(o, T_0=0)),
+        (ValueError, lambda: s.CosineAnnealingWarmRestarts(o, T_0=5, T_mult=0)),
+        (ValueError, lambda: s.CyclicLR(o, 0.1, 0.2, mode="square")),
+        (ValueError, lambda: s.CyclicLR(o, [0.1], 0.2)),
+        (ValueError, lambda: s.CyclicLR(plain, 0.1, 0.2)),
+        (ValueError, lambda: s.OneCycleLR(o, 0.1)),
+        (ValueError, lambda: s.OneCycleLR(o, 0.1, total_steps=0)),
+        (ValueError, lambda: s.OneCycleLR(o, 0.1, total_steps=9, pct_start=1.5)),
+        (ValueError, lambda: s.OneCycleLR(o, 0.1, total_steps=9, anneal_strategy="no")),
+        (ValueError, lambda: s.ReduceLROnPlateau(o, factor=1.0)),
+        (ValueError, lambda: s.ReduceLROnPlateau(o, mode="mean")),
+        (ValueError, lambda: s.ReduceLROnPlateau(o, min_lr=[0.1])),
+        (ValueError, lambda: s.SequentialLR(o, [], [])),
+        (ValueError, lambda: s.SequentialLR(o, [s.ExponentialLR(o, 0.9)], [3])),
+        (ValueError, lambda: s.SequentialLR(o, [s.ExponentialLR(o, 0.9), other], [3])),
+        (ValueError, lambda: s.ChainedScheduler([])),
+        (ValueError, lambda: s.ChainedScheduler([s.ExponentialLR(o, 0.9), other])),
+    ]
+    for error, make in cases:
+        with pytest.raises(error):
+            make()
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_finished_onecycle_is_refused() -> None:
+    for library in (fg, torch):
+        schedule = library.optim.lr_scheduler.OneCycleLR(_optimizer(library), 0.1, total_steps=5)
+        for _ in range(5):
+            schedule.step()
+        with pytest.raises(ValueError, match="Tried to step"):
+            schedule.step()
