@@ -101,6 +101,20 @@ COMPILED: list[Case] = [(name, o) for name, options in OPTIONS.items() for o in 
 #: Of state round trips and groups: the first and the last combination.
 ENDS: list[Case] = [(name, o[k]) for name, o in OPTIONS.items() for k in (0, -1)]
 
+#: Compared for a backward pass through the update (``differentiable=True``).
+DIFFERENTIABLE = ["ASGD", "Adadelta", "Adagrad", "Adam", "NAdam", "RAdam", "RMSprop", "SGD"]
+
+#: Functions that LBFGS minimises, of a vector and a matrix.
+LBFGS_FUNCTIONS: dict[str, Callable[[Any, Any], Any]] = {
+    "quadratic": lambda x, y: ((x - 1) ** 2).sum() + 10 * (y * y).sum() + (x[0] * y[1]).sum(),
+    "rosenbrock": lambda x, y: (
+        (100 * (x[1:] - x[:-1] ** 2) ** 2 + (1 - x[:-1]) ** 2).sum() + (y**4).sum()
+    ),
+    "logistic": lambda x, y: (
+        (1 + (-3 * x - 1).exp()).log().sum() + 0.1 * (x * x).sum() + (y.sum() - 2) ** 2
+    ),
+}
+
 #: Schedules as functions of the ``lr_scheduler`` module and the optimizer.
 SCHEDULES: dict[str, Callable[[Any, Any], Any]] = {
     "lambda": lambda s, o: s.LambdaLR(o, lambda e: 0.95**e),

@@ -6,24 +6,14 @@ with the last bits of the parameters changed: ours may differ by no more than te
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from optimizer_cases import LBFGS_OPTIONS
+from optimizer_cases import LBFGS_FUNCTIONS, LBFGS_OPTIONS
 
 import fusegrad as fg
-
-FUNCTIONS: dict[str, Callable[[Any, Any], Any]] = {
-    "quadratic": lambda x, y: ((x - 1) ** 2).sum() + 10 * (y * y).sum() + (x[0] * y[1]).sum(),
-    "rosenbrock": lambda x, y: (
-        100 * (x[1:] - x[:-1] ** 2) ** 2 + (1 - x[:-1]) ** 2
-    ).sum() + (y**4).sum(),
-    "logistic": lambda x, y: (1 + (-3 * x - 1).exp()).log().sum() + 0.1 * (x * x).sum()
-    + (y.sum() - 2) ** 2,
-}  # fmt: skip
 
 
 class Run:
@@ -44,7 +34,7 @@ class Run:
             y = y * (1 + 4e-16 * noise.choice([-1, 1], y.shape))
         self.x, self.y = (library.nn.Parameter(library.tensor(v)) for v in (x, y))
         self.optimizer = library.optim.LBFGS([self.x, self.y], **options)
-        self.function = FUNCTIONS[function]
+        self.function = LBFGS_FUNCTIONS[function]
         self.calls = 0
         self.work = fg.jit(self._work) if jit else self._work
 
@@ -75,7 +65,7 @@ def _flat(value: Any) -> list[Any]:
 
 
 @pytest.mark.parametrize("jit", [False, True], ids=["eager", "jit"])
-@pytest.mark.parametrize("function", list(FUNCTIONS))
+@pytest.mark.parametrize("function", list(LBFGS_FUNCTIONS))
 @pytest.mark.parametrize("options", LBFGS_OPTIONS, ids=str)
 def test_trajectory(options: dict[str, Any], function: str, jit: bool) -> None:
     a, b = Run(fg, function, options, jit), Run(torch, function, options)

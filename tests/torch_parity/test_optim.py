@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from optimizer_cases import CASES, COMPILED, ENDS, OPTIONS
+from optimizer_cases import CASES, COMPILED, DIFFERENTIABLE, ENDS, OPTIONS
 
 import fusegrad as fg
 
@@ -322,9 +322,7 @@ def test_muon_is_near_its_bfloat16_original() -> None:
         assert np.linalg.norm(x - y) > 0
 
 
-@pytest.mark.parametrize(
-    "name", ["ASGD", "Adadelta", "Adagrad", "Adam", "NAdam", "RAdam", "RMSprop", "SGD"]
-)
+@pytest.mark.parametrize("name", DIFFERENTIABLE)
 def test_differentiable(name: str) -> None:
     """A backward pass through three updates; PyTorch counts steps in float32 there."""
     values = np.random.default_rng(0).standard_normal((2, 3))

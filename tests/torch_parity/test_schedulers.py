@@ -84,6 +84,30 @@ def test_plateau(kwargs: dict[str, Any]) -> None:
     assert set(a.state_dict()) == set(b.state_dict())
 
 
+@pytest.mark.parametrize("kwargs", PLATEAUS, ids=str)
+def test_plateau_handed_over(kwargs: dict[str, Any]) -> None:
+    """From PyTorch to us after 40 metrics, and back after 80."""
+    rng = np.random.default_rng(1)
+    metrics = [1.0 / (k + 1) + 0.3 * rng.random() for k in range(120)]
+
+    def run(library: Any, steps: list[float], before: Any) -> tuple[Any, Any, list[float]]:
+        optimizer = _optimizer(library)
+        schedule = library.optim.lr_scheduler.ReduceLROnPlateau(optimizer, **kwargs)
+        if before is not None:
+            optimizer.load_state_dict(before[0].state_dict())
+            schedule.load_state_dict(copy.deepcopy(before[1].state_dict()))
+        rates = []
+        for metric in steps:
+            schedule.step(metric)
+            rates += schedule.get_last_lr()
+        return optimizer, schedule, rates
+
+    first = run(torch, metrics[:40], None)
+    second = run(fg, metrics[40:80], first)
+    third = run(torch, metrics[80:], second)
+    assert [*first[2], *second[2], *third[2]] == run(torch, metrics, None)[2]
+
+
 def test_step_order_warning() -> None:
     for library in (fg, torch):
         optimizer = _optimizer(library)
