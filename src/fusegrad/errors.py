@@ -192,3 +192,7 @@ class StateDictError(FusegradError, RuntimeError):
 
 class FileFormatError(FusegradError, ValueError):
     """A file that is not of a format fusegrad reads."""
+
+
+class WorkerError(FusegradError, RuntimeError):
+    """Worker processes of a ``DataLoader`` that cannot start, or one that is gone."""
