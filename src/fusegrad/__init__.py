@@ -210,7 +210,7 @@ from .functions.shape import (
 from .runtime.threads import get_num_threads, set_num_threads
 from .tensor import Size, Tensor
 
-from . import cuda, nn, optim, utils  # isort: skip  # they build on the names above
+from . import cuda, nn, optim, utils, vision  # isort: skip  # they build on the names above
 
 dtype = DType
 inf, nan, pi, e = math.inf, math.nan, math.pi, math.e
@@ -254,5 +254,5 @@ __all__ = [
     "short", "sigmoid", "sign", "sin", "sinh", "softmax", "split", "sqrt", "square", "squeeze",
     "stack", "std", "sub", "subtract", "sum", "swapaxes", "t", "tan", "tanh", "tensor",
     "transpose", "tril", "triu", "true_divide", "trunc", "uint16", "uint32", "uint64", "uint8",
-    "unbind", "unflatten", "unsqueeze", "utils", "var", "where", "zeros", "zeros_like",
+    "unbind", "unflatten", "unsqueeze", "utils", "var", "vision", "where", "zeros", "zeros_like",
 ]  # fmt: skip

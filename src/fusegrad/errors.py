@@ -196,3 +196,7 @@ class FileFormatError(FusegradError, ValueError):
 
 class WorkerError(FusegradError, RuntimeError):
     """Worker processes of a ``DataLoader`` that cannot start, or one that is gone."""
+
+
+class DatasetError(FusegradError, RuntimeError):
+    """Files of a published data set that are not where they are expected."""
