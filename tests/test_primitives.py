@@ -314,7 +314,7 @@ def test_compiled_reductions_with_large_offsets(axes: tuple[int, ...]) -> None:
     rows = [
         (p, Sample((x,), {"axes": axes}))
         for p in REGISTRY.values()
-        if p.kind == "reduce" and float64 in p.dtypes
+        if p.kind == "reduce" and float64 in p.dtypes and p.samples is None
     ]
     check_compiled(rows, float64, "dense")
 

@@ -8,6 +8,7 @@ writes them down for people.
 from __future__ import annotations
 
 import ctypes
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -246,7 +247,7 @@ def _lines(eqns: Sequence[Eqn]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(e.where for e in eqns if e.where))
 
 
-def _kernel(number: int, launch: Launch) -> Kernel:
+def _kernel(number: int, launch: Launch, numbers: dict[int, int]) -> Kernel:
     planned, made = launch.kernel, launch.generated
     source, canonical, native = _host_text(planned.work), "", None
     arguments: tuple[KernelArgument, ...] = ()
@@ -262,7 +263,7 @@ def _kernel(number: int, launch: Launch) -> Kernel:
         source,
         canonical,
         arguments,
-        tuple(planned.reasons),
+        tuple(_renumbered(reason, numbers) for reason in planned.reasons),
         _lines(planned.eqns),
         planned.bytes,
         planned.flops,
@@ -284,7 +285,14 @@ def _host_text(work: Any) -> str:
 
 def kernels_of(trace: Trace) -> list[Kernel]:
     """The kernels of a trace in launch order."""
-    return [_kernel(k, launch) for k, launch in enumerate(trace.program.launches, 1)]
+    launches = list(enumerate(trace.program.launches, 1))
+    numbers = {group: k for k, launch in launches for group in launch.kernel.groups}
+    return [_kernel(k, launch, numbers) for k, launch in launches]
+
+
+def _renumbered(reason: str, numbers: dict[int, int]) -> str:
+    """Fusion names kernels in the order it met them; people count launches."""
+    return re.sub(r"\bkernel (\d+)", lambda m: f"kernel {numbers[int(m[1])]}", reason)
 
 
 # --- memory ---------------------------------------------------------------------------------------

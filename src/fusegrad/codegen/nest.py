@@ -127,14 +127,15 @@ class _Printer(RowBlocks):
             self._tail(1 + max(nest.kept, 0))
 
     def _rows(self, depth: int, phases: Sequence[Phase]) -> None:
-        """The phases of one row, one after the other; the last asks for the next row early."""
+        """The phases of one row, one after the other; the busiest asks for the next row early."""
         walks = [phase for phase in phases if phase.inner]
         ahead = self._prefetches(walks) if len(walks) > 1 else []
+        busiest = max(walks, key=lambda walk: sum(line.cost for line in walk.lines), default=None)
         for phase in phases:
             for scalar, name in phase.reduces:
                 self.writer.put(depth, f"{name} = {scalar.identity}", scalar.eqn)
             if phase.inner:
-                coming = ahead if phase is walks[-1] else []
+                coming = ahead if phase is busiest else []
                 self._inner_loops(depth, phase.lines, phase.streams, coming)
             else:
                 self.put(depth, phase.lines)

@@ -47,9 +47,13 @@ class Primitive:
         jvps: rules with ``t`` for the tangent, for ``linearity="explicit"``.
         scalar: text of the scalar expression, operands as ``{0}``; or a function
             ``(operand dtypes, out dtype, params) -> text``.
-        identity, combine: for reductions, text of the neutral element and of the combination.
+        identity, combine: for reductions, text of the neutral element and of the combination;
+            a ``combine`` makes an indexing record a scatter: old element ``{0}``, new one ``{1}``.
+        pointwise: for indexing, every element has an index of its own (else every slice).
         index_map: for movement: ``(index, in_aval, out_aval, params)`` -> operand index, see
             ``schedule/index.py``.
+        expand: the composition that stands for the record in kernels, ``(*operands, **params)``;
+            for records that kernels need not know.
         cost: relative scalar cost, 1 for an addition; guides recomputation.
         dtypes: dtypes that property tests draw.
         domain: interval the property tests draw operands from.
@@ -68,6 +72,8 @@ class Primitive:
     scalar: Any = None
     identity: Any = None
     combine: str = ""
+    pointwise: bool = False
+    expand: Callable[..., Any] | None = None
     index_map: Callable[..., Any] | None = None
     cost: float = 1.0
     dtypes: tuple[DType, ...] = ALL
@@ -97,6 +103,16 @@ class Primitive:
     def differentiable(self) -> bool:
         """Whether any operand has a derivative rule."""
         return any(rule is not None for rule in self.derivs)
+
+    @property
+    def gathers(self) -> bool:
+        """Whether it reads at computed positions (and so is inlined where it is used)."""
+        return self.kind == "indexing" and not self.combine
+
+    @property
+    def scatters(self) -> bool:
+        """Whether it writes at computed positions."""
+        return self.kind == "indexing" and bool(self.combine)
 
     def __repr__(self) -> str:
         return self.name

@@ -174,7 +174,8 @@ reshape: Primitive = Primitive(
 
 
 # --- transpose ------------------------------------------------------------------------------------
-def _inverse(perm: Shape) -> Shape:
+def inverse(perm: Shape) -> Shape:
+    """The permutation that undoes ``perm``."""
     return tuple(int(i) for i in np.argsort(perm))
 
 
@@ -184,10 +185,10 @@ transpose: Primitive = Primitive(
     arg_names=("x",),
     aval_rule=lambda x, perm: Aval(tuple(x.shape[p] for p in perm), x.dtype),
     reference=lambda x, perm: np.transpose(x, perm),
-    derivs=(lambda g, perm: transpose(g, perm=_inverse(perm)),),
+    derivs=(lambda g, perm: transpose(g, perm=inverse(perm)),),
     linearity="linear",
     index_map=lambda index, avals, out, params: [
-        Access(tuple(index[k] for k in _inverse(params["perm"])))
+        Access(tuple(index[k] for k in inverse(params["perm"])))
     ],
     samples=cases(
         ([(2, 3)], {"perm": (1, 0)}),

@@ -11,12 +11,14 @@ from .. import config
 from ..ir.graph import Graph
 from ..ir.verify import verify
 from .clean import eliminate_common, eliminate_dead
+from .expand import expand
 from .simplify import decompose_small_dots, simplify
 
 Pass = Callable[[Graph], Graph]
 
 PASSES: tuple[tuple[str, Pass], ...] = (
     ("dead code", eliminate_dead),
+    ("expand", expand),
     ("simplify", simplify),
     ("small dots", decompose_small_dots),
     ("simplify", simplify),

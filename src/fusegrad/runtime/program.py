@@ -16,9 +16,10 @@ import numpy as np
 
 from ..codegen.contract import generate_contraction
 from ..codegen.nest import generate
+from ..codegen.scatter import generate_scatter
 from ..codegen.source import Argument, Generated
 from ..ir.graph import Literal
-from ..schedule.kernels import Contraction, HostCall, KernelPlan, Plan
+from ..schedule.kernels import Contraction, HostCall, KernelPlan, Plan, Scatter
 from ..schedule.loops import Buffer, LoopNest
 from ..schedule.memory import Lifetime, plan_arena
 from . import allocator
@@ -54,6 +55,8 @@ class Launch:
             self.generated = generate(kernel.work, kernel.label, parts)
         elif isinstance(kernel.work, Contraction):
             self.generated = generate_contraction(kernel.work, kernel.label, parts)
+        elif isinstance(kernel.work, Scatter):
+            self.generated = generate_scatter(kernel.work, kernel.label, parts)
         self.parts = self.generated.parts if self.generated else 1
 
     def joins(self, following: Launch) -> bool:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from ..dtypes import bool_
 from ..ir.graph import Graph, Var
-from ..ops import indexing
 from .groups import Group, Sink, no_buffer, size_of, squeezed
 from .index import Ix
 from .loops import LoopNest, Store
@@ -99,6 +98,7 @@ class Fusion(Recompute):
             return
         group.reasons.append(f"kernel {other.number} is merged in: both walk the same data.")
         group.reasons += other.reasons
+        group.merged |= {other.number, *other.merged}
         self.groups.remove(other)
         for user in self.groups:
             if other in user.needs:
@@ -110,9 +110,10 @@ class Fusion(Recompute):
         if kind == "contract":
             self._open(sink, "dot", squeezed(sink.var.aval.shape))
             return
-        if kind not in ("elementwise", "movement", "source", "reduce") and (
-            sink.eqn.primitive not in (indexing.take, indexing.take_along)
-        ):
+        if sink.eqn.primitive.scatters:
+            self._open(sink, "scatter", ())
+            return
+        if kind not in ("elementwise", "movement", "source", "reduce", "indexing"):
             self._open(sink, "host", ())
             return
         refusals: list[str] = []
@@ -137,12 +138,12 @@ class Fusion(Recompute):
         found = [
             (g, "it uses a value computed there")
             for g in sorted(producers, key=lambda g: -g.number)
-            if g.kind != "host"
+            if not g.closed
         ]
         size = sink.var.aval.size
         heavy = {v for v in probe if v.aval.size * 2 >= size and v.aval.size > 1}
         for group in reversed(self.groups):
-            if group in producers or group.kind == "host":
+            if group in producers or group.closed:
                 continue
             if heavy & group.reads:
                 found.append((group, "it loads the same data"))

@@ -15,7 +15,10 @@ from .loops import Buffer
 
 @dataclass(eq=False)
 class Sink:
-    """A value a kernel produces; ``how`` is point, inner, outer, total, tail, dot or host."""
+    """A value a kernel produces.
+
+    ``how`` is point, inner, outer, total or tail, or the kind of a kernel that makes nothing else.
+    """
 
     var: Var
     eqn: Eqn
@@ -30,6 +33,7 @@ class Group:
         shape: extents of the loops, unit axes left out.
         split: number of outer axes, -1 while free.
         kept: leading outer axes kept by outer reductions, -1 while free.
+        merged: numbers of the groups that were merged in; reasons may name them.
     """
 
     number: int
@@ -41,6 +45,12 @@ class Group:
     needs: set[Group] = field(default_factory=set)
     reads: set[Var] = field(default_factory=set)
     reasons: list[str] = field(default_factory=list)
+    merged: set[int] = field(default_factory=set)
+
+    @property
+    def closed(self) -> bool:
+        """Whether nothing else can run in this kernel."""
+        return self.kind in ("host", "scatter")
 
     def reaches(self, other: Group) -> bool:
         """Whether this group needs ``other``, directly or not."""

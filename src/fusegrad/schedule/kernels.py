@@ -36,6 +36,26 @@ class Contraction:
 
 
 @dataclass(eq=False)
+class Scatter:
+    """``out[...] = start[...]``, then ``out[..., position, ...] = combine(old, value)`` in order.
+
+    Attributes:
+        nest: axes of the result, then those of the values; two stores, start and values.
+        position: where along ``axis`` a value goes.
+        depth: number of value axes that ``position`` needs.
+        ready: the result lies in the memory of ``start``, which need not be copied.
+    """
+
+    nest: LoopNest
+    out: Buffer
+    axis: int
+    position: Scalar
+    depth: int
+    combine: str
+    ready: bool = False
+
+
+@dataclass(eq=False)
 class HostCall:
     """A primitive run by its NumPy reference: operands as strided views, one dense output."""
 
@@ -46,15 +66,16 @@ class HostCall:
 
 @dataclass(eq=False)
 class KernelPlan:
-    """One launch before code generation."""
+    """One launch before code generation; ``groups`` are the numbers by which reasons name it."""
 
     label: str
-    work: LoopNest | Contraction | HostCall
+    work: LoopNest | Contraction | Scatter | HostCall
     reads: set[Buffer]
     writes: set[Buffer]
     reasons: list[str] = field(default_factory=list)
     flops: float = 0.0
     eqns: list[Eqn] = field(default_factory=list)
+    groups: frozenset[int] = frozenset()
 
     @property
     def bytes(self) -> int:

@@ -15,7 +15,7 @@ import numpy as np
 
 from ..dtypes import bool_, from_short, int64, uint64
 from ..ir.graph import Atom, Eqn, Literal, Var
-from ..ops import indexing, movement, source
+from ..ops import movement, source
 from .index import Ix, as_ix, flat, row_major
 from .loops import Buffer, Scalar
 
@@ -138,7 +138,7 @@ class Lowering:
             return self._movement(var, eqn, index, guard)
         if kind == "source":
             return self._source(var, eqn, index)
-        if eqn.primitive is indexing.take or eqn.primitive is indexing.take_along:
+        if eqn.primitive.gathers:
             return self._gather(eqn, index, guard)
         raise Unfusable(f"{eqn.primitive.name} has a kernel of its own")
 
@@ -207,18 +207,21 @@ class Lowering:
 
     def _gather(self, eqn: Eqn, index: tuple[Any, ...], guard: Scalar | None) -> Scalar:
         x, where = eqn.inputs
-        axis = eqn.params["axis"]
         assert isinstance(x, Var)
-        if eqn.primitive is indexing.take:
-            n = where.aval.ndim
-            position = self.evaluate(where, index[axis : axis + n], guard)
-            full = (*index[:axis], Ix({position: 1}), *index[axis + n :])
-        else:
-            position = self.evaluate(where, index, guard)
-            full = (*index[:axis], Ix({position: 1}), *index[axis + 1 :])
+        _, full = self.picked(eqn, where, index, guard)
         if 0 not in x.aval.shape and view_of(x, self.makers, self.stored) is None:
             return self.evaluate(x, full, guard)  # computed where it is read
         return self._load_view(x, full, guard, f"a {eqn.primitive.name}")
+
+    def picked(
+        self, eqn: Eqn, where: Atom, index: tuple[Any, ...], guard: Scalar | None
+    ) -> tuple[Scalar, tuple[Any, ...]]:
+        """The position an indexing equation reads from its index, and the full index with it."""
+        axis = eqn.params["axis"]
+        end = axis + (1 if eqn.primitive.pointwise else where.aval.ndim)
+        names = index if eqn.primitive.pointwise else index[axis:end]
+        position = self.evaluate(where, names, guard)
+        return position, (*index[:axis], Ix({position: 1}), *index[end:])
 
     def _load_view(
         self, var: Var, index: tuple[Any, ...], guard: Scalar | None, reader: str

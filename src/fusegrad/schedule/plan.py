@@ -17,7 +17,7 @@ from ..ops.contract import free_axes
 from .fusion import Fusion
 from .groups import Group, Sink, natural_index, squeezed
 from .index import Ix, flat, row_major
-from .kernels import Contraction, HostCall, KernelPlan, Operand, Plan
+from .kernels import Contraction, HostCall, KernelPlan, Operand, Plan, Scatter
 from .loops import Buffer, LoopNest, Scalar, Store
 from .lower import Lowering, View, view_of
 
@@ -147,10 +147,20 @@ class _Planner:
             return False
         if home.kind == "dot" and old in self._operand_roots(home):
             return False
-        if home.kind != "host" and old in home.reads and not self._same_position(home, root, old):
+        if home.kind == "scatter" and old in home.reads and not self._starts_from(home, old):
+            return False
+        if not home.closed and old in home.reads and not self._same_position(home, root, old):
             return False
         self.after[home] |= set(readers)
         return True
+
+    def _starts_from(self, group: Group, old: Var) -> bool:
+        """Whether a scatter changes exactly ``old`` and reads it for nothing else."""
+        start, *others = group.sinks[0].eqn.inputs
+        views = [
+            view_of(a, self.makers, self.fusion.in_memory) for a in others if isinstance(a, Var)
+        ]
+        return bool(others) and start is old and all(v is None or v.root is not old for v in views)
 
     def _reaches(self, start: Group, goal: Group) -> bool:
         seen: set[Group] = set()
@@ -221,7 +231,10 @@ class _Planner:
     # --- kernels ---------------------------------------------------------------------------------
     def run(self) -> Plan:
         """Kernels in an order that respects data and in-place dependencies."""
-        kernels = [self._kernel(g) for g in self._order()]
+        kernels = []
+        for group in self._order():
+            kernels.append(self._kernel(group))
+            kernels[-1].groups = frozenset({group.number, *group.merged})
         for old, new in self.copies:
             kernels.append(_copy_kernel(old, new))
         inputs = [self.buffers[v] for v in self.graph.inputs]
@@ -254,6 +267,8 @@ class _Planner:
     def _kernel(self, group: Group) -> KernelPlan:
         if group.kind == "host":
             return self._host(group)
+        if group.kind == "scatter":
+            return self._scatter(group)
         work: LoopNest | Contraction
         work = self._contraction(group) if group.kind == "dot" else self._nest(group)
         nest = work.nest if isinstance(work, Contraction) else work
@@ -321,6 +336,36 @@ class _Planner:
         self._fill(nest, group, self._members(lowering, group))
         nest.arrange()
         return nest
+
+    def _scatter(self, group: Group) -> KernelPlan:
+        """Writes at computed positions: the start everywhere, then the values in order."""
+        (sink,) = group.sinks
+        eqn, out = sink.eqn, self._buffer(sink.var)
+        start, where, values = (None, eqn.inputs[1], eqn.inputs[0])
+        if len(eqn.inputs) == 3:
+            start, where, values = eqn.inputs
+        lowering = self._lowering()
+        shape, m = sink.var.aval.shape, sink.var.aval.ndim
+        nest = LoopNest([*shape, *values.aval.shape], m, 0)
+        here = tuple(Ix({a: 1}) for a in range(m))
+        there = tuple(Ix({m + a: 1}) for a in range(values.aval.ndim))
+        zero = Scalar("literal", out.dtype, literal=Literal(0, out.dtype))
+        old = zero if start is None else lowering.evaluate(start, here)
+        position, target = lowering.picked(eqn, where, there, None)
+        new = lowering.evaluate(values, there)
+        strides = row_major(shape)
+        nest.stores = [
+            Store(out, flat(here, strides), old, sink.var),
+            Store(out, flat(target, strides), new, sink.var),
+        ]
+        axis = eqn.params["axis"]
+        depth = values.aval.ndim if eqn.primitive.pointwise else axis + where.aval.ndim
+        ready = isinstance(start, Var) and self.buffers.get(start) is out
+        work = Scatter(nest, out, axis, position, depth, eqn.primitive.combine, ready)
+        reads = {s.buffer for s in nest.scalars() if s.op == "load" and s.buffer is not None}
+        flops = float(values.aval.size)
+        name = f"scatter_{eqn.primitive.name}"
+        return KernelPlan(name, work, reads, {out}, group.reasons, flops, [eqn])
 
     def _host(self, group: Group) -> KernelPlan:
         (sink,) = group.sinks

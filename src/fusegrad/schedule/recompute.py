@@ -26,7 +26,7 @@ class Recompute(Values):
         where: dict[Var, set[Group]] = {}
         for group in self.groups:
             for sink in group.sinks:
-                if sink.how in ("dot", "host"):
+                if group.closed or sink.how == "dot":
                     continue
                 self._mark(sink, group, where)
         found: set[Var] = set()
@@ -52,7 +52,7 @@ class Recompute(Values):
         """Inlined values of a smaller shape that a kernel would compute again for every row."""
         found: set[Var] = set()
         for group in self.groups:
-            if group.kind == "host":
+            if group.closed:
                 continue
             split = group.split if group.split >= 0 else len(group.shape) - 1
             lowering = Lowering(self.makers, self.in_memory, no_buffer)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from ..dtypes import bool_
 from ..ir.graph import Eqn, Graph, Var
-from ..ops import indexing, movement, reduce
+from ..ops import movement, reduce
 from .groups import Group, Sink, natural_index, no_buffer, squeezed
 from .index import Ix
 from .loops import Scalar
@@ -34,7 +34,7 @@ class Values:
             kind = eqn.primitive.kind
             if kind in ("elementwise", "reduce", "source"):
                 continue
-            if eqn.primitive in (indexing.take, indexing.take_along):
+            if eqn.primitive.gathers:
                 x = eqn.inputs[0]
                 if not self._picks_little(eqn):
                     required.add(x)  # type: ignore[arg-type]
@@ -110,7 +110,7 @@ class Values:
             or kind in ("reduce", "contract")
             or (
                 kind in ("indexing", "window", "scan", "host", "control")
-                and self.makers[var].primitive not in (indexing.take, indexing.take_along)
+                and not self.makers[var].primitive.gathers
             )
         )
 
