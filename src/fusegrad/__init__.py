@@ -211,6 +211,7 @@ from .runtime.threads import get_num_threads, set_num_threads
 from .tensor import Size, Tensor
 
 from . import cuda, nn, optim, utils, vision  # isort: skip  # they build on the names above
+from .serialization import load, save  # isort: skip
 
 dtype = DType
 inf, nan, pi, e = math.inf, math.nan, math.pi, math.e
@@ -243,14 +244,14 @@ __all__ = [
     "greater_equal", "gt", "half", "index_select", "inf", "inference_mode", "initial_seed",
     "int", "int16", "int32", "int64", "int8", "is_floating_point", "is_grad_enabled",
     "is_tensor", "isfinite", "isinf", "isnan", "jit", "le", "lerp", "less", "less_equal",
-    "lgamma", "linspace", "log", "log10", "log1p", "log2", "log_softmax", "logical_and",
+    "lgamma", "linspace", "load", "log", "log10", "log1p", "log2", "log_softmax", "logical_and",
     "logical_not", "logical_or", "logsumexp", "long", "lt", "manual_seed", "masked_fill",
     "matmul", "max", "maximum", "mean", "min", "minimum", "mm", "movedim", "mul", "multiply",
     "mv", "nan", "narrow", "ne", "neg", "negative", "newaxis", "nn", "no_grad", "norm",
     "normal", "not_equal", "numel", "ones", "ones_like", "ops", "optim", "outer", "permute",
     "pi", "pow", "prod", "promote_types", "rand", "rand_like", "randint", "randn", "randn_like",
     "random", "randperm", "reciprocal", "relu", "remainder", "repeat_interleave", "reshape",
-    "round", "rsqrt", "select", "set_default_dtype", "set_grad_enabled", "set_num_threads",
+    "round", "rsqrt", "save", "select", "set_default_dtype", "set_grad_enabled", "set_num_threads",
     "short", "sigmoid", "sign", "sin", "sinh", "softmax", "split", "sqrt", "square", "squeeze",
     "stack", "std", "sub", "subtract", "sum", "swapaxes", "t", "tan", "tanh", "tensor",
     "transpose", "tril", "triu", "true_divide", "trunc", "uint16", "uint32", "uint64", "uint8",
