@@ -32,6 +32,10 @@ _STORAGES = {
 _DTYPES = {d.name: d for d in dtypes.ALL}
 
 
+class _Refused(pickle.UnpicklingError):
+    """The pickle asks for something that is not data."""
+
+
 class _Record:
     """Something the pickle asked for: a name, and the arguments it was called with."""
 
@@ -61,19 +65,24 @@ _CALLS = {
     ("torch._utils", "_rebuild_parameter_with_state"),
     ("torch", "Size"),
     ("torch", "device"),
-    ("_codecs", "encode"),
 }
+
+
+def _encode(text: str, encoding: str) -> bytes:
+    """Bytes, as old pickle protocols spell them."""
+    if type(text) is not str or encoding not in ("latin1", "latin-1"):
+        raise _Refused(f"_codecs.encode to {encoding}")
+    return text.encode("latin1")
+
+
 _BUILTINS = {t.__name__: t for t in (set, frozenset, complex, bytes, bytearray)}
 _COLLECTIONS = {"OrderedDict": OrderedDict, "Counter": Counter}
 _CLASSES: dict[str, dict[str, Any]] = {
     "builtins": _BUILTINS,
     "__builtin__": _BUILTINS,
     "collections": _COLLECTIONS,
+    "_codecs": {"encode": _encode},
 }
-
-
-class _Refused(pickle.UnpicklingError):
-    """The pickle asks for something that is not data."""
 
 
 class _Reader(pickle.Unpickler):
@@ -146,10 +155,6 @@ class _Builder:
             return Size(*arguments)
         if name == "device":
             return device()
-        if name == "encode":
-            text, encoding = arguments
-            if encoding == "latin1":
-                return text.encode("latin1")
         if name == "dtype" and arguments[0] in _DTYPES:
             return _DTYPES[arguments[0]]
         raise _Refused(f"{name}{arguments if name == 'dtype' else ''}")
