@@ -200,3 +200,7 @@ class WorkerError(FusegradError, RuntimeError):
 
 class DatasetError(FusegradError, RuntimeError):
     """Files of a published data set that are not where they are expected."""
+
+
+class DependencyError(FusegradError, ImportError):
+    """An optional package that a feature needs and that is not installed."""

@@ -1,5 +1,5 @@
 """Utilities around training (``torch.utils``)."""
 
-from . import data
+from . import data, tensorboard
 
-__all__ = ["data"]
+__all__ = ["data", "tensorboard"]
