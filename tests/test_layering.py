@@ -21,6 +21,7 @@ LAYERS = (
     (
         "viewpath",
         "tensor",
+        "loops",
         "autograd",
         "functions",
         "guards",
