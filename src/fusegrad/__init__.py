@@ -4,8 +4,10 @@ Use it like PyTorch: tensors, ``nn``, ``optim``, ``autograd``; put ``@fusegrad.j
 step and forward pass, backward pass and update compile to fused kernels.
 """
 
+import importlib as _importlib
 import math
 from builtins import bool as _bool
+from typing import Any as _Any
 
 from . import autograd, dtypes, ops
 from .api import jit
@@ -219,7 +221,7 @@ from .functions.shape import (
 from .runtime.threads import get_num_threads, set_num_threads
 from .tensor import Size, Tensor
 
-from . import cuda, nn, optim, utils, vision  # isort: skip  # they build on the names above
+from . import cuda, nn, optim, utils  # isort: skip  # they build on the names above
 from .serialization import load, save  # isort: skip
 
 dtype = DType
@@ -229,6 +231,13 @@ absolute, clip, subtract, multiply, divide, true_divide = abs, clamp, sub, mul, 
 greater, greater_equal, less, less_equal, not_equal = gt, ge, lt, le, ne
 negative, arcsin, arccos, arctan, swapaxes = neg, asin, acos, atan, transpose
 broadcast_to = Tensor.broadcast_to  # type: ignore[attr-defined]
+
+
+def __getattr__(name: str) -> _Any:
+    """``fg.vision`` is imported when it is asked for."""
+    if name == "vision":
+        return _importlib.import_module("fusegrad.vision")
+    raise AttributeError(f"module 'fusegrad' has no attribute {name!r}")
 
 
 def is_tensor(obj: object) -> _bool:
@@ -264,5 +273,5 @@ __all__ = [
     "sinh", "softmax", "split", "sqrt", "square", "squeeze", "stack", "std", "sub", "subtract",
     "sum", "swapaxes", "t", "tan", "tanh", "tensor", "transpose", "tril", "triu", "true_divide",
     "trunc", "uint16", "uint32", "uint64", "uint8", "unbind", "unflatten", "unsqueeze", "utils",
-    "var", "vision", "where", "zeros", "zeros_like",
+    "var", "where", "zeros", "zeros_like",
 ]  # fmt: skip

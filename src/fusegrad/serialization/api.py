@@ -9,7 +9,6 @@ from typing import Any
 
 from ..errors import ArgumentTypeError, FileFormatError
 from ..functions.creation import device
-from . import archive, native
 
 
 def save(obj: Any, f: Any) -> None:
@@ -33,6 +32,8 @@ def save(obj: Any, f: Any) -> None:
         >>> fg.load(path)
         {'weight': tensor([1., 1.]), 'epoch': 3}
     """
+    from . import native  # with json and safetensors: only programs that save pay for them
+
     raw = native.dump(obj)
     if hasattr(f, "write"):
         f.write(raw)
@@ -80,6 +81,8 @@ def load(f: Any, map_location: Any = None, *, weights_only: bool = True) -> Any:
         raw, what = f.read(), getattr(f, "name", "the file")
     else:
         raw, what = Path(f).read_bytes(), str(f)
+    from . import archive, native
+
     if raw[:4] == b"PK\3\4":
         return archive.parse(raw, what)
     if raw[8:9] == b"{":

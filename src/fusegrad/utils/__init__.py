@@ -1,5 +1,8 @@
-"""Utilities around training (``torch.utils``)."""
+"""Utilities around training (``torch.utils``).
 
-from . import data, tensorboard
+``utils.tensorboard`` is imported by name, as in PyTorch: it needs a package of its own.
+"""
 
-__all__ = ["data", "tensorboard"]
+from . import data
+
+__all__ = ["data"]

@@ -13,6 +13,7 @@ from .dataset import (
     random_split,
 )
 from .distributed import DistributedSampler
+from .info import WorkerInfo, get_worker_info
 from .sampler import (
     BatchSampler,
     RandomSampler,
@@ -21,7 +22,6 @@ from .sampler import (
     SubsetRandomSampler,
     WeightedRandomSampler,
 )
-from .worker import WorkerInfo, get_worker_info
 
 __all__ = [
     "BatchSampler", "ChainDataset", "ConcatDataset", "DataLoader", "Dataset",

@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import weakref
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,10 +20,11 @@ from ...ir.primitive import current_builder
 from .collate import default_collate, default_convert
 from .dataset import IterableDataset
 from .fetch import Recipe
-from .guard import check_nesting
 from .iterator import WorkerIterator, with_progress
-from .pool import Pool, context_of
 from .sampler import BatchSampler, RandomSampler, SequentialSampler, _ArraySampler
+
+if TYPE_CHECKING:
+    from .pool import Pool
 
 _FIXED = frozenset(
     ("batch_size", "batch_sampler", "sampler", "drop_last", "dataset", "persistent_workers")
@@ -177,6 +178,8 @@ class DataLoader:
                 f"timeout={self.timeout}", "timeout option should be non-negative.", "timeout=0"
             )
         if self.num_workers > 0:
+            from .pool import context_of
+
             context_of(self.multiprocessing_context)
             if prefetch_factor is not None and prefetch_factor < 1:
                 raise ArgumentError(
@@ -235,6 +238,9 @@ class DataLoader:
         return map(recipe.fetcher(), self._indices(recipe))
 
     def _workers(self) -> Iterator[Any]:
+        from .guard import check_nesting  # with multiprocessing: only who has workers pays for it
+        from .pool import Pool, context_of
+
         check_nesting()
         seed, recipe, pool = self._base_seed(), self._recipe(), self._pool
         if pool is None or pool.closed:

@@ -9,10 +9,12 @@ from __future__ import annotations
 import weakref
 from collections import deque
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ...errors import WorkerError
-from .pool import Pool, Result
+
+if TYPE_CHECKING:
+    from .pool import Pool, Result
 
 _END = object()
 

@@ -22,43 +22,8 @@ import numpy as np
 from ...functions.random import manual_seed
 from ...runtime.threads import set_num_threads
 from .fetch import Recipe
+from .info import WorkerInfo, become_worker, get_worker_info
 from .segments import Channel, Packed, Segment, pack, unpack
-
-_info: WorkerInfo | None = None
-
-
-class WorkerInfo:
-    """What a worker knows of itself.
-
-    Attributes:
-        id: number of the worker, from 0.
-        num_workers: how many there are.
-        seed: the base seed of the epoch plus ``id``.
-        dataset: this worker's copy of the dataset.
-    """
-
-    def __init__(self, id: int, num_workers: int, seed: int, dataset: Any) -> None:
-        self.id = id
-        self.num_workers = num_workers
-        self.seed = seed
-        self.dataset = dataset
-
-    def __repr__(self) -> str:
-        shown = ", ".join(f"{name}={value}" for name, value in self.__dict__.items())
-        return f"WorkerInfo({shown})"
-
-
-def get_worker_info() -> WorkerInfo | None:
-    """Number, seed and dataset of the worker that calls it, ``None`` outside of workers.
-
-    An ``IterableDataset`` uses it to give every worker a part of the stream.
-
-    Example:
-        >>> from fusegrad.utils.data import get_worker_info
-        >>> print(get_worker_info())
-        None
-    """
-    return _info
 
 
 class Slots:
@@ -128,22 +93,23 @@ class _Worker:
 
     def load(self, message: Any, fd: int | None, seed: int) -> None:
         """Take over the dataset: its arrays stay in memory that all workers share."""
-        global _info
         body, places, size = message
         memory = None if fd is None else Segment(size, fd, private=True).bytes()
         _seed(seed, self.number)
         self.recipe, initialise = unpack(body, memory, places, copy=False)
         assert self.recipe is not None
-        _info = WorkerInfo(self.number, self.count, seed + self.number, self.recipe.dataset)
+        info = WorkerInfo(self.number, self.count, seed + self.number, self.recipe.dataset)
+        become_worker(info)
         if initialise is not None:
             initialise(self.number)
 
     def begin(self, seed: int, first: bool) -> None:
         """Start an epoch."""
-        assert self.recipe is not None and _info is not None
+        info = get_worker_info()
+        assert self.recipe is not None and info is not None
         if not first:
             _seed(seed, self.number)
-            _info.seed = seed + self.number
+            info.seed = seed + self.number
         self.fetch = self.recipe.fetcher()
 
     def answer(self, epoch: int, task: int, index: Any) -> None:
