@@ -217,6 +217,8 @@ from .runtime.threads import get_num_threads, set_num_threads
 from .tensor import Size, Tensor
 
 from . import cuda, nn, optim, utils  # isort: skip  # they build on the names above
+from typing import Any as _Any
+
 from . import vision
 from .autograd import is_anomaly_enabled
 from .functions.comparison import allclose, equal, isclose, logical_xor
@@ -226,6 +228,7 @@ from .functions.pointwise import clamp_max
 from .functions.printing import set_printoptions
 from .functions.random import get_rng_state, randint_like, seed, set_rng_state
 from .functions.shape import column_stack, dstack, hstack, ravel, vstack
+from .serialization import load, save
 
 dtype = DType
 inf, nan, pi, e = math.inf, math.nan, math.pi, math.e
@@ -259,18 +262,18 @@ __all__ = [
     "greater_equal", "gt", "half", "hstack", "index_select", "inf", "inference_mode",
     "initial_seed", "int", "int16", "int32", "int64", "int8", "is_anomaly_enabled", "is_complex",
     "is_floating_point", "is_grad_enabled", "is_nonzero", "is_tensor", "isclose", "isfinite",
-    "isinf", "isnan", "jit", "le", "lerp", "less", "less_equal", "lgamma", "linspace", "log",
-    "log10", "log1p", "log2", "log_softmax", "logical_and", "logical_not", "logical_or",
+    "isinf", "isnan", "jit", "le", "lerp", "less", "less_equal", "lgamma", "linspace", "load",
+    "log", "log10", "log1p", "log2", "log_softmax", "logical_and", "logical_not", "logical_or",
     "logical_xor", "logspace", "logsumexp", "long", "lt", "manual_seed", "map", "masked_fill",
     "matmul", "max", "maximum", "mean", "meshgrid", "min", "minimum", "mm", "movedim", "mul",
     "multiply", "mv", "nan", "narrow", "ne", "neg", "negative", "newaxis", "nn", "no_grad", "norm",
     "normal", "not_equal", "numel", "ones", "ones_like", "ops", "optim", "outer", "permute", "pi",
     "pow", "prod", "promote_types", "rand", "rand_like", "randint", "randint_like", "randn",
     "randn_like", "random", "randperm", "ravel", "reciprocal", "relu", "remainder",
-    "repeat_interleave", "reshape", "round", "rsqrt", "scan", "seed", "select", "set_default_dtype",
-    "set_grad_enabled", "set_num_threads", "set_printoptions", "set_rng_state", "short", "sigmoid",
-    "sign", "sin", "sinh", "softmax", "split", "sqrt", "square", "squeeze", "stack", "std", "sub",
-    "subtract", "sum", "swapaxes", "t", "tan", "tanh", "tensor", "transpose", "tril", "triu",
-    "true_divide", "trunc", "uint16", "uint32", "uint64", "uint8", "unbind", "unflatten",
-    "unsqueeze", "utils", "var", "vision", "vstack", "where", "zeros", "zeros_like",
+    "repeat_interleave", "reshape", "round", "rsqrt", "save", "scan", "seed", "select",
+    "set_default_dtype", "set_grad_enabled", "set_num_threads", "set_printoptions", "set_rng_state",
+    "short", "sigmoid", "sign", "sin", "sinh", "softmax", "split", "sqrt", "square", "squeeze",
+    "stack", "std", "sub", "subtract", "sum", "swapaxes", "t", "tan", "tanh", "tensor", "transpose",
+    "tril", "triu", "true_divide", "trunc", "uint16", "uint32", "uint64", "uint8", "unbind",
+    "unflatten", "unsqueeze", "utils", "var", "vision", "vstack", "where", "zeros", "zeros_like",
 ]  # fmt: skip
