@@ -1,4 +1,4 @@
-"""Operators of images and boxes (``torchvision``)."""
+"""Data sets, transforms and operators of images (``torchvision``)."""
 
 from . import datasets, ops, transforms
 
