@@ -280,7 +280,9 @@ class _Backward:
         self.cotangents = cotangents
         count = len(self.body.new)
         self.carried = [k for k in range(count) if self.body.edges[k] is not None]
-        given = [k in self.carried if k < count else c is not None for k, c in enumerate(cotangents)]
+        given = [
+            k in self.carried if k < count else c is not None for k, c in enumerate(cotangents)
+        ]
         self.found, self.entering = self.body.derive(given)
         self.made = makers_of(self.body.capture.eqns)
 
@@ -373,7 +375,7 @@ def _zeros(aval: Aval) -> Any:
 
 
 class ScanNode(Node):
-    """The history of the results of a loop; edges: initial carries, stacks, tensors from outside."""
+    """The history of a loop's results; edges: initial carries, stacks, tensors from outside."""
 
     __slots__ = ("loop",)
     loop: Loop | None

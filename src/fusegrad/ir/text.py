@@ -26,7 +26,6 @@ from .aval import parse_aval
 from .graph import Atom, Eqn, Graph, Literal, Var, nested_graphs
 from .primitive import REGISTRY
 
-
 _NESTED = object()  # stands for a graph that is printed below its equation
 
 

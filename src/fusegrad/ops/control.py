@@ -33,9 +33,7 @@ def _scan_aval(
     *avals: Aval, body: Graph, consts: int, carries: int, length: int, reverse: bool
 ) -> tuple[Aval, ...]:
     first = consts + carries
-    expected = [
-        v.aval if k < first else stacked(v.aval, length) for k, v in enumerate(body.inputs)
-    ]
+    expected = [v.aval if k < first else stacked(v.aval, length) for k, v in enumerate(body.inputs)]
     if list(avals) != expected:
         raise ShapeError(
             f"scan got {', '.join(map(str, avals))}",

@@ -1,4 +1,4 @@
-"""Forward mode of a loop: the same loop with tangents carried, sliced and emitted beside the values.
+"""Forward mode of a loop: the same loop with tangents carried, sliced, emitted beside the values.
 
 Which carries have a tangent is the smallest set that a step keeps closed.
 """
@@ -82,7 +82,12 @@ def push_scan(
 
 
 def _interleaved(
-    step: _Step, args: Sequence[Any], tangents: Sequence[Any], consts: int, carries: int, body: Graph
+    step: _Step,
+    args: Sequence[Any],
+    tangents: Sequence[Any],
+    consts: int,
+    carries: int,
+    body: Graph,
 ) -> tuple[list[Any], list[Any]]:
     """Inputs and operands: in each section the values, then the tangents of the active ones."""
     inputs: list[Any] = []

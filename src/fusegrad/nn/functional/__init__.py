@@ -47,6 +47,7 @@ from .classification import (
     one_hot,
     soft_margin_loss,
 )
+from .ctc import ctc_loss
 from .layers import (
     alpha_dropout,
     bilinear,
@@ -79,8 +80,8 @@ from .regression import (
 __all__ = [
     "celu_", "elu_", "hardtanh_", "leaky_relu_", "rrelu_", "selu_", "threshold_",
     "alpha_dropout", "bilinear", "binary_cross_entropy", "binary_cross_entropy_with_logits",
-    "celu", "cosine_embedding_loss", "cosine_similarity", "cross_entropy", "dropout", "elu",
-    "embedding", "dropout1d", "dropout2d",
+    "celu", "cosine_embedding_loss", "cosine_similarity", "cross_entropy", "ctc_loss", "dropout",
+    "elu", "embedding", "dropout1d", "dropout2d",
     "dropout3d", "gaussian_nll_loss", "gelu", "glu", "gumbel_softmax",
     "hardshrink", "hardsigmoid", "hardswish", "hardtanh", "hinge_embedding_loss", "huber_loss",
     "kl_div", "l1_loss", "layer_norm", "leaky_relu", "linear", "log_softmax", "logsigmoid",
