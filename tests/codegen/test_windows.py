@@ -146,7 +146,7 @@ def test_too_large_tables_run_the_reference() -> None:
     x, w = fg.randn(1, 1, 4000), fg.randn(1, 1, 4000)
     step = fg.jit(lambda x, w: fg.conv1d(x, w, padding=1999))
     found = step(x, w)
-    assert [k.name for k in step.kernels()] == ["host_conv"]
+    assert step.kernels()[-1].name == "host_conv"
     np.testing.assert_allclose(
         found.numpy(), fg.conv1d(x, w, padding=1999).numpy(), rtol=1e-4, atol=1e-3
     )

@@ -40,6 +40,7 @@ class Geometry:
         images: batch size.
         channels, outputs: channels of x and of y in one group.
         x, y, w: spatial extents of image, result and window.
+        strips: pieces along the first axis that lie side by side, see ``window.strips``.
     """
 
     kind: str
@@ -54,6 +55,7 @@ class Geometry:
     stride: Ints
     low: Ints
     dilation: Ints
+    strips: int = 1
 
     @property
     def lanes(self) -> int:
@@ -77,10 +79,26 @@ def geometry(eqn: Eqn) -> Geometry:
     else:
         x, y, w = first.shape, second.shape, (0, 0, *p["size"])
     groups = p["groups"]
-    return Geometry(
+    geo = Geometry(
         eqn.primitive.name, first.dtype.itemsize, x[0], groups, x[1] // groups, y[1] // groups,
         x[2:], y[2:], w[2:], p["stride"], p["low"], p["dilation"],
     )  # fmt: skip
+    if eqn.primitive in (window.conv, window.conv_input):
+        geo.strips = _strips(eqn, geo)
+    return geo
+
+
+def _strips(eqn: Eqn, geo: Geometry) -> int:
+    """Strips of an image; one where a strip would read outside it."""
+    forward = eqn.primitive is window.conv
+    source, result = (geo.x[0], geo.y[0]) if forward else (geo.y[0], geo.x[0])
+    if not geo.images or not result:
+        return 1
+    count, length = window.strips(geo.images, result, 1 if forward else geo.stride[0], geo.lanes)
+    first, last = window.first_reads(
+        eqn.primitive, count * length, geo.w[0], geo.stride[0], geo.low[0], geo.dilation[0]
+    )
+    return count if first >= 0 and last < source else 1
 
 
 def dense(shape: Sequence[int]) -> list[int]:
@@ -134,6 +152,8 @@ class ImageTables:
         depth: image elements per channel that a band holds.
         width: result positions that a band holds.
         channels, rows: channels read, and made, in one group.
+        blocks: runs of the channels made that are jobs of their own.
+        strip_in, strip_out: positions from one strip to the next, in the image and the result.
     """
 
     ks: np.ndarray
@@ -145,6 +165,9 @@ class ImageTables:
     channels: int
     rows: int
     a_rs: int
+    blocks: int
+    strip_in: int
+    strip_out: int
 
 
 def cut(extent: int, count: int) -> list[Band]:
@@ -168,6 +191,12 @@ class _ImageBuilder:
         self.a_step, self.a_rs = (geo.places, per_output) if forward else (per_output, geo.places)
         self.axes = [axis_classes(geo, axis) for axis in range(len(geo.w))]
         self.steps = dense(self.source)
+        if geo.strips > 1:
+            period = 1 if forward else geo.stride[0]
+            _, length = window.strips(geo.images, self.result[0], period, geo.lanes)
+            self.result = (length, *self.result[1:])
+            self.axes[0] = self.axes[0][:length]
+        self.blocks = 1
         self.bands = self._bands(threads)
         for band in self.bands:
             self._reads(band)
@@ -185,7 +214,7 @@ class _ImageBuilder:
         """As few bands as fit the cache and keep the threads equally busy."""
         extent = self.result[0]
         inner = math.prod(self.result[1:])
-        units = -(-self.geo.images // self.geo.lanes) * self.geo.groups
+        units = -(-self.geo.images // (self.geo.lanes // self.geo.strips)) * self.geo.groups
         best = cut(extent, 1)
         for count in range(1, extent + 1):
             best = cut(extent, count)
@@ -197,6 +226,9 @@ class _ImageBuilder:
             even = jobs % threads == 0 or jobs >= 8 * threads
             if fits and (even or rows == 1):
                 break
+        jobs = units * len(best)
+        if jobs % threads and jobs < 8 * threads:
+            self.blocks = max(1, min(threads // math.gcd(jobs, threads), self.rows // 8))
         return best
 
     def _reads(self, band: Band) -> None:
@@ -231,9 +263,12 @@ class _ImageBuilder:
                 vs.append(positions)
                 placed += len(positions)
             rows.append((first, len(segments), *band.row))
+        forward = self.geo.kind == window.conv.name
+        length, stride = self.result[0], self.geo.stride[0]
+        strip_in = (length * stride if forward else length // stride) * self.steps[0]
         return ImageTables(
-            _words(ks, 2), _words(vs, 2), _words(segments, 4), _words(rows, 6),
-            depth, width, self.channels, self.rows, self.a_rs,
+            _words(ks, 2), _words(vs, 2), _words(segments, 4), _words(rows, 6), depth, width,
+            self.channels, self.rows, self.a_rs, self.blocks, strip_in, math.prod(self.result),
         )  # fmt: skip
 
     def _classes(self, band: Band) -> dict[Any, np.ndarray]:
