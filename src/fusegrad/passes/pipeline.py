@@ -12,6 +12,8 @@ from ..ir.graph import Graph
 from ..ir.verify import verify
 from .clean import eliminate_common, eliminate_dead
 from .expand import expand
+from .factors import move_factors
+from .loops import tidy_loops
 from .simplify import decompose_small_dots, simplify
 from .windows import lower_windows
 
@@ -22,11 +24,13 @@ def passes(threads: int) -> tuple[tuple[str, Pass], ...]:
     """The passes in order, for a program that runs on so many threads."""
     return (
         ("dead code", eliminate_dead),
+        ("loops", lambda graph: tidy_loops(graph, lambda body: run_passes(body, threads))),
         ("expand", expand),
         ("simplify", simplify),
         ("small dots", decompose_small_dots),
         ("convolutions", lambda graph: lower_windows(graph, threads)),
         ("simplify", simplify),
+        ("factors of sums", move_factors),
         ("common subexpressions", eliminate_common),
         ("dead code", eliminate_dead),
     )

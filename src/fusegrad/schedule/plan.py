@@ -20,6 +20,7 @@ from .fusion import Fusion
 from .groups import Group, Sink, natural_index, sections
 from .index import Ix, flat, row_major
 from .kernels import Contraction, Convolution, HostCall, KernelPlan, Operand, Plan, Scatter
+from .looping import LoopPlan, copy_kernel, dense_operands, own_results
 from .loops import Buffer, LoopNest, Scalar, Store
 from .lower import Lowering, View, view_of
 from .windows import geometry
@@ -36,9 +37,23 @@ class OperandOrder(Exception):
 
 def make_plan(graph: Graph, in_place: dict[int, int], hints: Sequence[str]) -> Plan:
     """Plan ``graph``; ``in_place`` maps output positions to the input positions they overwrite."""
+    inputs = [
+        Buffer(f"in{k}", v.aval.shape, v.aval.dtype, hints[k] if k < len(hints) else "")
+        for k, v in enumerate(graph.inputs)
+    ]
+    return _plan(graph, in_place, inputs, copies=True)
+
+
+def _plan_body(graph: Graph, in_place: dict[int, int], inputs: list[Buffer]) -> Plan:
+    """Plan the body of a loop; outputs that cannot overwrite their input get a place beside it."""
+    return _plan(graph, in_place, inputs, copies=False)
+
+
+def _plan(graph: Graph, in_place: dict[int, int], inputs: list[Buffer], copies: bool) -> Plan:
     while True:
         try:
-            return _Planner(distinct_outputs(graph), in_place, hints).run()
+            whole = distinct_outputs(dense_operands(graph))
+            return _Planner(whole, in_place, inputs, copies).run()
         except OperandOrder as order:
             graph = _copy_operand(graph, order.eqn, order.position)
 
@@ -62,6 +77,7 @@ def distinct_outputs(graph: Graph) -> Graph:
             and root in makers
             and root not in taken
             and (not makers[root].primitive.alias)
+            and (not makers[root].primitive.multiple or root in own_results(makers[root]))
         )
         if computed:
             taken.add(root)  # type: ignore[arg-type]
@@ -111,15 +127,16 @@ def _copy_operand(graph: Graph, eqn: Eqn, position: int) -> Graph:
 
 
 class _Planner:
-    def __init__(self, graph: Graph, in_place: dict[int, int], hints: Sequence[str]) -> None:
+    def __init__(
+        self, graph: Graph, in_place: dict[int, int], inputs: list[Buffer], copies: bool
+    ) -> None:
         self.graph = graph
         self.fusion = Fusion(graph)
         self.makers = self.fusion.makers
-        self.buffers: dict[Var, Buffer] = {}
+        self.buffers: dict[Var, Buffer] = dict(zip(graph.inputs, inputs, strict=True))
         self.temporaries: list[Buffer] = []
-        for k, var in enumerate(graph.inputs):
-            hint = hints[k] if k < len(hints) else ""
-            self.buffers[var] = Buffer(f"in{k}", var.aval.shape, var.aval.dtype, hint)
+        self.aliases: dict[Buffer, tuple[Buffer, int]] = {}
+        self.may_copy = copies
         self.outputs: list[Buffer] = []
         self.copies: list[tuple[Buffer, Buffer]] = []
         self.after: dict[Group, set[Group]] = {g: set(g.needs) for g in self.fusion.groups}
@@ -137,6 +154,7 @@ class _Planner:
             if self._safe(root, old):
                 self.buffers[root] = place
                 return place
+        if target is not None and self.may_copy:
             temporary = Buffer(f"new{k}", aval.shape, aval.dtype, place.hint)
             self.temporaries.append(temporary)
             self.buffers[root] = temporary
@@ -236,14 +254,20 @@ class _Planner:
     # --- kernels ---------------------------------------------------------------------------------
     def run(self) -> Plan:
         """Kernels in an order that respects data and in-place dependencies."""
-        kernels = []
+        kernels: list[KernelPlan] = []
         for group in self._order():
-            kernels.append(self._kernel(group))
-            kernels[-1].groups = frozenset({group.number, *group.merged})
+            if group.kind == "loop":
+                kernels += LoopPlan(self, group, _plan_body).run()
+            else:
+                kernels.append(self._kernel(group))
+                kernels[-1].groups = frozenset({group.number, *group.merged})
         for old, new in self.copies:
-            kernels.append(_copy_kernel(old, new))
+            why = (
+                "The old value is still needed by kernels that run later, so the new one is copied."
+            )
+            kernels.append(copy_kernel(old, new, 0, why))
         inputs = [self.buffers[v] for v in self.graph.inputs]
-        return Plan(self.graph, kernels, inputs, self.outputs, self.temporaries)
+        return Plan(self.graph, kernels, inputs, self.outputs, self.temporaries, self.aliases)
 
     def _order(self) -> list[Group]:
         order: list[Group] = []
@@ -517,19 +541,6 @@ def merge_sections(nest: LoopNest, sections: Sequence[int]) -> bool:
             nest._merge(done)
         done += 1 if count else 0
     return True
-
-
-def _copy_kernel(old: Buffer, new: Buffer) -> KernelPlan:
-    """Move a new value into the memory it replaces, after every reader of the old one."""
-    size = 1
-    for extent in old.shape:
-        size *= extent
-    nest = LoopNest([size], 1, 0)
-    value = Scalar("load", old.dtype, index=Ix({0: 1}), buffer=old)
-    nest.stores.append(Store(new, Ix({0: 1}), value, Var(None)))  # type: ignore[arg-type]
-    nest.arrange()
-    why = "The old value is still needed by kernels that run later, so the new one is copied."
-    return KernelPlan("copy", nest, {old}, {new}, [why])
 
 
 def _label(group: Group, eqns: Sequence[Eqn]) -> str:
