@@ -21,6 +21,7 @@ LAYERS = (
     (
         "viewpath",
         "tensor",
+        "loops",
         "autograd",
         "functions",
         "guards",
@@ -30,6 +31,7 @@ LAYERS = (
         "nn",
         "optim",
         "utils",
+        "vision",
         "explain",
         "views",
         "dump",

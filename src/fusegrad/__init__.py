@@ -47,6 +47,15 @@ from .explain import explain
 from .functions import inplace as _inplace  # noqa: F401  registers methods of Tensor
 from .functions import random
 from .functions.common import broadcast_shapes
+from .functions.control import map, scan
+from .functions.convolution import (
+    conv1d,
+    conv2d,
+    conv3d,
+    conv_transpose1d,
+    conv_transpose2d,
+    conv_transpose3d,
+)
 from .functions.creation import (
     BoolTensor,
     DoubleTensor,
@@ -55,7 +64,6 @@ from .functions.creation import (
     LongTensor,
     arange,
     as_tensor,
-    clone,
     device,
     empty,
     empty_like,
@@ -63,9 +71,7 @@ from .functions.creation import (
     from_numpy,
     full,
     full_like,
-    is_floating_point,
     linspace,
-    numel,
     ones,
     ones_like,
     tensor,
@@ -211,6 +217,15 @@ from .runtime.threads import get_num_threads, set_num_threads
 from .tensor import Size, Tensor
 
 from . import cuda, nn, optim, utils  # isort: skip  # they build on the names above
+from . import vision
+from .autograd import is_anomaly_enabled
+from .functions.comparison import allclose, equal, isclose, logical_xor
+from .functions.conversion import clone, is_complex, is_floating_point, is_nonzero, numel
+from .functions.creation import ByteTensor, CharTensor, HalfTensor, ShortTensor, logspace, meshgrid
+from .functions.pointwise import clamp_max
+from .functions.printing import set_printoptions
+from .functions.random import get_rng_state, randint_like, seed, set_rng_state
+from .functions.shape import column_stack, dstack, hstack, ravel, vstack
 
 dtype = DType
 inf, nan, pi, e = math.inf, math.nan, math.pi, math.e
@@ -227,32 +242,35 @@ def is_tensor(obj: object) -> _bool:
 
 
 __all__ = [
-    "cuda",
-    "BoolTensor", "DType", "DoubleTensor", "FloatTensor", "Generator", "IntTensor",
-    "LongTensor", "Size", "Tensor", "abs", "absolute", "acos", "acosh", "add", "addcdiv",
-    "addcmul", "addmm", "all", "amax", "amin", "any", "arange", "arccos", "arcsin", "arctan",
-    "argmax", "argmin", "as_tensor", "asin", "asinh", "atan", "atan2", "atanh", "autograd",
-    "bernoulli", "bitwise_and", "bitwise_not", "bitwise_or", "bitwise_xor", "bmm", "bool",
-    "bool_", "broadcast_shapes", "broadcast_tensors", "broadcast_to", "cat", "ceil", "chunk",
-    "clamp", "clamp_min", "clip", "clone", "complex128", "complex64", "concat", "concatenate",
-    "copysign", "cos", "cosh", "count_nonzero", "default_generator", "device", "digamma", "div",
-    "divide", "dot", "double", "dtype", "dtypes", "e", "empty", "empty_like", "enable_grad",
-    "eq", "erf", "erfc", "erfinv", "exp", "exp2", "explain", "expm1", "eye", "flatten", "flip",
-    "float", "float16", "float32", "float64", "floor", "floor_divide", "fmod", "from_numpy",
-    "full", "full_like", "gather", "ge", "get_default_dtype", "get_num_threads", "greater",
-    "greater_equal", "gt", "half", "index_select", "inf", "inference_mode", "initial_seed",
-    "int", "int16", "int32", "int64", "int8", "is_floating_point", "is_grad_enabled",
-    "is_tensor", "isfinite", "isinf", "isnan", "jit", "le", "lerp", "less", "less_equal",
-    "lgamma", "linspace", "log", "log10", "log1p", "log2", "log_softmax", "logical_and",
-    "logical_not", "logical_or", "logsumexp", "long", "lt", "manual_seed", "masked_fill",
-    "matmul", "max", "maximum", "mean", "min", "minimum", "mm", "movedim", "mul", "multiply",
-    "mv", "nan", "narrow", "ne", "neg", "negative", "newaxis", "nn", "no_grad", "norm",
-    "normal", "not_equal", "numel", "ones", "ones_like", "ops", "optim", "outer", "permute",
-    "pi", "pow", "prod", "promote_types", "rand", "rand_like", "randint", "randn", "randn_like",
-    "random", "randperm", "reciprocal", "relu", "remainder", "repeat_interleave", "reshape",
-    "round", "rsqrt", "select", "set_default_dtype", "set_grad_enabled", "set_num_threads",
-    "short", "sigmoid", "sign", "sin", "sinh", "softmax", "split", "sqrt", "square", "squeeze",
-    "stack", "std", "sub", "subtract", "sum", "swapaxes", "t", "tan", "tanh", "tensor",
-    "transpose", "tril", "triu", "true_divide", "trunc", "uint16", "uint32", "uint64", "uint8",
-    "unbind", "unflatten", "unsqueeze", "utils", "var", "where", "zeros", "zeros_like",
+    "BoolTensor", "ByteTensor", "CharTensor", "DType", "DoubleTensor", "FloatTensor", "Generator",
+    "HalfTensor", "IntTensor", "LongTensor", "ShortTensor", "Size", "Tensor", "abs", "absolute",
+    "acos", "acosh", "add", "addcdiv", "addcmul", "addmm", "all", "allclose", "amax", "amin", "any",
+    "arange", "arccos", "arcsin", "arctan", "argmax", "argmin", "as_tensor", "asin", "asinh",
+    "atan", "atan2", "atanh", "autograd", "bernoulli", "bitwise_and", "bitwise_not", "bitwise_or",
+    "bitwise_xor", "bmm", "bool", "bool_", "broadcast_shapes", "broadcast_tensors", "broadcast_to",
+    "cat", "ceil", "chunk", "clamp", "clamp_max", "clamp_min", "clip", "clone", "column_stack",
+    "complex128", "complex64", "concat", "concatenate", "conv1d", "conv2d", "conv3d",
+    "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "copysign", "cos", "cosh",
+    "count_nonzero", "cuda", "default_generator", "device", "digamma", "div", "divide", "dot",
+    "double", "dstack", "dtype", "dtypes", "e", "empty", "empty_like", "enable_grad", "eq", "equal",
+    "erf", "erfc", "erfinv", "exp", "exp2", "explain", "expm1", "eye", "flatten", "flip", "float",
+    "float16", "float32", "float64", "floor", "floor_divide", "fmod", "from_numpy", "full",
+    "full_like", "gather", "ge", "get_default_dtype", "get_num_threads", "get_rng_state", "greater",
+    "greater_equal", "gt", "half", "hstack", "index_select", "inf", "inference_mode",
+    "initial_seed", "int", "int16", "int32", "int64", "int8", "is_anomaly_enabled", "is_complex",
+    "is_floating_point", "is_grad_enabled", "is_nonzero", "is_tensor", "isclose", "isfinite",
+    "isinf", "isnan", "jit", "le", "lerp", "less", "less_equal", "lgamma", "linspace", "log",
+    "log10", "log1p", "log2", "log_softmax", "logical_and", "logical_not", "logical_or",
+    "logical_xor", "logspace", "logsumexp", "long", "lt", "manual_seed", "map", "masked_fill",
+    "matmul", "max", "maximum", "mean", "meshgrid", "min", "minimum", "mm", "movedim", "mul",
+    "multiply", "mv", "nan", "narrow", "ne", "neg", "negative", "newaxis", "nn", "no_grad", "norm",
+    "normal", "not_equal", "numel", "ones", "ones_like", "ops", "optim", "outer", "permute", "pi",
+    "pow", "prod", "promote_types", "rand", "rand_like", "randint", "randint_like", "randn",
+    "randn_like", "random", "randperm", "ravel", "reciprocal", "relu", "remainder",
+    "repeat_interleave", "reshape", "round", "rsqrt", "scan", "seed", "select", "set_default_dtype",
+    "set_grad_enabled", "set_num_threads", "set_printoptions", "set_rng_state", "short", "sigmoid",
+    "sign", "sin", "sinh", "softmax", "split", "sqrt", "square", "squeeze", "stack", "std", "sub",
+    "subtract", "sum", "swapaxes", "t", "tan", "tanh", "tensor", "transpose", "tril", "triu",
+    "true_divide", "trunc", "uint16", "uint32", "uint64", "uint8", "unbind", "unflatten",
+    "unsqueeze", "utils", "var", "vision", "vstack", "where", "zeros", "zeros_like",
 ]  # fmt: skip

@@ -6,7 +6,7 @@ from typing import Any
 
 from ..dtypes import float64
 from ..functions.common import cast
-from ..functions.creation import clone
+from ..functions.conversion import clone
 from ..functions.pointwise import clamp, where
 from ..tensor import Tensor
 from .compiled import CompiledOptimizer, Fresh, check_non_negative, rate, zeros_state

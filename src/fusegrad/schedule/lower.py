@@ -24,6 +24,14 @@ class Unfusable(Exception):
     """A value that cannot be computed inside this kernel; the message is the reason."""
 
 
+class Crowded(Exception):
+    """A value that one kernel would compute at very many positions; it belongs in memory."""
+
+    def __init__(self, var: Var) -> None:
+        super().__init__()
+        self.var = var
+
+
 class View:
     """A strided view of memory that starts at ``root``: what movements of stored values become."""
 
@@ -45,6 +53,7 @@ class View:
         return self.array.__array_interface__["data"][0] - self.base
 
 
+MAX_POSITIONS = 64  # windows over windows multiply: a chain of them is cut by a value in memory
 _DUMMY = np.zeros(1, np.int8)
 _DUMMY_BASE = _DUMMY.__array_interface__["data"][0]
 
@@ -100,6 +109,7 @@ class Lowering:
         self.loads: list[tuple[Var, Any]] = []
         self.used: set[Var] = set()
         self.walked: dict[Var, set[int]] = {}  # loop axes that inlined values depend on
+        self.count: dict[Var, int] = {}  # at how many positions inlined values are computed
 
     def evaluate(self, atom: Atom, index: tuple[Any, ...], guard: Scalar | None = None) -> Scalar:
         """The scalar holding ``atom[index]``."""
@@ -130,6 +140,9 @@ class Lowering:
         eqn = self.makers[var]
         kind = eqn.primitive.kind
         if kind == "elementwise":
+            self.count[var] = self.count.get(var, 0) + 1
+            if self.count[var] > MAX_POSITIONS:
+                raise Crowded(var)
             axes = self.walked.setdefault(var, set())
             axes.update(*[as_ix(i).axes() for i in index])
             args = tuple(self._operand(a, index, guard) for a in eqn.inputs)

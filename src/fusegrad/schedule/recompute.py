@@ -49,7 +49,11 @@ class Recompute(Values):
         return found
 
     def _invariant(self) -> set[Var]:
-        """Inlined values of a smaller shape that a kernel would compute again for every row."""
+        """Inlined values that one kernel would compute again and again.
+
+        Those of a smaller shape, once for every row; those that shifted windows read, once for
+        every place in a window.
+        """
         found: set[Var] = set()
         for group in self.groups:
             if group.closed:
@@ -72,6 +76,11 @@ class Recompute(Values):
                 and self._repeats(group, axes) >= 4
                 and not self.is_sink(var)
                 and self._cost_of(var) >= 8
+            }
+            repeated |= {
+                var
+                for var, count in lowering.count.items()
+                if count > 1 and (count - 1) * self._cost_of(var) > 2 * RECOMPUTE_COST
             }
             for var in repeated:
                 users = [e.outputs[0] for e in self.uses.get(var, [])]

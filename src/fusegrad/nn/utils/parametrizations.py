@@ -9,7 +9,8 @@ import numpy as np
 from ...autograd import no_grad
 from ...errors import ArgumentError, DimError
 from ...functions.common import cast
-from ...functions.creation import clone, eye, zeros
+from ...functions.conversion import clone
+from ...functions.creation import eye, zeros
 from ...functions.linear import dot, mv
 from ...functions.pointwise import div
 from ...functions.random import randn

@@ -1,0 +1,5 @@
+"""Operators of images and boxes (``torchvision``)."""
+
+from . import ops
+
+__all__ = ["ops"]
