@@ -30,6 +30,7 @@ LAYERS = (
         "api",
         "nn",
         "optim",
+        "serialization",
         "utils",
         "vision",
         "explain",

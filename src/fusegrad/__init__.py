@@ -4,14 +4,17 @@ Use it like PyTorch: tensors, ``nn``, ``optim``, ``autograd``; put ``@fusegrad.j
 step and forward pass, backward pass and update compile to fused kernels.
 """
 
+import importlib as _importlib
 import math
 from builtins import bool as _bool
+from typing import Any as _Any
 
 from . import autograd, dtypes, ops
 from .api import jit
 from .autograd import (
     enable_grad,
     inference_mode,
+    is_anomaly_enabled,
     is_grad_enabled,
     no_grad,
     set_grad_enabled,
@@ -47,7 +50,9 @@ from .explain import explain
 from .functions import inplace as _inplace  # noqa: F401  registers methods of Tensor
 from .functions import random
 from .functions.common import broadcast_shapes
+from .functions.comparison import allclose, equal, isclose, logical_xor
 from .functions.control import map, scan
+from .functions.conversion import clone, is_complex, is_floating_point, is_nonzero, numel
 from .functions.convolution import (
     conv1d,
     conv2d,
@@ -58,10 +63,14 @@ from .functions.convolution import (
 )
 from .functions.creation import (
     BoolTensor,
+    ByteTensor,
+    CharTensor,
     DoubleTensor,
     FloatTensor,
+    HalfTensor,
     IntTensor,
     LongTensor,
+    ShortTensor,
     arange,
     as_tensor,
     device,
@@ -72,6 +81,8 @@ from .functions.creation import (
     full,
     full_like,
     linspace,
+    logspace,
+    meshgrid,
     ones,
     ones_like,
     tensor,
@@ -100,6 +111,7 @@ from .functions.pointwise import (
     bitwise_xor,
     ceil,
     clamp,
+    clamp_max,
     clamp_min,
     copysign,
     cos,
@@ -156,19 +168,24 @@ from .functions.pointwise import (
     trunc,
     where,
 )
+from .functions.printing import set_printoptions
 from .functions.random import (
     Generator,
     bernoulli,
     default_generator,
+    get_rng_state,
     initial_seed,
     manual_seed,
     normal,
     rand,
     rand_like,
     randint,
+    randint_like,
     randn,
     randn_like,
     randperm,
+    seed,
+    set_rng_state,
 )
 from .functions.reduction import (
     all,
@@ -194,13 +211,17 @@ from .functions.shape import (
     broadcast_tensors,
     cat,
     chunk,
+    column_stack,
     concat,
     concatenate,
+    dstack,
     flatten,
     flip,
+    hstack,
     movedim,
     narrow,
     permute,
+    ravel,
     repeat_interleave,
     reshape,
     select,
@@ -212,20 +233,13 @@ from .functions.shape import (
     unbind,
     unflatten,
     unsqueeze,
+    vstack,
 )
 from .runtime.threads import get_num_threads, set_num_threads
+from .serialization import load, save
 from .tensor import Size, Tensor
 
 from . import cuda, nn, optim, utils  # isort: skip  # they build on the names above
-from . import vision
-from .autograd import is_anomaly_enabled
-from .functions.comparison import allclose, equal, isclose, logical_xor
-from .functions.conversion import clone, is_complex, is_floating_point, is_nonzero, numel
-from .functions.creation import ByteTensor, CharTensor, HalfTensor, ShortTensor, logspace, meshgrid
-from .functions.pointwise import clamp_max
-from .functions.printing import set_printoptions
-from .functions.random import get_rng_state, randint_like, seed, set_rng_state
-from .functions.shape import column_stack, dstack, hstack, ravel, vstack
 
 dtype = DType
 inf, nan, pi, e = math.inf, math.nan, math.pi, math.e
@@ -259,18 +273,25 @@ __all__ = [
     "greater_equal", "gt", "half", "hstack", "index_select", "inf", "inference_mode",
     "initial_seed", "int", "int16", "int32", "int64", "int8", "is_anomaly_enabled", "is_complex",
     "is_floating_point", "is_grad_enabled", "is_nonzero", "is_tensor", "isclose", "isfinite",
-    "isinf", "isnan", "jit", "le", "lerp", "less", "less_equal", "lgamma", "linspace", "log",
-    "log10", "log1p", "log2", "log_softmax", "logical_and", "logical_not", "logical_or",
+    "isinf", "isnan", "jit", "le", "lerp", "less", "less_equal", "lgamma", "linspace", "load",
+    "log", "log10", "log1p", "log2", "log_softmax", "logical_and", "logical_not", "logical_or",
     "logical_xor", "logspace", "logsumexp", "long", "lt", "manual_seed", "map", "masked_fill",
     "matmul", "max", "maximum", "mean", "meshgrid", "min", "minimum", "mm", "movedim", "mul",
     "multiply", "mv", "nan", "narrow", "ne", "neg", "negative", "newaxis", "nn", "no_grad", "norm",
     "normal", "not_equal", "numel", "ones", "ones_like", "ops", "optim", "outer", "permute", "pi",
     "pow", "prod", "promote_types", "rand", "rand_like", "randint", "randint_like", "randn",
     "randn_like", "random", "randperm", "ravel", "reciprocal", "relu", "remainder",
-    "repeat_interleave", "reshape", "round", "rsqrt", "scan", "seed", "select", "set_default_dtype",
-    "set_grad_enabled", "set_num_threads", "set_printoptions", "set_rng_state", "short", "sigmoid",
-    "sign", "sin", "sinh", "softmax", "split", "sqrt", "square", "squeeze", "stack", "std", "sub",
-    "subtract", "sum", "swapaxes", "t", "tan", "tanh", "tensor", "transpose", "tril", "triu",
-    "true_divide", "trunc", "uint16", "uint32", "uint64", "uint8", "unbind", "unflatten",
-    "unsqueeze", "utils", "var", "vision", "vstack", "where", "zeros", "zeros_like",
+    "repeat_interleave", "reshape", "round", "rsqrt", "save", "scan", "seed", "select",
+    "set_default_dtype", "set_grad_enabled", "set_num_threads", "set_printoptions", "set_rng_state",
+    "short", "sigmoid", "sign", "sin", "sinh", "softmax", "split", "sqrt", "square", "squeeze",
+    "stack", "std", "sub", "subtract", "sum", "swapaxes", "t", "tan", "tanh", "tensor", "transpose",
+    "tril", "triu", "true_divide", "trunc", "uint16", "uint32", "uint64", "uint8", "unbind",
+    "unflatten", "unsqueeze", "utils", "var", "vision", "vstack", "where", "zeros", "zeros_like",
 ]  # fmt: skip
+
+
+def __getattr__(name: str) -> _Any:
+    """``fg.vision`` is imported when it is asked for."""
+    if name == "vision":
+        return _importlib.import_module("fusegrad.vision")
+    raise AttributeError(f"module 'fusegrad' has no attribute {name!r}")
