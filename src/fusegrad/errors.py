@@ -139,6 +139,12 @@ class ArgumentError(FusegradError, ValueError):
     repair = "a value that help() of the function lists"
 
 
+class RangeError(FusegradError, RuntimeError):
+    """A number that an operation refuses where PyTorch raises ``RuntimeError``."""
+
+    repair = "a value in the range that the message names"
+
+
 class ArgumentTypeError(FusegradError, TypeError):
     """An argument of the wrong Python type."""
 

@@ -9,7 +9,7 @@ import numpy as np
 from ..ops import source
 from ..tensor import Tensor
 from .common import broadcast_to, cast, method
-from .creation import device, full, ones, zeros
+from .creation import device, full, ones, tensor, zeros
 
 
 @method("copy_")
@@ -52,11 +52,15 @@ def new_full(self: Tensor, size: Any, fill_value: Any, **options: Any) -> Tensor
     return full(size, fill_value, **{"dtype": self.dtype, **options})
 
 
+@method("new_empty")
+def new_empty(self: Tensor, *size: Any, **options: Any) -> Tensor:
+    """A tensor of this tensor's dtype without defined contents (zeros here)."""
+    return new_zeros(self, *size, **options)
+
+
 @method("new_tensor")
 def new_tensor(self: Tensor, data: Any, **options: Any) -> Tensor:
     """A copy of ``data`` in this tensor's dtype."""
-    from .creation import tensor
-
     return tensor(data, **{"dtype": self.dtype, **options})
 
 
@@ -90,5 +94,7 @@ Tensor.__reduce_ex__ = _pickled  # type: ignore[assignment]
 Tensor.device = property(lambda self: device("cpu"))  # type: ignore[attr-defined]
 Tensor.T = property(lambda self: self.permute(*range(self.dim() - 1, -1, -1)))  # type: ignore[attr-defined]
 Tensor.mT = property(lambda self: self.transpose(-2, -1))  # type: ignore[attr-defined]
+Tensor.itemsize = property(lambda self: self.dtype.itemsize)  # type: ignore[attr-defined]
+Tensor.nbytes = property(lambda self: self.dtype.itemsize * self.aval.size)  # type: ignore[attr-defined]
 Tensor.ndim = property(lambda self: self.aval.ndim)  # type: ignore[attr-defined]
 Tensor.is_sparse = Tensor.is_cuda = property(lambda self: False)  # type: ignore[attr-defined]

@@ -1,5 +1,5 @@
-"""Data sets and transforms of images (``torchvision``)."""
+"""Data sets, transforms and operators of images (``torchvision``)."""
 
-from . import datasets, transforms
+from . import datasets, ops, transforms
 
-__all__ = ["datasets", "transforms"]
+__all__ = ["datasets", "ops", "transforms"]
