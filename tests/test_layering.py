@@ -21,6 +21,7 @@ LAYERS = (
     (
         "viewpath",
         "tensor",
+        "loops",
         "autograd",
         "functions",
         "guards",
@@ -29,7 +30,9 @@ LAYERS = (
         "api",
         "nn",
         "optim",
+        "serialization",
         "utils",
+        "vision",
         "explain",
         "views",
         "dump",

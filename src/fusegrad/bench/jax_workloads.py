@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from .cases_science import DIFFUSIVITY, L2_PENALTY
-from .jax_optim import Optimizer, Params, adam, sgd
+from .jax_optim import Optimizer, Params, adam, rmsprop, sgd
 from .workload import Arrays, Sizes, outputs_of
 
 
@@ -157,6 +157,29 @@ def vae(sizes: Sizes, params: Arrays) -> JaxBuilt:
         return (reconstruction + divergence) / images.shape[0]
 
     return training(loss, params, adam(1e-3))
+
+
+@builds("lstm")
+def lstm(sizes: Sizes, params: Arrays) -> JaxBuilt:
+    """LSTM classifier; the input product in front of the scan, RMSprop."""
+    jax, jnp = _jax()
+
+    def loss(params: Params, sequences: Any, labels: Any) -> Any:
+        bias = params["lstm.bias_ih_l0"] + params["lstm.bias_hh_l0"]
+        projected = jnp.swapaxes(sequences, 0, 1) @ params["lstm.weight_ih_l0"].T + bias
+
+        def step(state: Any, row: Any) -> tuple[Any, None]:
+            hidden, cell = state
+            gates = row + hidden @ params["lstm.weight_hh_l0"].T
+            i, f, g, o = jnp.split(gates, 4, axis=1)
+            cell = jax.nn.sigmoid(f) * cell + jax.nn.sigmoid(i) * jnp.tanh(g)
+            return (jax.nn.sigmoid(o) * jnp.tanh(cell), cell), None
+
+        zeros = jnp.zeros((sequences.shape[0], sizes["hidden"]), sequences.dtype)
+        (hidden, _), _ = jax.lax.scan(step, (zeros, zeros), projected)
+        return cross_entropy(linear(params, "head", hidden), labels)
+
+    return training(loss, params, rmsprop(1e-3))
 
 
 @builds("pinn")

@@ -22,8 +22,9 @@ from .tail import CACHE_LINE
 
 STRIP = 256  # elements of a strip-mined loop: its buffers stay in the first-level cache
 LANES = 16  # elements of the widest vector
-BLOCKED = 1024  # inner extents up to this may be walked in blocks of rows
+BLOCKED = 128  # inner extents up to this may be walked in blocks of rows
 STREAMED_BYTES = 24 << 20  # larger results bypass the caches: no line is read before it is written
+AHEAD = 16384  # bytes; DRAM answers after some hundred nanoseconds, shorter rows are faster
 SAVED_ELEMENTS = 1 << 17  # longer rows do not stay in the second-level cache
 
 
@@ -160,7 +161,8 @@ class _Printer(RowBlocks):
                 plain = load.guard is None and all(isinstance(k, int) for k in terms)
                 far = plain and terms.get(inner) == 1 and terms.get(row, 0) >= STRIP
                 if far and size >= STREAMED_BYTES and key not in found:
-                    step = self.signature.integer(("ahead", len(found)), terms[row])
+                    rows = max(1, AHEAD // (terms[row] * buffer.dtype.itemsize))
+                    step = self.signature.integer(("ahead", len(found)), rows * terms[row])
                     here = self.body.index(load.index, {})
                     text = f"prefetch({self.signature.buffer(buffer)}, {here} + {step})"
                     found[key] = (text, CACHE_LINE // buffer.dtype.itemsize)

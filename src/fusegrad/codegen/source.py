@@ -17,6 +17,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from ..dtypes import DType, bool_
 from ..ir.graph import Eqn, Literal
 from ..schedule.index import Ix, Quotient
@@ -27,12 +29,13 @@ from .lines import Line
 
 @dataclass
 class Argument:
-    """One run-time argument: a buffer, an integer, or scratch memory of ``size`` bytes."""
+    """One run-time argument: a buffer, an integer, a table, or scratch of ``size`` bytes."""
 
     kind: str
     buffer: Buffer | None = None
     value: int = 0
     size: int = 0
+    table: np.ndarray | None = None
 
 
 @dataclass
@@ -89,6 +92,12 @@ class Signature:
         self.arguments.append(Argument("counter" if dtype is None else "scratch", size=nbytes))
         return name
 
+    def table(self, name: str, words: np.ndarray) -> str:
+        """A pointer parameter to constant 32-bit words."""
+        self.params.append((name, "i32*"))
+        self.arguments.append(Argument("table", size=words.nbytes, table=words))
+        return name
+
     def integer(self, key: object, value: int, prefix: str = "s") -> str:
         """Name of an integer parameter; one per ``key``."""
         if key not in self._ints:
@@ -97,6 +106,12 @@ class Signature:
             self._ints[key] = name
             self._tail.append(((name, "i64"), Argument("int", value=value)))
         return self._ints[key]
+
+    def named(self, name: str, value: int) -> str:
+        """An integer parameter with a name of its own."""
+        self._ints[name] = name
+        self._tail.append(((name, "i64"), Argument("int", value=value)))
+        return name
 
     def finish(self) -> tuple[tuple[tuple[str, str], ...], list[Argument]]:
         """All parameters, pointers first, and their arguments."""

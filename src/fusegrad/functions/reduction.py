@@ -81,8 +81,14 @@ def var(
         correction = 1 if unbiased is None or unbiased else 0
     axes = axes_of(dim, input.aval.ndim)
     count = math.prod(input.aval.shape[a] for a in axes)
-    centred = pointwise(ew.sub, input, mean(input, axes or None, True))
-    total = _reduce(reduce.sum_, pointwise(ew.mul, centred, centred), axes or None, keepdim)
+    if not input.dtype.is_floating_point:
+        raise DTypeError(
+            f"var of {input.aval}", "The variance needs a floating dtype.", "x.float().var()"
+        )
+    if axes:
+        total = _reduce(reduce.squared_deviations, input, axes, keepdim)
+    else:  # a single number is its own mean
+        total = ew.sub(input, input)
     divisor = count - correction if count > correction else 0
     return pointwise(ew.mul, total, 1.0 / divisor) if divisor else pointwise(ew.div, total, 0.0)
 

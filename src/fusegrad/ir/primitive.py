@@ -40,6 +40,7 @@ class Primitive:
         kind: one of ``KINDS``.
         arg_names: names of the array operands.
         aval_rule: ``(*avals, **params) -> Aval``; raises the user's shape and dtype errors.
+            A tuple of avals for ``multiple`` outputs, as then is what the reference returns.
         reference: NumPy implementation ``(*arrays, **params) -> array``; the oracle.
         derivs: one rule per operand (``None``: no gradient), see the module docstring.
         linearity: ``"diagonal"`` (rules serve vjp and jvp), ``"linear"`` (linear in every operand,
@@ -58,13 +59,14 @@ class Primitive:
         dtypes: dtypes that property tests draw.
         domain: interval the property tests draw operands from.
         alias: the result may share memory with the operand (a view).
+        multiple: any number of outputs; ``bind`` returns a tuple.
         doc: one sentence.
     """
 
     name: str
     kind: str
     arg_names: tuple[str, ...]
-    aval_rule: Callable[..., Aval]
+    aval_rule: Callable[..., Any]
     reference: Callable[..., Any]
     derivs: tuple[Rule | None, ...] = ()
     linearity: str = "diagonal"
@@ -81,6 +83,7 @@ class Primitive:
     samples: Callable[..., Any] | None = None
     commutative: bool = False
     alias: bool = False
+    multiple: bool = False
     doc: str = ""
     needs: tuple[tuple[str, ...], ...] = field(init=False, default=())
     jvp_needs: tuple[tuple[str, ...], ...] = field(init=False, default=())
@@ -175,7 +178,7 @@ def bind(primitive: Primitive, *args: Any, **params: Any) -> Any:
     return evaluate(primitive, args, params)
 
 
-def evaluate(primitive: Primitive, args: Sequence[Any], params: dict[str, Any]) -> np.ndarray:
+def evaluate(primitive: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Any:
     """Run the NumPy reference; scalars given as ``Literal`` or Python numbers are accepted."""
     arrays: list[Any] = []
     like: np.dtype | None = None
@@ -197,6 +200,12 @@ def evaluate(primitive: Primitive, args: Sequence[Any], params: dict[str, Any]) 
     aval = primitive.aval_rule(*map(aval_of, arrays), **params)  # first: its errors explain
     with np.errstate(all="ignore"):
         out = primitive.reference(*arrays, **params)
-    if isinstance(out, np.ndarray) and out.dtype == aval.dtype.np:
-        return out
-    return np.asarray(out, dtype=aval.dtype.np)
+    if primitive.multiple:
+        return tuple(map(_typed, out, aval))
+    return _typed(out, aval)
+
+
+def _typed(value: Any, aval: Aval) -> np.ndarray:
+    if isinstance(value, np.ndarray) and value.dtype == aval.dtype.np:
+        return value
+    return np.asarray(value, dtype=aval.dtype.np)

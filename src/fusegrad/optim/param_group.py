@@ -43,12 +43,17 @@ class ParamGroup(dict[str, Any]):
         items: the options.
         branches: keys that the update branches on being zero; changing whether one of them is
             zero means a new trace.
+        static: keys of numbers that shape the update, such as a number of iterations; every
+            change means a new trace.
     """
 
-    def __init__(self, items: Any = (), branches: Iterable[str] = ()) -> None:
+    def __init__(
+        self, items: Any = (), branches: Iterable[str] = (), static: Iterable[str] = ()
+    ) -> None:
         super().__init__()
         self._cells: dict[str, Any] = {}
         self._branches = frozenset(branches)
+        self._static = frozenset(static)
         for key, value in dict(items).items():
             self[key] = value
 
@@ -89,7 +94,7 @@ class ParamGroup(dict[str, Any]):
         if old is new:
             return False
         numbers = _is_number(old) and _is_number(new)
-        if numbers:
+        if numbers and key not in self._static:
             return key in self._branches and (old == 0) != (new == 0)
         if _is_numbers(old) and _is_numbers(new):
             return len(old) != len(new)
@@ -122,7 +127,7 @@ class ParamGroup(dict[str, Any]):
             value = dict.__getitem__(self, key)
             if key == "params":
                 continue
-            if _is_number(value):
+            if _is_number(value) and key not in self._static:
                 out.append((key, value == 0 if key in self._branches else None))
             elif _is_numbers(value):
                 out.append((key, len(value)))

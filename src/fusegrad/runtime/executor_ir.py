@@ -29,6 +29,8 @@ from __future__ import annotations
 import signal
 import sys
 
+from . import executor_cores
+
 POOL_WORDS = 192
 
 # Signals that a faulty instruction raises in the thread itself; all others go to Python's threads.
@@ -136,6 +138,103 @@ define internal i64 @follow(ptr %row, i64 %index) alwaysinline {
   ret i64 %chosen
 }
 
+; Start a loop: step number 0, every moving pointer at its first place. `args` is a loop's block:
+; step, length, number of records; a record is the address of an argument slot, the address it
+; starts from, an offset in bytes, and the bytes to move by after even and after odd steps.
+define internal void @begin(ptr %args) {
+entry:
+  store i64 0, ptr %args, align 8
+  %n.at = getelementptr inbounds i64, ptr %args, i64 2
+  %n = load i64, ptr %n.at, align 8
+  br label %check
+check:
+  %k = phi i64 [ 0, %entry ], [ %k.next, %record ]
+  %more = icmp slt i64 %k, %n
+  br i1 %more, label %record, label %end
+record:
+  %five = mul nuw nsw i64 %k, 5
+  %first = add nuw nsw i64 %five, 3
+  %at = getelementptr inbounds i64, ptr %args, i64 %first
+  %slot = load ptr, ptr %at, align 8
+  %base.at = getelementptr inbounds i64, ptr %at, i64 1
+  %base = load i64, ptr %base.at, align 8
+  %offset.at = getelementptr inbounds i64, ptr %at, i64 2
+  %offset = load i64, ptr %offset.at, align 8
+  %place = add i64 %base, %offset
+  store i64 %place, ptr %slot, align 8
+  %k.next = add nuw nsw i64 %k, 1
+  br label %check
+end:
+  ret void
+}
+
+; End a step: count it and move the pointers.
+define internal void @advance(ptr %args) {
+entry:
+  %step = load i64, ptr %args, align 8
+  %step.next = add nuw nsw i64 %step, 1
+  store i64 %step.next, ptr %args, align 8
+  %parity = and i64 %step, 1
+  %which = add nuw nsw i64 %parity, 3
+  %n.at = getelementptr inbounds i64, ptr %args, i64 2
+  %n = load i64, ptr %n.at, align 8
+  br label %check
+check:
+  %k = phi i64 [ 0, %entry ], [ %k.next, %record ]
+  %more = icmp slt i64 %k, %n
+  br i1 %more, label %record, label %end
+record:
+  %five = mul nuw nsw i64 %k, 5
+  %first = add nuw nsw i64 %five, 3
+  %at = getelementptr inbounds i64, ptr %args, i64 %first
+  %slot = load ptr, ptr %at, align 8
+  %by.at = getelementptr inbounds i64, ptr %at, i64 %which
+  %by = load i64, ptr %by.at, align 8
+  %old = load i64, ptr %slot, align 8
+  %new = add i64 %old, %by
+  store i64 %new, ptr %slot, align 8
+  %k.next = add nuw nsw i64 %k, 1
+  br label %check
+end:
+  ret void
+}
+
+; What a loop entry does, once: op 2 ends a step, op 3 starts the loop.
+define internal void @turn(ptr %row) {
+entry:
+  %args.at = getelementptr inbounds i64, ptr %row, i64 1
+  %args = load ptr, ptr %args.at, align 8
+  %op.at = getelementptr inbounds i64, ptr %row, i64 6
+  %op = load i64, ptr %op.at, align 8
+  %ends = icmp eq i64 %op, 2
+  br i1 %ends, label %step, label %start
+step:
+  call void @advance(ptr %args)
+  ret void
+start:
+  call void @begin(ptr %args)
+  ret void
+}
+
+; Index of the entry after a loop entry: back to the target while there are steps left.
+define internal i64 @again(ptr %row, i64 %index) alwaysinline {
+  %args.at = getelementptr inbounds i64, ptr %row, i64 1
+  %args = load ptr, ptr %args.at, align 8
+  %step = load i64, ptr %args, align 8
+  %length.at = getelementptr inbounds i64, ptr %args, i64 1
+  %length = load i64, ptr %length.at, align 8
+  %left = icmp slt i64 %step, %length
+  %op.at = getelementptr inbounds i64, ptr %row, i64 6
+  %op = load i64, ptr %op.at, align 8
+  %ends = icmp eq i64 %op, 2
+  %taken = and i1 %left, %ends
+  %target.at = getelementptr inbounds i64, ptr %row, i64 7
+  %target = load i64, ptr %target.at, align 8
+  %next = add i64 %index, 1
+  %chosen = select i1 %taken, i64 %target, i64 %next
+  ret i64 %chosen
+}
+
 ; The whole table on the calling thread, without any synchronisation.
 define internal void @walk_alone(ptr %job) {
 entry:
@@ -145,15 +244,19 @@ entry:
   %stop.at = getelementptr inbounds i64, ptr %job, i64 2
   br label %check
 check:
-  %i = phi i64 [ 0, %entry ], [ %i.called, %called ], [ %i.jumped, %jump ]
+  %i = phi i64 [ 0, %entry ], [ %i.called, %called ], [ %i.jumped, %jump ], [ %i.turned, %turned ]
   %inside = icmp slt i64 %i, %n
   br i1 %inside, label %body, label %end
 body:
   %at = getelementptr inbounds [8 x i64], ptr %table, i64 %i
   %op.at = getelementptr inbounds i64, ptr %at, i64 6
   %op = load i64, ptr %op.at, align 8
-  %is.jump = icmp ne i64 %op, 0
-  br i1 %is.jump, label %jump, label %call
+  switch i64 %op, label %turned [ i64 0, label %call
+                                  i64 1, label %jump ]
+turned:
+  call void @turn(ptr %at)
+  %i.turned = call i64 @again(ptr %at, i64 %i)
+  br label %check
 jump:
   %i.jumped = call i64 @follow(ptr %at, i64 %i)
   br label %check
@@ -170,8 +273,9 @@ end:
 }
 
 ; Wait for all threads of the team. The last one reads the stop flag and publishes it with the new
-; barrier number in one word, so that every thread takes the same decision.
-define internal i1 @barrier(ptr %job, i64 %team) {
+; barrier number in one word, so that every thread takes the same decision. Before that it runs the
+; loop entry `row`, if there is one, while nobody else touches the argument blocks.
+define internal i1 @barrier(ptr %job, i64 %team, ptr %row) {
 entry:
   %release.at = call ptr @cell(i64 64)
   %old = load atomic i64, ptr %release.at monotonic, align 8
@@ -183,6 +287,12 @@ entry:
   br i1 %last, label %open, label %wait
 open:
   store atomic i64 0, ptr %arrived.at monotonic, align 8
+  %plain = icmp eq ptr %row, null
+  br i1 %plain, label %release, label %loop
+loop:
+  call void @turn(ptr %row)
+  br label %release
+release:
   %stop.at = getelementptr inbounds i64, ptr %job, i64 2
   %stop = load atomic i64, ptr %stop.at monotonic, align 8
   %stopped = icmp ne i64 %stop, 0
@@ -215,22 +325,28 @@ entry:
   %n = load i64, ptr %n.at, align 8
   br label %check
 check:
-  %i = phi i64 [ 0, %entry ], [ %i.called, %called ], [ %i.jumped, %jumped ]
+  %i = phi i64 [ 0, %entry ], [ %i.called, %called ], [ %i.jumped, %jumped ], [ %i.turned, %turned ]
   %inside = icmp slt i64 %i, %n
   br i1 %inside, label %body, label %end
 body:
   %at = getelementptr inbounds [8 x i64], ptr %table, i64 %i
   %op.at = getelementptr inbounds i64, ptr %at, i64 6
   %op = load i64, ptr %op.at, align 8
-  %is.jump = icmp ne i64 %op, 0
-  br i1 %is.jump, label %jump, label %call
+  switch i64 %op, label %turn [ i64 0, label %call
+                                i64 1, label %jump ]
+turn:
+  %stop.turn = call i1 @barrier(ptr %job, i64 %team, ptr %at)
+  br i1 %stop.turn, label %end, label %turned
+turned:
+  %i.turned = call i64 @again(ptr %at, i64 %i)
+  br label %check
 jump:
   ; The first barrier makes the condition final, the second keeps it until everybody has read it.
-  %stop.before = call i1 @barrier(ptr %job, i64 %team)
+  %stop.before = call i1 @barrier(ptr %job, i64 %team, ptr null)
   br i1 %stop.before, label %end, label %read
 read:
   %i.jumped = call i64 @follow(ptr %at, i64 %i)
-  %stop.after = call i1 @barrier(ptr %job, i64 %team)
+  %stop.after = call i1 @barrier(ptr %job, i64 %team, ptr null)
   br i1 %stop.after, label %end, label %jumped
 jumped:
   br label %check
@@ -241,7 +357,7 @@ call:
   %has.barrier = icmp ne i64 %flag, 0
   br i1 %has.barrier, label %meet, label %called
 meet:
-  %stop = call i1 @barrier(ptr %job, i64 %team)
+  %stop = call i1 @barrier(ptr %job, i64 %team, ptr null)
   br i1 %stop, label %end, label %called
 called:
   %i.called = add i64 %i, 1
@@ -313,6 +429,7 @@ posted:
   br i1 %member, label %work, label %next
 work:
   %job = load ptr, ptr %job.at, align 8
+  call void @settle(i64 %index)
   call void @walk(ptr %job, i64 %index, i64 %team)
   %d = atomicrmw add ptr %done.at, i64 1 release
   br label %next
@@ -367,6 +484,7 @@ entry:
   %job.at = call ptr @cell(i64 32)
   %done.at = call ptr @cell(i64 80)
   %sleepers.at = call ptr @cell(i64 96)
+  call void @settle(i64 0)
   store ptr %job, ptr %job.at, align 8
   store atomic i64 0, ptr %done.at monotonic, align 8
   %old = load atomic i64, ptr %ticket.at monotonic, align 8
@@ -527,4 +645,5 @@ def text(triple: str) -> str:
     )
     set_mask = int(getattr(signal, "SIG_SETMASK", 2 if sys.platform != "darwin" else 3))
     workers = WORKERS.replace("{set_mask}", str(set_mask))
-    return shared + WALK + workers + ENTRY_POINTS.replace("POOL_BYTES", str(POOL_WORDS * 8))
+    entries = ENTRY_POINTS.replace("POOL_BYTES", str(POOL_WORDS * 8))
+    return "".join([shared, executor_cores.text(triple), WALK, workers, entries])

@@ -7,19 +7,23 @@ when no kernel can still need the old value; otherwise through a copy at the end
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 from ..ir.graph import Atom, Eqn, Graph, Literal, Var
 from ..ops import elementwise as ew
 from ..ops import movement, source
-from ..ops.contract import free_axes
+from ..ops.contract import dot, free_axes
+from ..ops.window import conv_input, conv_weight_rows
 from .fusion import Fusion
-from .groups import Group, Sink, natural_index, squeezed
+from .groups import Group, Sink, natural_index, sections
 from .index import Ix, flat, row_major
-from .kernels import Contraction, HostCall, KernelPlan, Operand, Plan, Scatter
+from .kernels import Contraction, Convolution, HostCall, KernelPlan, Operand, Plan, Scatter
+from .looping import LoopPlan, copy_kernel, dense_operands, own_results
 from .loops import Buffer, LoopNest, Scalar, Store
 from .lower import Lowering, View, view_of
+from .windows import geometry
 
 
 class OperandOrder(Exception):
@@ -33,9 +37,23 @@ class OperandOrder(Exception):
 
 def make_plan(graph: Graph, in_place: dict[int, int], hints: Sequence[str]) -> Plan:
     """Plan ``graph``; ``in_place`` maps output positions to the input positions they overwrite."""
+    inputs = [
+        Buffer(f"in{k}", v.aval.shape, v.aval.dtype, hints[k] if k < len(hints) else "")
+        for k, v in enumerate(graph.inputs)
+    ]
+    return _plan(graph, in_place, inputs, copies=True)
+
+
+def _plan_body(graph: Graph, in_place: dict[int, int], inputs: list[Buffer]) -> Plan:
+    """Plan the body of a loop; outputs that cannot overwrite their input get a place beside it."""
+    return _plan(graph, in_place, inputs, copies=False)
+
+
+def _plan(graph: Graph, in_place: dict[int, int], inputs: list[Buffer], copies: bool) -> Plan:
     while True:
         try:
-            return _Planner(distinct_outputs(graph), in_place, hints).run()
+            whole = distinct_outputs(dense_operands(graph))
+            return _Planner(whole, in_place, inputs, copies).run()
         except OperandOrder as order:
             graph = _copy_operand(graph, order.eqn, order.position)
 
@@ -59,6 +77,7 @@ def distinct_outputs(graph: Graph) -> Graph:
             and root in makers
             and root not in taken
             and (not makers[root].primitive.alias)
+            and (not makers[root].primitive.multiple or root in own_results(makers[root]))
         )
         if computed:
             taken.add(root)  # type: ignore[arg-type]
@@ -83,16 +102,18 @@ def _copy_operand(graph: Graph, eqn: Eqn, position: int) -> Graph:
     """Put a contraction's operand into memory, its axes in the order batch, free, contracted."""
     x = eqn.inputs[position]
     contract, batch = ("cx", "bx") if position == 0 else ("cy", "by")
-    c, b = eqn.params[contract], eqn.params[batch]
-    f = free_axes(x.aval.ndim, c, b)
-    perm = (*b, *f, *c)
+    perm, params = tuple(range(x.aval.ndim)), eqn.params
+    if eqn.primitive is dot:
+        c, b = eqn.params[contract], eqn.params[batch]
+        f = free_axes(x.aval.ndim, c, b)
+        perm = (*b, *f, *c)
+        params = {
+            **eqn.params,
+            batch: tuple(range(len(b))),
+            contract: tuple(range(len(b) + len(f), len(perm))),
+        }
     moved = Var(movement.transpose.aval_rule(x.aval, perm=perm))
     copied = Var(moved.aval)
-    params = {
-        **eqn.params,
-        batch: tuple(range(len(b))),
-        contract: tuple(range(len(b) + len(f), len(perm))),
-    }
     inputs = tuple(copied if i == position else a for i, a in enumerate(eqn.inputs))
     eqns: list[Eqn] = []
     for e in graph.eqns:
@@ -106,15 +127,16 @@ def _copy_operand(graph: Graph, eqn: Eqn, position: int) -> Graph:
 
 
 class _Planner:
-    def __init__(self, graph: Graph, in_place: dict[int, int], hints: Sequence[str]) -> None:
+    def __init__(
+        self, graph: Graph, in_place: dict[int, int], inputs: list[Buffer], copies: bool
+    ) -> None:
         self.graph = graph
         self.fusion = Fusion(graph)
         self.makers = self.fusion.makers
-        self.buffers: dict[Var, Buffer] = {}
+        self.buffers: dict[Var, Buffer] = dict(zip(graph.inputs, inputs, strict=True))
         self.temporaries: list[Buffer] = []
-        for k, var in enumerate(graph.inputs):
-            hint = hints[k] if k < len(hints) else ""
-            self.buffers[var] = Buffer(f"in{k}", var.aval.shape, var.aval.dtype, hint)
+        self.aliases: dict[Buffer, tuple[Buffer, int]] = {}
+        self.may_copy = copies
         self.outputs: list[Buffer] = []
         self.copies: list[tuple[Buffer, Buffer]] = []
         self.after: dict[Group, set[Group]] = {g: set(g.needs) for g in self.fusion.groups}
@@ -132,6 +154,7 @@ class _Planner:
             if self._safe(root, old):
                 self.buffers[root] = place
                 return place
+        if target is not None and self.may_copy:
             temporary = Buffer(f"new{k}", aval.shape, aval.dtype, place.hint)
             self.temporaries.append(temporary)
             self.buffers[root] = temporary
@@ -231,14 +254,20 @@ class _Planner:
     # --- kernels ---------------------------------------------------------------------------------
     def run(self) -> Plan:
         """Kernels in an order that respects data and in-place dependencies."""
-        kernels = []
+        kernels: list[KernelPlan] = []
         for group in self._order():
-            kernels.append(self._kernel(group))
-            kernels[-1].groups = frozenset({group.number, *group.merged})
+            if group.kind == "loop":
+                kernels += LoopPlan(self, group, _plan_body).run()
+            else:
+                kernels.append(self._kernel(group))
+                kernels[-1].groups = frozenset({group.number, *group.merged})
         for old, new in self.copies:
-            kernels.append(_copy_kernel(old, new))
+            why = (
+                "The old value is still needed by kernels that run later, so the new one is copied."
+            )
+            kernels.append(copy_kernel(old, new, 0, why))
         inputs = [self.buffers[v] for v in self.graph.inputs]
-        return Plan(self.graph, kernels, inputs, self.outputs, self.temporaries)
+        return Plan(self.graph, kernels, inputs, self.outputs, self.temporaries, self.aliases)
 
     def _order(self) -> list[Group]:
         order: list[Group] = []
@@ -394,7 +423,8 @@ class _Planner:
     def _contraction(self, group: Group) -> Contraction:
         sink = group.sinks[0]
         eqn = sink.eqn
-        sections, a, b, (m, n, k), batch = self._matrices(eqn)
+        product = eqn.primitive is dot
+        a, b, (m, n, k), batch = self._matrices(eqn) if product else self._images(eqn)
         lowering = self._lowering()
         nest = LoopNest(list(group.shape), len(group.shape), 0)
         scalars = self._members(lowering, group)
@@ -406,10 +436,10 @@ class _Planner:
             axes = list(range(len(group.shape)))
             index = flat(natural_index(sink.var.aval.shape, axes), row_major(sink.var.aval.shape))
             nest.stores.append(Store(c, index, raw, sink.var))
-        merge_sections(nest, sections)
+        merge_sections(nest, sections(eqn))
         for s in nest.scalars():
             nest._place(s)
-        return Contraction(a, b, c, m, n, k, batch, nest, raw, eqn)
+        return (Contraction if product else Convolution)(a, b, c, m, n, k, batch, nest, raw, eqn)
 
     def _result_buffer(
         self, group: Group, sink: Sink, nest: LoopNest, operands: set[Buffer]
@@ -446,12 +476,29 @@ class _Planner:
         batch, step_x, step_y = _merge_batch(extents, bsx, bsy)
         a = Operand(self._buffer(vx.root), vx.offset, step_x, row_x, col_x)
         b = Operand(self._buffer(vy.root), vy.offset, step_y, row_y, col_y)
-        count = [
-            len(squeezed(tuple(x.aval.shape[i] for i in bx))),
-            len(squeezed(tuple(x.aval.shape[i] for i in fx))),
-            len(squeezed(tuple(y.aval.shape[i] for i in fy))),
-        ]
-        return count, a, b, (m, n, k), batch
+        return a, b, (m, n, k), batch
+
+    def _images(self, eqn: Eqn) -> Any:
+        """Operands of a convolution: dense memory."""
+        operands = []
+        for position, atom in enumerate(eqn.inputs):
+            assert isinstance(atom, Var)
+            view = view_of(atom, self.makers, self.fusion.in_memory)
+            assert view is not None
+            expected = row_major(atom.aval.shape)
+            rows = zip(atom.aval.shape, view.strides, expected, strict=True)
+            if any(n != 1 and have != want for n, have, want in rows):
+                raise OperandOrder(eqn, position)
+            operands.append(Operand(self._buffer(view.root), view.offset, (), 0, 0))
+        out = eqn.outputs[0].aval.shape
+        geo = geometry(eqn)
+        k = geo.places * geo.channels
+        if eqn.primitive is conv_weight_rows:
+            k = geo.images * math.prod(geo.y)
+        elif eqn.primitive is conv_input:
+            k = geo.places * geo.outputs // math.prod(geo.stride)
+        batch = (out[0],) if out[0] != 1 else ()
+        return *operands, (out[1], math.prod(out[2:]), k), batch
 
     def _section(self, eqn: Eqn, position: int, view: View, axes: Sequence[int]) -> tuple[int, int]:
         """Extent and stride of several axes as one."""
@@ -496,19 +543,6 @@ def merge_sections(nest: LoopNest, sections: Sequence[int]) -> bool:
     return True
 
 
-def _copy_kernel(old: Buffer, new: Buffer) -> KernelPlan:
-    """Move a new value into the memory it replaces, after every reader of the old one."""
-    size = 1
-    for extent in old.shape:
-        size *= extent
-    nest = LoopNest([size], 1, 0)
-    value = Scalar("load", old.dtype, index=Ix({0: 1}), buffer=old)
-    nest.stores.append(Store(new, Ix({0: 1}), value, Var(None)))  # type: ignore[arg-type]
-    nest.arrange()
-    why = "The old value is still needed by kernels that run later, so the new one is copied."
-    return KernelPlan("copy", nest, {old}, {new}, [why])
-
-
 def _label(group: Group, eqns: Sequence[Eqn]) -> str:
     """A readable name from the primitives: dot_add_relu, map_mul_exp, row_sub_exp_sum_..."""
     names: list[str] = []
@@ -517,10 +551,8 @@ def _label(group: Group, eqns: Sequence[Eqn]) -> str:
             name = eqn.primitive.name
             if name not in names and name != "convert":
                 names.append(name)
-    kind = (
-        "dot"
-        if group.kind == "dot"
-        else ("row" if any(s.how == "inner" for s in group.sinks) else "map")
-    )
-    rest = [n for n in names if n != "dot"][:5]
-    return "_".join([kind, *rest]) if rest else (kind if kind == "dot" else "copy")
+    kind = "row" if any(s.how == "inner" for s in group.sinks) else "map"
+    if group.kind == "dot":
+        kind = group.sinks[0].eqn.primitive.name
+    rest = [n for n in names if n != kind][:5]
+    return "_".join([kind, *rest]) if rest else (kind if group.kind == "dot" else "copy")

@@ -10,9 +10,12 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import threading
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
 from typing import Any
+
+import numpy as np
 
 from ..errors import GradientError, Site
 from ..ir.aval import Aval
@@ -20,6 +23,13 @@ from ..ir.primitive import Primitive, current_builder
 from ..ops.elementwise import add
 
 _sequence = itertools.count()
+
+
+class _Anomaly(threading.local):
+    enabled = False
+
+
+anomaly = _Anomaly()  # whether cotangents are searched for nan
 
 
 def next_sequence() -> int:
@@ -56,6 +66,31 @@ class Node:
     def free(self) -> None:
         """Drop the residuals."""
         self.freed = True
+
+    @property
+    def next_functions(self) -> tuple[tuple[Any, int], ...]:
+        """Where the gradients of the operands go: ``(node, output index)`` of each."""
+        return tuple(
+            (None, 0)
+            if edge is None
+            else (edge[0] if isinstance(edge[0], Node) else AccumulateGrad(edge[0]), edge[1])
+            for edge in self.edges
+        )
+
+    def __repr__(self) -> str:
+        return f"<{self.name}{f' recorded at {self.site.short}' if self.site else ''}>"
+
+
+class AccumulateGrad:
+    """The end of a history: the leaf ``variable`` whose ``.grad`` a backward pass adds to."""
+
+    next_functions: tuple[()] = ()
+
+    def __init__(self, variable: Any) -> None:
+        self.variable = variable
+
+    def __repr__(self) -> str:
+        return f"<AccumulateGrad of {self.variable.aval}>"
 
 
 class PrimitiveNode(Node):
@@ -129,6 +164,7 @@ def pull_back(
     unpack: Callable[[Any], Any],
     wanted: set[Any] | None = None,
     retain: bool = False,
+    floor: int = 0,
 ) -> dict[Any, Any]:
     """Cotangents of leaves (or of the ``wanted`` edges) for the given root cotangents.
 
@@ -137,18 +173,19 @@ def pull_back(
         unpack: turns a saved residual into an operand for the rules.
         wanted: edges ``(node or leaf, index)`` whose cotangent is asked for; ``None``: all leaves.
         retain: keep residuals for another pass.
+        floor: nodes numbered below count as leaves (they lie outside a loop body).
 
     Returns:
         cotangent by edge.
     """
-    useful = None if wanted is None else _reaching([e for e, _ in roots], wanted)
+    useful = None if wanted is None else _reaching([e for e, _ in roots], wanted, floor)
     found: dict[Any, Any] = {}
     pending: dict[Node, list[Any]] = {}
     queue: list[tuple[int, Node]] = []
 
     def deliver(edge: Any, cotangent: Any) -> None:
         target, index = edge
-        if not isinstance(target, Node):
+        if not isinstance(target, Node) or target.sequence < floor:
             if wanted is None or edge in wanted:
                 found[edge] = add(found[edge], cotangent) if edge in found else cotangent
             return
@@ -182,7 +219,10 @@ def pull_back(
                     if cotangent is not None and (node, index) in wanted:
                         found[(node, index)] = cotangent
             if useful is None or node in useful:
-                for edge, cotangent in zip(node.edges, node.pull(cotangents, unpack), strict=True):
+                pulled = node.pull(cotangents, unpack)
+                if anomaly.enabled:
+                    _check_nan(node, pulled)
+                for edge, cotangent in zip(node.edges, pulled, strict=True):
                     if edge is not None and cotangent is not None:
                         deliver(edge, cotangent)
         if not retain:
@@ -190,14 +230,26 @@ def pull_back(
     return found
 
 
-def _reaching(edges: Sequence[Any], wanted: set[Any]) -> set[Node]:
+def _check_nan(node: Node, pulled: Sequence[Any]) -> None:
+    for k, cotangent in enumerate(pulled):
+        value = getattr(cotangent, "_value", cotangent)
+        if isinstance(value, np.ndarray) and value.dtype.kind in "fc" and np.isnan(value).any():
+            raise GradientError(
+                f"the backward pass of {node.name} returned nan values",
+                f"They are in the gradient of its operand {k}.",
+                "keep operands away from where the derivative is infinite or undefined",
+                node.site,
+            )
+
+
+def _reaching(edges: Sequence[Any], wanted: set[Any], floor: int) -> set[Node]:
     """Nodes from which a wanted edge can be reached by pulling further."""
     order: list[Node] = []
     seen: set[Node] = set()
     stack = [e[0] for e in edges if e is not None and isinstance(e[0], Node)]
     while stack:
         node = stack.pop()
-        if node not in seen:
+        if node not in seen and node.sequence >= floor:
             seen.add(node)
             order.append(node)
             stack.extend(e[0] for e in node.edges if e is not None and isinstance(e[0], Node))

@@ -98,7 +98,7 @@ class SequentialLR(_Composite):
         first._initial_step()
         self._last_lr = first.get_last_lr()
 
-    def step(self, epoch: int | None = None) -> None:
+    def step(self) -> None:  # type: ignore[override]
         """Advance the schedule in charge by one epoch."""
         refuse_capture()
         self.last_epoch += 1
@@ -127,7 +127,7 @@ class ChainedScheduler(_Composite):
         self.optimizer = optimizer
         self._last_lr = values_of(optimizer, "lr")
 
-    def step(self, epoch: int | None = None) -> None:
+    def step(self) -> None:  # type: ignore[override]
         """Advance every schedule by one epoch."""
         for scheduler in self._schedulers:
             scheduler.step()
