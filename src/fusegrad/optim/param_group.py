@@ -84,14 +84,15 @@ class ParamGroup(dict[str, Any]):
         if cells is None or isinstance(cells, tuple) is single or len(held) != len(values):
             held = tuple(_new_cell(v, key) for v in values)
             self._cells[key] = held[0] if single else held
-            bump_epoch()
+            if cells is not None or not single:
+                bump_epoch()
             return
         for cell, value in zip(held, values, strict=True):
             cell._value[...] = value
             cell._storage.counter += 1
 
     def _is_structural(self, key: str, old: Any, new: Any) -> bool:
-        if old is new:
+        if old is new or (old is _MISSING and _is_number(new) and key not in self._branches):
             return False
         numbers = _is_number(old) and _is_number(new)
         if numbers and key not in self._static:
@@ -128,7 +129,9 @@ class ParamGroup(dict[str, Any]):
             if key == "params":
                 continue
             if _is_number(value) and key not in self._static:
-                out.append((key, value == 0 if key in self._branches else None))
+                # A plain number is read from its cell, so one that a scheduler adds changes nothing.
+                if key in self._branches:
+                    out.append((key, value == 0))
             elif _is_numbers(value):
                 out.append((key, len(value)))
             elif isinstance(value, Tensor):
