@@ -240,6 +240,15 @@ def test_timeout() -> None:
     assert "Try:" in str(caught.value) and time.monotonic() - started < 20
 
 
+def test_a_stopped_worker_does_not_hold_the_program_up() -> None:
+    batches = iter(DataLoader(Squares(100), num_workers=2, prefetch_factor=4))
+    next(batches)
+    os.kill(batches.pool.workers[1].process.pid, signal.SIGSTOP)
+    started = time.monotonic()
+    del batches
+    assert time.monotonic() - started < 20
+
+
 def test_early_break() -> None:
     for _ in DataLoader(Squares(100, width=3000), num_workers=2):
         break

@@ -314,7 +314,8 @@ class Pool:
         self.arrived.clear()
         for worker in self.workers:
             with contextlib.suppress(OSError):
-                worker.channel.send(None)
+                if worker.channel.writable(PATIENCE_SECONDS):
+                    worker.channel.send(None)
             worker.channel.close()
         limit = time.monotonic() + PATIENCE_SECONDS
         for worker in self.workers:
