@@ -223,7 +223,9 @@ def test_an_exception_comes_back_with_its_traceback() -> None:
     del batches, shapes
 
 
-@pytest.mark.parametrize(("trouble", "words"), [("kill", "signal 9"), ("exit", "exit code 7")])
+@pytest.mark.parametrize(
+    ("trouble", "words"), [("kill", r"signal 9 \(SIGKILL\)"), ("exit", "exit code 7")]
+)
 def test_a_worker_that_ends_is_an_error(trouble: str, words: str) -> None:
     for options in ({}, {"persistent_workers": True}):
         loader = DataLoader(Squares(8, 5, trouble), num_workers=2, **options)
