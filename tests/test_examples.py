@@ -79,9 +79,9 @@ def test_tabular_regression_is_as_good_as_linear_regression(capsys):
 
 
 def test_heat_equation():
-    error, step = load("heat_equation_pinn")["main"](300, 64)
+    error, step = load("pinn_heat")["main"](300, 64)
     assert error < 0.1 and len(step.history) == 1
-    assert header("heat_equation_pinn")[-1].startswith("largest error at t = 1:")
+    assert header("pinn_heat")[-1].startswith("largest error at t = 1:")
 
 
 def test_digits():
