@@ -47,7 +47,7 @@ from .explain import explain
 from .functions import inplace as _inplace  # noqa: F401  registers methods of Tensor
 from .functions import random
 from .functions.common import broadcast_shapes
-from .functions.control import map, scan
+from .functions.control import cond, map, scan, while_loop
 from .functions.creation import (
     BoolTensor,
     DoubleTensor,
@@ -236,8 +236,8 @@ __all__ = [
     "bernoulli", "bitwise_and", "bitwise_not", "bitwise_or", "bitwise_xor", "bmm", "bool",
     "bool_", "broadcast_shapes", "broadcast_tensors", "broadcast_to", "cat", "ceil", "chunk",
     "clamp", "clamp_min", "clip", "clone", "complex128", "complex64", "concat", "concatenate",
-    "copysign", "cos", "cosh", "count_nonzero", "default_generator", "device", "digamma", "div",
-    "divide", "dot", "double", "dtype", "dtypes", "e", "empty", "empty_like", "enable_grad",
+    "cond", "copysign", "cos", "cosh", "count_nonzero", "default_generator", "device", "digamma",
+    "div", "divide", "dot", "double", "dtype", "dtypes", "e", "empty", "empty_like", "enable_grad",
     "eq", "erf", "erfc", "erfinv", "exp", "exp2", "explain", "expm1", "eye", "flatten", "flip",
     "float", "float16", "float32", "float64", "floor", "floor_divide", "fmod", "from_numpy",
     "full", "full_like", "gather", "ge", "get_default_dtype", "get_num_threads", "greater",
@@ -255,5 +255,6 @@ __all__ = [
     "short", "sigmoid", "sign", "sin", "sinh", "softmax", "split", "sqrt", "square", "squeeze",
     "stack", "std", "sub", "subtract", "sum", "swapaxes", "t", "tan", "tanh", "tensor",
     "transpose", "tril", "triu", "true_divide", "trunc", "uint16", "uint32", "uint64", "uint8",
-    "unbind", "unflatten", "unsqueeze", "utils", "var", "where", "zeros", "zeros_like",
+    "unbind", "unflatten", "unsqueeze", "utils", "var", "where", "while_loop", "zeros",
+    "zeros_like",
 ]  # fmt: skip
