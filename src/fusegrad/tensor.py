@@ -127,6 +127,7 @@ class Tensor(Boxed):
     _requires_grad = False
     _grad: Any = None
     _hooks: dict[int, Callable[[Tensor], Any]] | None = None
+    _post_hooks: dict[int, Callable[[Tensor], Any]] | None = None
     _retains = False
     _key: Any = None
     _ptr: int = 0

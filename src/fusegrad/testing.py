@@ -7,14 +7,15 @@ a primitive from its record.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from .api import jit
-from .autograd import grad, no_grad
+from .autograd import no_grad
+from .autograd.gradcheck import gradcheck, gradgradcheck
 from .dtypes import DType
 from .errors import ArgumentError, FusegradError
 from .ir.primitive import Primitive
@@ -76,107 +77,6 @@ def samples(primitive: Primitive, dtype: DType, seed: int = 0) -> list[Sample]:
     raise ArgumentError(
         f"samples of {primitive.name}", f"Records of kind {primitive.kind} need a samples field."
     )
-
-
-def _tensors(inputs: Sequence[Any]) -> list[Tensor]:
-    out = []
-    for x in inputs:
-        array = x.detach().numpy() if isinstance(x, Tensor) else np.asarray(x)  # type: ignore[attr-defined]
-        tensor = Tensor(np.array(array))
-        if tensor.dtype.is_differentiable and (not isinstance(x, Tensor) or x.requires_grad):
-            tensor.requires_grad = True
-        out.append(tensor)
-    return out
-
-
-def gradcheck(
-    function: Callable[..., Any],
-    inputs: Any,
-    *,
-    eps: float = 1e-6,
-    atol: float = 1e-5,
-    rtol: float = 1e-3,
-    raise_exception: bool = True,
-) -> bool:
-    """Compare the gradients of ``function`` with central differences.
-
-    The function should be smooth near the inputs, and the inputs ``float64``.
-
-    Args:
-        function: takes the inputs and returns a tensor or a tuple of tensors.
-        inputs: a tensor or a tuple of tensors; those that require grad are checked.
-        eps: step of the differences.
-        atol, rtol: tolerances.
-        raise_exception: raise on a mismatch instead of returning ``False``.
-
-    Raises:
-        AssertionError: a gradient differs.
-
-    Example:
-        >>> import fusegrad as fg
-        >>> x = fg.randn(4, dtype=fg.float64).requires_grad_()
-        >>> gradcheck(lambda x: (x * x).sin(), x)
-        True
-    """
-    tensors = _tensors(inputs if isinstance(inputs, (tuple, list)) else (inputs,))
-    rng = np.random.default_rng(0)
-    outputs = _outputs(function, tensors)
-    weights = [rng.normal(size=y.shape) for y in outputs]
-    checked = [x for x in tensors if x.requires_grad]
-    found = grad(
-        outputs,
-        checked,
-        [Tensor(w.astype(y.dtype.np)) for w, y in zip(weights, outputs, strict=True)],
-        allow_unused=True,
-    )
-    for k, (x, g) in enumerate(zip(checked, found, strict=True)):
-        numeric = _differences(function, tensors, x, weights, eps)
-        analytic = np.zeros(x.shape) if g is None else g.numpy()
-        if not np.allclose(analytic, numeric, rtol, atol):
-            if not raise_exception:
-                return False
-            worst = np.unravel_index(np.argmax(np.abs(analytic - numeric)), numeric.shape)
-            raise MismatchError(
-                f"gradcheck of input {k} {x.aval}",
-                f"At {tuple(int(i) for i in worst)} the gradient is {analytic[worst]:.6g}, central "
-                f"differences give {numeric[worst]:.6g}.",
-                "inputs in float64, away from kinks",
-            )
-    return True
-
-
-def _outputs(function: Callable[..., Any], tensors: Sequence[Tensor]) -> list[Tensor]:
-    result = function(*tensors)
-    results = result if isinstance(result, (tuple, list)) else (result,)
-    return [y for y in results if isinstance(y, Tensor) and y.requires_grad]
-
-
-def _differences(
-    function: Callable[..., Any],
-    tensors: Sequence[Tensor],
-    x: Tensor,
-    weights: Sequence[Any],
-    eps: float,
-) -> Any:
-    values = x._value.reshape(-1)
-    numeric = np.zeros(values.size)
-
-    def weighted() -> float:
-        outputs = _outputs(function, tensors)
-        return sum(
-            float((y.detach().numpy() * w).sum())  # type: ignore[attr-defined]
-            for y, w in zip(outputs, weights, strict=True)
-        )
-
-    for k in range(values.size):
-        kept = values[k]
-        values[k] = kept + eps
-        above = weighted()
-        values[k] = kept - eps
-        below = weighted()
-        values[k] = kept
-        numeric[k] = (above - below) / (2 * eps)
-    return numeric.reshape(x.shape)
 
 
 def assert_same(
@@ -272,3 +172,8 @@ def difference(
         f"{int(wrong.sum())} of {wrong.size} elements differ, the first at {at}: "
         f"{expected[at]!r} and {found[at]!r}."
     )
+
+
+__all__ = [
+    "MismatchError", "Sample", "assert_same", "difference", "gradcheck", "gradgradcheck", "samples",
+]  # fmt: skip

@@ -55,11 +55,12 @@ class KernelArgument:
     Attributes:
         name: its name in the text.
         type: ``"f32*"`` and so on for memory, ``"i64"`` for an extent, stride or constant.
-        kind: ``buffer``, ``int``, ``scratch`` or ``counter``.
+        kind: ``buffer``, ``int``, ``table``, ``scratch`` or ``counter``.
         what: the user's name for a buffer, or the plan's.
         shape: extents of a buffer.
         value: of an ``int``.
         nbytes: of memory.
+        table: the words of a ``table``.
     """
 
     name: str
@@ -69,6 +70,7 @@ class KernelArgument:
     shape: tuple[int, ...] = ()
     value: int = 0
     nbytes: int = 0
+    table: np.ndarray | None = field(default=None, repr=False, compare=False)
 
     @property
     def dtype(self) -> np.dtype:
@@ -190,6 +192,8 @@ class Kernel:
                 values[argument.name] = argument.value
             elif argument.kind == "buffer":
                 values[argument.name] = _flat_copy(argument, arrays)
+            elif argument.table is not None:
+                values[argument.name] = argument.table
             else:
                 values[argument.name] = _aligned_zeros(argument)
         return values
@@ -235,7 +239,10 @@ def _argument(name: str, kind: str, argument: Argument) -> KernelArgument:
         )
     if argument.kind == "int":
         return KernelArgument(name, kind, "int", value=argument.value)
-    return KernelArgument(name, kind, argument.kind, "scratch", nbytes=argument.size)
+    what = "offsets" if argument.table is not None else "scratch"
+    return KernelArgument(
+        name, kind, argument.kind, what, nbytes=argument.size, table=argument.table
+    )
 
 
 def _nbytes(buffer: Buffer) -> int:
@@ -382,7 +389,7 @@ def memory_of(trace: Trace) -> Memory:
         )
     for launch in trace.program.launches:
         made = launch.generated.arguments if launch.generated else ()
-        scratch = sum(a.size for a in made if a.kind not in ("int", "buffer"))
+        scratch = sum(a.size for a in made if a.kind not in ("int", "buffer", "table"))
         if scratch:
             uses.append(BufferUse(scratch, "scratch", f"of {launch.kernel.label}"))
     totals: dict[str, int] = {}

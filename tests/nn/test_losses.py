@@ -2,14 +2,117 @@
 
 from __future__ import annotations
 
+import inspect
 import math
+import runpy
+import warnings
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from loss_cases import LOSSES, build, cases, class_name, derivatives, operands
 
 import fusegrad as fg
 from fusegrad import nn
 from fusegrad.nn import functional as F
+
+CASES = list(cases())
+ids = [label for label, *_ in CASES]
+
+
+@pytest.mark.parametrize("case", CASES, ids=ids)
+@pytest.mark.filterwarnings("ignore:reduction")
+def test_jit_equals_eager(case: Any) -> None:
+    """Value, gradients and second derivatives, all reductions in one program."""
+    _, loss, options, arrays = case
+    modules = [build(fg, loss, options, r, fg.float64) for r in loss.reductions]
+
+    def everything(*args: Any) -> list[Any]:
+        return [x for m in modules for x in derivatives(fg, m, args, loss.differentiable)]
+
+    args = operands(fg, loss, arrays, fg.float64)
+    for got, want in zip(fg.jit(everything)(*args), everything(*args)):
+        np.testing.assert_allclose(got.detach().numpy(), want.detach().numpy(), 1e-9, 1e-11)
+
+
+@pytest.mark.parametrize("case", CASES, ids=ids)
+@pytest.mark.filterwarnings("ignore:reduction")
+def test_derivatives_are_differences(case: Any) -> None:
+    """Gradients and second derivatives along a random direction, by central differences."""
+    _, loss, options, arrays = case
+    if loss.name == "GaussianNLLLoss" and "eps" in options:
+        return  # the limit of the variance passes the slope of the variance, as in PyTorch
+    rng = np.random.default_rng(1)
+    step = 1e-6
+    moves = [rng.standard_normal(a.shape) if a.dtype.kind == "f" else None for a in arrays]
+    count = len(loss.differentiable)
+    for reduction in loss.reductions:
+        module = build(fg, loss, options, reduction, fg.float64)
+
+        def at(scale: float, module: Any = module) -> list[np.ndarray]:
+            moved = [
+                a + scale * moves[k] if k in loss.differentiable else a
+                for k, a in enumerate(arrays)
+            ]
+            found = derivatives(
+                fg, module, operands(fg, loss, moved, fg.float64), loss.differentiable
+            )
+            return [x.detach().numpy() for x in found]
+
+        here, above, below = at(0.0), at(step), at(-step)
+        weights = np.random.default_rng(7)  # those that ``derivatives`` combines results with
+        slopes = [0.0, 0.0]
+        for k, (a, b) in enumerate(zip(above[: count + 1], below)):
+            slopes[k > 0] += (weights.standard_normal(a.shape) * (a - b) / (2 * step)).sum()
+        for order in (0, 1):
+            found = here[1 + order * count :][:count]
+            rate = sum((g * moves[p]).sum() for g, p in zip(found, loss.differentiable))
+            assert rate == pytest.approx(slopes[order], rel=2e-6, abs=2e-7), (reduction, order)
+
+
+def test_every_loss_is_in_the_table() -> None:
+    names = {n for n, v in vars(nn).items() if n.endswith("Loss") and inspect.isclass(v)}
+    assert names - {"CTCLoss"} == {class_name(loss) for loss in LOSSES}
+    for loss in LOSSES:
+        assert callable(getattr(F, loss.function))
+
+
+def test_page_is_current() -> None:
+    root = Path(__file__).resolve().parents[2]
+    tool = runpy.run_path(str(root / "tools" / "loss_docs.py"))
+    assert tool["PAGE"].read_text() == tool["page"](), "run python tools/loss_docs.py"
+
+
+def test_traced_classes_out_of_range_give_nan() -> None:
+    """A compiled step cannot raise in the middle: the result says that something went wrong."""
+    x = fg.zeros(2, 3)
+    for function, bad in (
+        (F.cross_entropy, [0, 3]),
+        (F.nll_loss, [-1, 0]),
+        (F.multi_margin_loss, [0, 3]),
+        (F.multilabel_margin_loss, [[0, -1, 7], [0, -1, 0]]),
+    ):
+        compiled = fg.jit(lambda x, y, f=function: f(x, y))
+        assert compiled(x, fg.tensor(bad)).isnan(), function.__name__
+        with pytest.raises((IndexError, RuntimeError), match="out of"):
+            function(x, fg.tensor(bad))
+
+
+def test_old_name_of_the_image_loss_warns() -> None:
+    with pytest.warns(FutureWarning, match="NLLLoss"):
+        loss = nn.NLLLoss2d()
+    scores = F.log_softmax(fg.zeros(1, 3, 2, 2), 1)
+    assert loss(scores, fg.zeros(1, 2, 2, dtype=fg.int64)).item() == pytest.approx(math.log(3))
+
+
+def test_empty_batches() -> None:
+    for loss in (nn.MSELoss, nn.L1Loss, nn.HuberLoss, nn.CrossEntropyLoss, nn.SoftMarginLoss):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            target = fg.zeros(0, dtype=fg.int64) if loss is nn.CrossEntropyLoss else fg.zeros(0, 3)
+            assert loss()(fg.zeros(0, 3), target).isnan()
+            assert loss(reduction="sum")(fg.zeros(0, 3), target).item() == 0.0
 
 
 def _softmax(x: np.ndarray) -> np.ndarray:

@@ -187,3 +187,19 @@ def shape_args(shape: tuple[Any, ...]) -> tuple[int, ...]:
         return tuple(int(s.__index__()) for s in shape)
     except AttributeError:
         raise ArgumentTypeError(f"shape {shape}", "A shape is a sequence of integers.") from None
+
+
+def sizes_of(size: tuple[Any, ...]) -> tuple[int, ...]:
+    """The shape of a new tensor, from ``f(2, 3)`` or ``f((2, 3))``.
+
+    Raises:
+        RuntimeError: a negative extent.
+    """
+    shape = shape_args(size)
+    if any(n < 0 for n in shape):
+        raise ShapeError(
+            f"a new tensor of shape {list(shape)}",
+            "Trying to create tensor with negative dimension.",
+            "extents of at least 0; -1 has a meaning only for .reshape() and .expand()",
+        )
+    return shape

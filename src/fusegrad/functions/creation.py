@@ -1,4 +1,4 @@
-"""Creation functions, conversion, and what leaves fusegrad (``item``, ``numpy``, ``repr``)."""
+"""Tensors from data, shapes and ranges. Conversions are in ``conversion.py``."""
 
 from __future__ import annotations
 
@@ -9,12 +9,11 @@ import numpy as np
 
 from .. import dtypes
 from ..dtypes import DType, as_dtype, from_numpy_dtype, int64
-from ..errors import ArgumentError, ArgumentTypeError, DTypeError, GradientError
+from ..errors import ArgumentError, ArgumentTypeError, RangeError, ShapeError
 from ..ops import elementwise as ew
-from ..ops import source
+from ..ops import movement, source
 from ..tensor import Tensor
-from ..viewpath import layout_of
-from .common import cast, method, shape_args
+from .common import cast, method, sizes_of
 
 
 class device:
@@ -121,7 +120,7 @@ def full(
             if isinstance(fill_value, int)
             else dtypes.get_default_dtype()
         )
-    shape = shape_args((size,))
+    shape = sizes_of((size,))
     if isinstance(fill_value, Tensor):
         from .shape import expand
 
@@ -135,7 +134,7 @@ def zeros(
 ) -> Tensor:
     """A tensor of zeros."""
     return full(
-        shape_args(size), 0, dtype=dtype or dtypes.get_default_dtype(), requires_grad=requires_grad
+        sizes_of(size), 0, dtype=dtype or dtypes.get_default_dtype(), requires_grad=requires_grad
     )
 
 
@@ -144,7 +143,7 @@ def ones(
 ) -> Tensor:
     """A tensor of ones."""
     return full(
-        shape_args(size), 1, dtype=dtype or dtypes.get_default_dtype(), requires_grad=requires_grad
+        sizes_of(size), 1, dtype=dtype or dtypes.get_default_dtype(), requires_grad=requires_grad
     )
 
 
@@ -198,7 +197,15 @@ def arange(
     if dtype is None:
         whole = all(isinstance(v, int) for v in (start, end, step))
         dtype = int64 if whole else dtypes.get_default_dtype()
-    count = max(0, math.ceil((end - start) / step))
+    if step == 0:
+        raise RangeError("arange with step=0", "step must be nonzero", "step=1")
+    if (end - start) * step < 0:
+        raise RangeError(
+            f"arange from {start} to {end} by {step}",
+            "upper bound and lower bound inconsistent with step sign",
+            f"step={-step}",
+        )
+    count = math.ceil((end - start) / step)
     ramp = Tensor(source.iota(shape=(count,), dtype=dtype, axis=0))
     if step != 1:
         ramp = ew.mul(ramp, step)
@@ -216,7 +223,75 @@ def linspace(
 ) -> Tensor:
     """``steps`` evenly spaced numbers from ``start`` to ``end``."""
     target = dtype or dtypes.get_default_dtype()
+    _check_steps("linspace", steps)
     return _finish(Tensor(np.linspace(start, end, steps).astype(target.np)), requires_grad)
+
+
+def logspace(
+    start: float,
+    end: float,
+    steps: int,
+    base: float = 10.0,
+    *,
+    dtype: DType | None = None,
+    requires_grad: bool = False,
+    device: Any = None,
+) -> Tensor:
+    """``steps`` powers of ``base``, with evenly spaced exponents from ``start`` to ``end``.
+
+    Example:
+        >>> import fusegrad as fg
+        >>> fg.logspace(0, 2, 3).tolist()
+        [1.0, 10.0, 100.0]
+    """
+    target = dtype or dtypes.get_default_dtype()
+    _check_steps("logspace", steps)
+    values = np.power(float(base), np.linspace(start, end, steps))
+    return _finish(Tensor(values.astype(target.np)), requires_grad)
+
+
+def _check_steps(name: str, steps: int) -> None:
+    if steps < 0:
+        raise RangeError(f"{name} with steps={steps}", "number of steps must be non-negative")
+
+
+def meshgrid(*tensors: Any, indexing: str | None = None) -> tuple[Tensor, ...]:
+    """Grids of coordinates: one tensor per vector, each of the shape of all of them together.
+
+    Args:
+        tensors: vectors (or scalars) of one dtype.
+        indexing: ``"ij"`` (default) or ``"xy"``, which swaps the first two axes.
+
+    Raises:
+        RuntimeError: another ``indexing``, operands of several dtypes or of more than one axis.
+
+    Example:
+        >>> import fusegrad as fg
+        >>> x, y = fg.meshgrid(fg.arange(2), fg.arange(3), indexing="ij")
+        >>> x.tolist(), y.tolist()
+        ([[0, 0, 0], [1, 1, 1]], [[0, 1, 2], [0, 1, 2]])
+    """
+    if len(tensors) == 1 and isinstance(tensors[0], (tuple, list)):
+        tensors = tuple(tensors[0])
+    if indexing not in (None, "ij", "xy"):
+        raise RangeError(
+            f"meshgrid with indexing={indexing!r}", "indexing must be one of 'xy' or 'ij'.", "'ij'"
+        )
+    if any(x.aval.ndim > 1 or x.dtype is not tensors[0].dtype for x in tensors):
+        raise ShapeError(
+            f"meshgrid of {', '.join(str(x.aval) for x in tensors)}",
+            "Expected vectors (or scalars) that all have the same dtype.",
+        )
+    order = list(range(len(tensors)))
+    if indexing == "xy" and len(order) > 1:
+        order[:2] = 1, 0
+    shape = tuple(tensors[k].aval.size for k in order)
+    return tuple(
+        movement.broadcast(
+            movement.reshape(x, shape=(x.aval.size,)), shape=shape, axes=(order.index(k),)
+        )
+        for k, x in enumerate(tensors)
+    )
 
 
 def eye(
@@ -228,7 +303,7 @@ def eye(
     device: Any = None,
 ) -> Tensor:
     """Ones on the diagonal."""
-    shape = (n, n if m is None else m)
+    shape = sizes_of((n, n if m is None else m))
     rows = Tensor(source.iota(shape=shape, dtype=int64, axis=0))
     columns = Tensor(source.iota(shape=shape, dtype=int64, axis=1))
     return _finish(cast(ew.eq(rows, columns), dtype or dtypes.get_default_dtype()), requires_grad)
@@ -257,261 +332,47 @@ def triu(input: Tensor, diagonal: int = 0) -> Tensor:
     return where(tril_mask(input.aval.shape[-2:], diagonal - 1), 0, input)
 
 
-# --- conversion -----------------------------------------------------------------------------------
-@method()
-def to(
-    input: Tensor,
-    *args: Any,
-    dtype: DType | None = None,
-    device: Any = None,
-    non_blocking: bool = False,
-    copy: bool = False,
-) -> Tensor:
-    """Convert dtype; a device must be the cpu."""
-    for arg in args:
-        if isinstance(arg, DType):
-            dtype = arg
-        elif isinstance(arg, Tensor):
-            dtype = arg.dtype
-        elif arg is not None and not isinstance(arg, bool):
-            globals()["device"](arg)
-    if device is not None:
-        globals()["device"](device)
-    out = input if dtype is None else cast(input, dtype)
-    return clone(out) if copy and out is input else out
+class TensorType:
+    """The type of CPU tensors of one dtype, as in ``fg.FloatTensor([1, 2])``.
 
-
-@method("type")
-def type_(input: Tensor, dtype: DType | None = None) -> Any:
-    """The name of the tensor type, or the tensor converted to ``dtype``."""
-    return f"fusegrad.{input.dtype.name}" if dtype is None else cast(input, dtype)
-
-
-def _converter(name: str, dtype: DType) -> None:
-    def convert(input: Tensor) -> Tensor:
-        return cast(input, dtype)
-
-    convert.__name__ = name
-    convert.__doc__ = f"The tensor as {dtype}."
-    method(name)(convert)
-
-
-for _name, _dtype in {
-    "float": dtypes.float32,
-    "double": dtypes.float64,
-    "half": dtypes.float16,
-    "long": int64,
-    "int": dtypes.int32,
-    "short": dtypes.int16,
-    "char": dtypes.int8,
-    "byte": dtypes.uint8,
-    "bool": dtypes.bool_,
-}.items():
-    _converter(_name, _dtype)
-
-
-@method()
-def clone(input: Tensor) -> Tensor:
-    """A copy with its own memory; gradients flow through."""
-    return ew.convert(input, dtype=input.dtype)
-
-
-@method()
-def contiguous(input: Tensor) -> Tensor:
-    """The tensor itself when its memory is dense and in order, else a copy."""
-    return input if is_contiguous(input) else clone(input)
-
-
-@method()
-def is_contiguous(input: Tensor) -> bool:
-    """Whether the elements lie densely in row-major order."""
-    return layout_of(input).flags.c_contiguous
-
-
-@method()
-def cpu(input: Tensor) -> Tensor:
-    """The tensor itself."""
-    return input
-
-
-@method()
-def item(input: Tensor) -> Any:
-    """The Python number of a one-element tensor.
-
-    Raises:
-        RuntimeError: more than one element, or called inside a traced function.
+    Called with integers it gives an uninitialised tensor (zeros here) of that shape, called with
+    data a copy of it. ``isinstance(x, fg.FloatTensor)`` compares the dtype.
     """
-    array = input._concrete(".item()")
-    if array.size != 1:
-        raise GradientError(
-            f".item() of {input.aval}", "Only one-element tensors convert to a number.", ".tolist()"
-        )
-    return array.item()
 
+    def __init__(self, name: str, dtype: DType) -> None:
+        self.__name__ = name
+        self.dtype = dtype
+        self.__doc__ = f"A {dtype} tensor from data, or of the given shape."
 
-@method()
-def tolist(input: Tensor) -> Any:
-    """Nested Python lists of the elements."""
-    return input._concrete(".tolist()").tolist()
-
-
-@method()
-def numpy(input: Tensor) -> np.ndarray:
-    """The elements as a NumPy array that shares memory.
-
-    Raises:
-        RuntimeError: the tensor requires grad, or is traced.
-    """
-    if input.requires_grad:
-        raise GradientError(
-            f".numpy() of {input.aval} that requires grad",
-            "The array would escape the recorded history.",
-            ".detach().numpy()",
-        )
-    return input._concrete(".numpy()")
-
-
-@method("__array__")
-def array_(input: Tensor, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-    """NumPy conversion."""
-    array = numpy(input)
-    return array if dtype is None and not copy else np.array(array, dtype=dtype)
-
-
-def _number(kind: type, name: str) -> None:
-    def convert(input: Tensor) -> Any:
-        array = input._concrete(f"{kind.__name__}()")
-        if array.size != 1:
-            raise GradientError(
-                f"{kind.__name__}() of {input.aval}",
-                "Only one-element tensors have one truth value or number.",
-                "(x != 0).any() or .all()",
-            )
-        return kind(array.item())
-
-    setattr(Tensor, name, convert)
-
-
-for _kind, _name in (
-    (bool, "__bool__"),
-    (int, "__int__"),
-    (float, "__float__"),
-    (complex, "__complex__"),
-):
-    _number(_kind, _name)
-
-
-@method("__index__")
-def index_(input: Tensor) -> int:
-    """A Python index from an integer tensor."""
-    if input.dtype.category != 1:
-        raise DTypeError(f"index from {input.aval}", "Only integer tensors can be an index.")
-    return int(item(input))
-
-
-@method("__len__")
-def len_(input: Tensor) -> int:
-    """Extent of the first axis."""
-    if not input.aval.shape:
-        raise ArgumentTypeError("len() of a 0-d tensor", "It has no axes.")
-    return input.aval.shape[0]
-
-
-@method("__contains__")
-def contains(input: Tensor, element: Any) -> bool:
-    """Whether any element equals ``element``."""
-    return bool((input == element).any())  # type: ignore[attr-defined]
-
-
-@method()
-def size(input: Tensor, dim: int | None = None) -> Any:
-    """The shape, or one extent."""
-    return input.shape if dim is None else input.shape[dim]
-
-
-@method()
-def dim(input: Tensor) -> int:
-    """Number of axes."""
-    return input.aval.ndim
-
-
-@method("numel", "nelement")
-def numel(input: Tensor) -> int:
-    """Number of elements."""
-    return input.aval.size
-
-
-@method()
-def element_size(input: Tensor) -> int:
-    """Bytes of one element."""
-    return input.dtype.itemsize
-
-
-@method()
-def data_ptr(input: Tensor) -> int:
-    """Address of the first element."""
-    return int(input._concrete(".data_ptr()").__array_interface__["data"][0])
-
-
-@method()
-def stride(input: Tensor, dim: int | None = None) -> Any:
-    """Strides in elements."""
-    array = input._concrete(".stride()")
-    strides = tuple(s // array.itemsize for s in array.strides)
-    return strides if dim is None else strides[dim]
-
-
-@method()
-def is_floating_point(input: Tensor) -> bool:
-    """Whether the dtype is floating."""
-    return input.dtype.is_floating_point
-
-
-@method("__str__")
-def str_(input: Tensor) -> str:
-    """The values, for ``print``; refuses inside a jitted function, where there are none yet."""
-    if not isinstance(input._value, np.ndarray):
-        input._concrete("print")
-    return repr_(input)
-
-
-@method("__repr__")
-def repr_(input: Tensor) -> str:
-    """Like PyTorch's: values, dtype when unusual, grad_fn or requires_grad."""
-    if not isinstance(input._value, np.ndarray):
-        return f"tensor(traced {input.aval})"
-    body = np.array2string(
-        input._value,
-        separator=", ",
-        precision=4,
-        prefix="tensor(",
-        suppress_small=False,
-        floatmode="maxprec" if input.dtype.is_floating_point else "fixed",
-        threshold=1000,
-    )
-    parts = [body]
-    plain = (dtypes.get_default_dtype(), int64, dtypes.bool_)
-    if input.dtype not in plain:
-        parts.append(f"dtype={input.dtype!r}")
-    if input.grad_fn is not None:
-        parts.append(f"grad_fn=<{input.grad_fn.name}>")
-    elif input._requires_grad:
-        parts.append("requires_grad=True")
-    return f"tensor({', '.join(parts)})"
-
-
-def _constructor(dtype: DType) -> Any:
-    def construct(*args: Any) -> Tensor:
+    def __call__(self, *args: Any) -> Tensor:
         if args and all(isinstance(a, int) for a in args):
-            return zeros(*args, dtype=dtype)
-        return tensor(args[0] if args else [], dtype=dtype)
+            return zeros(*args, dtype=self.dtype)
+        return tensor(args[0] if args else [], dtype=self.dtype)
 
-    construct.__doc__ = f"A {dtype} tensor from data, or of the given shape."
-    return construct
+    def __instancecheck__(self, value: object) -> bool:
+        return isinstance(value, Tensor) and value.dtype is self.dtype
+
+    def __repr__(self) -> str:
+        return f"<class 'fusegrad.{self.__name__}'>"
 
 
-FloatTensor = _constructor(dtypes.float32)
-DoubleTensor = _constructor(dtypes.float64)
-LongTensor = _constructor(int64)
-IntTensor = _constructor(dtypes.int32)
-BoolTensor = _constructor(dtypes.bool_)
+TENSOR_TYPES = {
+    "FloatTensor": dtypes.float32,
+    "DoubleTensor": dtypes.float64,
+    "HalfTensor": dtypes.float16,
+    "LongTensor": int64,
+    "IntTensor": dtypes.int32,
+    "ShortTensor": dtypes.int16,
+    "CharTensor": dtypes.int8,
+    "ByteTensor": dtypes.uint8,
+    "BoolTensor": dtypes.bool_,
+}
+FloatTensor = TensorType("FloatTensor", dtypes.float32)
+DoubleTensor = TensorType("DoubleTensor", dtypes.float64)
+HalfTensor = TensorType("HalfTensor", dtypes.float16)
+LongTensor = TensorType("LongTensor", int64)
+IntTensor = TensorType("IntTensor", dtypes.int32)
+ShortTensor = TensorType("ShortTensor", dtypes.int16)
+CharTensor = TensorType("CharTensor", dtypes.int8)
+ByteTensor = TensorType("ByteTensor", dtypes.uint8)
+BoolTensor = TensorType("BoolTensor", dtypes.bool_)

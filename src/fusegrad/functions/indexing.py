@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..dtypes import bool_, int64
+from ..dtypes import bool_, int32, int64, uint8
 from ..errors import ArgumentTypeError, DimError, DTypeError, TracedValueError
 from ..ir.graph import Var
 from ..ops import elementwise as ew
@@ -20,7 +20,7 @@ from .common import axis_of, broadcast_shapes, broadcast_to, cast, method
 def wrap_index(index: Tensor, extent: int, op: str) -> Tensor:
     """Indices as int64 in [0, extent); eager values are checked, negatives count from the end."""
     if index.dtype.category != 1:
-        raise DTypeError(
+        raise (DimError if op == "index" else DTypeError)(
             f"{op} with an index of dtype {index.dtype}", "Indices are integers.", "index.long()"
         )
     index = cast(index.detach(), int64)
@@ -147,6 +147,23 @@ def _slice(item: slice, extent: int) -> tuple[int, int, int]:
 def _as_index(item: Any) -> Any:
     if isinstance(item, (list, np.ndarray)):
         return Tensor(np.asarray(item))
+    if isinstance(item, Tensor) and not (
+        item.dtype in (bool_, int64, int32, uint8) or isinstance(item._read(), Var)
+    ):
+        raise DimError(
+            f"an index of dtype {item.dtype}",
+            "tensors used as indices must be long, int, byte or bool tensors",
+            "index.long()",
+        )
+    if isinstance(item, str):
+        raise ArgumentTypeError(f"the index {item!r}", "Tensors have no named fields.")
+    if isinstance(item, float):
+        raise DimError(
+            f"the index {item}",
+            "only integers, slices (`:`), ellipsis (`...`), None and long or byte tensors are "
+            "valid indices (got float)",
+            f"x[{int(item) if math.isfinite(item) else 0}]",
+        )
     if isinstance(item, bool):
         raise ArgumentTypeError("a bool as index", "Indices are integers, slices and tensors.")
     if isinstance(item, Tensor) and item.aval.ndim == 0 and item.dtype.category == 1:

@@ -9,7 +9,7 @@ import numpy as np
 from ..ops import source
 from ..tensor import Tensor
 from .common import broadcast_to, cast, method
-from .creation import device, full, ones, zeros
+from .creation import device, full, ones, tensor, zeros
 
 
 @method("copy_")
@@ -52,11 +52,15 @@ def new_full(self: Tensor, size: Any, fill_value: Any, **options: Any) -> Tensor
     return full(size, fill_value, **{"dtype": self.dtype, **options})
 
 
+@method("new_empty")
+def new_empty(self: Tensor, *size: Any, **options: Any) -> Tensor:
+    """A tensor of this tensor's dtype without defined contents (zeros here)."""
+    return new_zeros(self, *size, **options)
+
+
 @method("new_tensor")
 def new_tensor(self: Tensor, data: Any, **options: Any) -> Tensor:
     """A copy of ``data`` in this tensor's dtype."""
-    from .creation import tensor
-
     return tensor(data, **{"dtype": self.dtype, **options})
 
 
@@ -68,9 +72,29 @@ def _deepcopy(self: Tensor, memo: dict[int, Any]) -> Tensor:
     return out
 
 
+def _pickled(self: Tensor, protocol: Any) -> tuple[Any, ...]:
+    """Values travel, histories and gradients do not; a view becomes a tensor of its own."""
+    array = np.asarray(self._concrete("pickling"), order="C")
+    own = {k: v for k, v in self.__dict__.items() if not k.startswith("_") or k == "_is_buffer"}
+    return _unpickled, (type(self), array, self.requires_grad, own)
+
+
+def _unpickled(
+    kind: type[Tensor], array: np.ndarray, requires_grad: bool, attributes: dict[str, Any]
+) -> Tensor:
+    out = kind.__new__(kind)
+    Tensor.__init__(out, array)
+    out.__dict__.update(attributes)
+    out._requires_grad = requires_grad
+    return out
+
+
 Tensor.__deepcopy__ = _deepcopy  # type: ignore[attr-defined]
+Tensor.__reduce_ex__ = _pickled  # type: ignore[assignment]
 Tensor.device = property(lambda self: device("cpu"))  # type: ignore[attr-defined]
 Tensor.T = property(lambda self: self.permute(*range(self.dim() - 1, -1, -1)))  # type: ignore[attr-defined]
 Tensor.mT = property(lambda self: self.transpose(-2, -1))  # type: ignore[attr-defined]
+Tensor.itemsize = property(lambda self: self.dtype.itemsize)  # type: ignore[attr-defined]
+Tensor.nbytes = property(lambda self: self.dtype.itemsize * self.aval.size)  # type: ignore[attr-defined]
 Tensor.ndim = property(lambda self: self.aval.ndim)  # type: ignore[attr-defined]
 Tensor.is_sparse = Tensor.is_cuda = property(lambda self: False)  # type: ignore[attr-defined]

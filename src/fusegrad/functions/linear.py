@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..errors import ShapeError
+from ..errors import DTypeError, ShapeError
 from ..ops import contract
 from ..tensor import Tensor
-from .common import broadcast_shapes, broadcast_to, cast, method, promote
+from .common import broadcast_shapes, broadcast_to, method
 from .pointwise import add, mul
 from .shape import reshape, unsqueeze
 
@@ -15,6 +15,17 @@ from .shape import reshape, unsqueeze
 def _dot(x: Tensor, y: Tensor, cx: int, cy: int, batch: int = 0) -> Tensor:
     axes = tuple(range(batch))
     return contract.dot(x, y, cx=(cx,), cy=(cy,), bx=axes, by=axes)
+
+
+def _same_dtype(name: str, x: Tensor, y: Tensor, *labels: str) -> None:
+    """Products do not promote: a float64 operand would silently change the dtype of a model."""
+    if x.dtype is not y.dtype:
+        first, second = labels or ("the first", "the second")
+        raise DTypeError(
+            f"{name} got {x.aval} and {y.aval}",
+            f"mat1 and mat2 must have the same dtype, but got {x.dtype} and {y.dtype}.",
+            f"convert {first} with .to({y.dtype}), or {second} with .to({x.dtype})",
+        )
 
 
 @method("matmul", "__matmul__")
@@ -25,8 +36,7 @@ def matmul(input: Tensor, other: Tensor) -> Tensor:
         RuntimeError: the contracted extents differ or an operand is 0-d.
     """
     x, y = input, other
-    dtype = promote(x, y)
-    x, y = cast(x, dtype), cast(y, dtype)
+    _same_dtype("matmul", x, y)
     nx, ny = x.aval.ndim, y.aval.ndim
     if nx == 0 or ny == 0:
         raise ShapeError(
@@ -86,6 +96,7 @@ def outer(input: Tensor, vec2: Tensor) -> Tensor:
 
 def addmm(input: Tensor, mat1: Tensor, mat2: Tensor, *, beta: Any = 1, alpha: Any = 1) -> Tensor:
     """beta * input + alpha * (mat1 @ mat2)."""
+    _same_dtype("addmm", input, mat2, "input", "mat1 and mat2")
     product = mm(mat1, mat2)
     product = mul(product, alpha) if isinstance(alpha, Tensor) or alpha != 1 else product
     return add(product, mul(input, beta) if isinstance(beta, Tensor) or beta != 1 else input)
@@ -102,7 +113,6 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     Raises:
         RuntimeError: the last axis of ``input`` is not ``in_features``.
     """
-    dtype = promote(input, weight)
     k = weight.aval.shape[-1]
     if not input.aval.shape or input.aval.shape[-1] != k:
         raise ShapeError(
@@ -110,7 +120,8 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
             f"The last axis of the input must equal the in_features of the layer ({k}).",
             f"create the layer with in_features={input.aval.shape[-1] if input.aval.shape else 1}",
         )
-    out = _dot(cast(input, dtype), cast(weight, dtype), input.aval.ndim - 1, weight.aval.ndim - 1)
+    _same_dtype("linear", input, weight, "the input", "the layer")
+    out = _dot(input, weight, input.aval.ndim - 1, weight.aval.ndim - 1)
     return out if bias is None else add(out, bias)
 
 

@@ -302,6 +302,12 @@ def clamp_min(input: Tensor, min: Any) -> Tensor:
 
 
 @method()
+def clamp_max(input: Tensor, max: Any) -> Tensor:
+    """min(input, max)."""
+    return clamp(input, max=max)
+
+
+@method()
 def lerp(input: Tensor, end: Any, weight: Any) -> Tensor:
     """input + weight * (end - input)."""
     return add(input, mul(weight, sub(end, input)))
@@ -435,6 +441,7 @@ for _function in (
     fmod,
     clamp,
     clamp_min,
+    clamp_max,
     lerp,
     addcmul,
     addcdiv,

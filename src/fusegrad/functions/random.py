@@ -15,10 +15,11 @@ import numpy as np
 
 from .. import dtypes
 from ..dtypes import DType, float64, int64, uint64
+from ..errors import RangeError
 from ..ops import elementwise as ew
 from ..ops import source
 from ..tensor import Tensor, grad_mode
-from .common import cast, method, shape_args
+from .common import cast, method, sizes_of
 
 
 class Generator:
@@ -70,6 +71,28 @@ def manual_seed(seed: int) -> Generator:
     return default_generator.manual_seed(seed)
 
 
+def seed() -> int:
+    """Restart the default generator at an unpredictable seed and return it."""
+    return default_generator.seed()
+
+
+def get_rng_state() -> Tensor:
+    """A copy of the state of the default generator."""
+    return default_generator.get_state()
+
+
+def set_rng_state(new_state: Tensor) -> None:
+    """Continue the default generator from a state that ``get_rng_state`` returned.
+
+    Example:
+        >>> import fusegrad as fg
+        >>> state = fg.get_rng_state(); a = fg.rand(2); fg.set_rng_state(state)
+        >>> fg.equal(a, fg.rand(2))
+        True
+    """
+    default_generator.set_state(new_state)
+
+
 def initial_seed() -> int:
     """Seed of the default generator."""
     return default_generator.initial_seed()
@@ -103,7 +126,7 @@ def rand(
     requires_grad: bool = False,
 ) -> Tensor:
     """Uniform random numbers in [0, 1)."""
-    out = _uniform(shape_args(size), dtype or dtypes.get_default_dtype(), generator)
+    out = _uniform(sizes_of(size), dtype or dtypes.get_default_dtype(), generator)
     return out.requires_grad_() if requires_grad else out  # type: ignore[attr-defined]
 
 
@@ -116,7 +139,7 @@ def randn(
 ) -> Tensor:
     """Standard normal numbers (Box and Muller 1958, one cosine per element)."""
     dtype = dtype or dtypes.get_default_dtype()
-    shape = shape_args(size)
+    shape = sizes_of(size)
     if dtype is float64:
         u, v = _uniform(shape, dtype, generator), _uniform(shape, dtype, generator)
     else:  # two independent 24-bit fractions of one draw
@@ -134,7 +157,13 @@ def randint(
 ) -> Tensor:
     """Integers in [low, high): ``randint(high, size)`` or ``randint(low, high, size)``."""
     low, high, size = (0, *args) if len(args) == 2 else args
-    fraction = _uniform(shape_args((size,)), float64, generator)
+    if low >= high:
+        raise RangeError(
+            f"randint from {low} to {high}",
+            "random_ expects 'from' to be less than 'to': the upper end is excluded.",
+            f"randint({low}, {low + 1}, size) for the constant {low}",
+        )
+    fraction = _uniform(sizes_of((size,)), float64, generator)
     return cast(ew.floor(ew.add(ew.mul(fraction, float(high - low)), float(low))), dtype or int64)
 
 
@@ -142,8 +171,19 @@ def randperm(
     n: int, *, generator: Generator | None = None, dtype: DType | None = None, device: Any = None
 ) -> Tensor:
     """A random permutation of 0 .. n-1."""
-    keys = bits((n,), generator)._concrete("randperm")
+    keys = bits(sizes_of((n,)), generator)._concrete("randperm")
     return Tensor(np.argsort(keys, kind="stable").astype((dtype or int64).np))
+
+
+def randint_like(input: Tensor, *args: Any, **options: Any) -> Tensor:
+    """Integers in [low, high) with the shape and dtype of ``input``.
+
+    Example:
+        >>> import fusegrad as fg
+        >>> fg.randint_like(fg.zeros(2, 3), 5, 6).tolist()
+        [[5.0, 5.0, 5.0], [5.0, 5.0, 5.0]]
+    """
+    return randint(*args, input.aval.shape, **{"dtype": input.dtype, **options})
 
 
 def rand_like(input: Tensor, **options: Any) -> Tensor:

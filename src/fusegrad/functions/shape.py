@@ -65,6 +65,18 @@ def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
 
 
 @method()
+def ravel(input: Tensor) -> Tensor:
+    """The elements in one axis."""
+    return reshape(input, -1)
+
+
+@method()
+def reshape_as(input: Tensor, other: Tensor) -> Tensor:
+    """``input`` reshaped to the shape of ``other``."""
+    return reshape(input, *other.shape)
+
+
+@method()
 def unflatten(input: Tensor, dim: int, sizes: Sequence[int]) -> Tensor:
     """Split one axis into several."""
     shape = input.aval.shape
@@ -220,6 +232,36 @@ def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
             )
     axis = axis_of(dim, len(first) + 1)
     return cat([unsqueeze(x, axis) for x in tensors], axis)
+
+
+def _at_least(x: Tensor, ndim: int) -> Tensor:
+    """Unit axes added as NumPy does: first in front, then at the end."""
+    if x.aval.ndim >= ndim:
+        return x
+    if x.aval.ndim == 0:
+        return _at_least(reshape(x, 1), ndim)
+    return _at_least(unsqueeze(x, 0 if x.aval.ndim == 1 else -1), ndim)
+
+
+def hstack(tensors: Sequence[Tensor]) -> Tensor:
+    """Join along the second axis, vectors along their only one."""
+    parts = [_at_least(x, 1) for x in tensors]
+    return cat(parts, 0 if parts and parts[0].aval.ndim == 1 else 1)
+
+
+def vstack(tensors: Sequence[Tensor]) -> Tensor:
+    """Join along the first axis, vectors as rows."""
+    return cat([_at_least(x, 2) for x in tensors], 0)
+
+
+def dstack(tensors: Sequence[Tensor]) -> Tensor:
+    """Join along the third axis."""
+    return cat([_at_least(x, 3) for x in tensors], 2)
+
+
+def column_stack(tensors: Sequence[Tensor]) -> Tensor:
+    """Join along the second axis, vectors as columns."""
+    return cat([reshape(x, (-1, 1)) if x.aval.ndim < 2 else x for x in tensors], 1)
 
 
 @method()

@@ -1,7 +1,11 @@
-"""Loss layers: modules around the functions of ``functional`` with PyTorch's options."""
+"""Losses of single predictions and of classes: modules around the functions of ``functional``.
+
+Those with a margin are in ``margin.py``.
+"""
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 from ..tensor import Tensor
@@ -39,7 +43,17 @@ class _WeightedLoss(_Loss):
 
 
 class L1Loss(_Loss):
-    """abs(x - y)."""
+    """The absolute error ``abs(input - target)``, of any one shape; see ``functional.l1_loss``.
+
+    Args:
+        reduction: ``"mean"`` (default), ``"sum"`` or ``"none"`` (one loss per element).
+
+    Example:
+        >>> import fusegrad as fg
+        >>> from fusegrad import nn
+        >>> nn.L1Loss()(fg.tensor([1.0, 2.0]), fg.tensor([1.0, 4.0])).item()
+        1.0
+    """
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         """The loss."""
@@ -47,7 +61,10 @@ class L1Loss(_Loss):
 
 
 class MSELoss(_Loss):
-    """(x - y) ** 2.
+    """The squared error ``(input - target) ** 2``, of any one shape; see ``functional.mse_loss``.
+
+    Args:
+        reduction: ``"mean"`` (default), ``"sum"`` or ``"none"`` (one loss per element).
 
     Example:
         >>> import fusegrad as fg
@@ -62,7 +79,23 @@ class MSELoss(_Loss):
 
 
 class SmoothL1Loss(_Loss):
-    """Squared below ``beta``, absolute above."""
+    """``d**2 / (2 * beta)`` where ``d = abs(input - target) < beta``, else ``d - beta / 2``.
+
+    The loss of Fast R-CNN (Girshick 2015).
+
+    Args:
+        reduction: ``"mean"`` (default), ``"sum"`` or ``"none"``.
+        beta: where the square turns into the absolute value; 0 gives ``L1Loss``.
+
+    Raises:
+        RuntimeError: ``beta`` is negative.
+
+    Example:
+        >>> import fusegrad as fg
+        >>> from fusegrad import nn
+        >>> nn.SmoothL1Loss(reduction="none")(fg.tensor([0.5, 3.0]), fg.zeros(2)).tolist()
+        [0.125, 2.5]
+    """
 
     def __init__(
         self,
@@ -80,7 +113,23 @@ class SmoothL1Loss(_Loss):
 
 
 class HuberLoss(_Loss):
-    """Half the square below ``delta``, linear above."""
+    """``d**2 / 2`` where ``d = abs(input - target) <= delta``, else ``delta * (d - delta / 2)``.
+
+    Robust regression (Huber 1964).
+
+    Args:
+        reduction: ``"mean"`` (default), ``"sum"`` or ``"none"``.
+        delta: where the square turns into a line, above 0.
+
+    Raises:
+        RuntimeError: ``delta`` is not positive.
+
+    Example:
+        >>> import fusegrad as fg
+        >>> from fusegrad import nn
+        >>> nn.HuberLoss(delta=2.0, reduction="none")(fg.tensor([1.0, 3.0]), fg.zeros(2)).tolist()
+        [0.5, 4.0]
+    """
 
     def __init__(self, reduction: str = "mean", delta: float = 1.0) -> None:
         super().__init__(reduction=reduction)
@@ -92,7 +141,25 @@ class HuberLoss(_Loss):
 
 
 class NLLLoss(_WeightedLoss):
-    """Negative log-likelihood of class indices, from log-probabilities."""
+    """Negative log-likelihood of class indices, from log-probabilities.
+
+    Input ``(C)``, ``(N, C)`` or ``(N, C, d1, ..., dK)``; target ``()``, ``(N)`` or
+    ``(N, d1, ..., dK)`` of int64.
+
+    Args:
+        weight: one factor per class; a mean divides by the factors of the targets.
+        ignore_index: class index that contributes nothing.
+
+    Raises:
+        IndexError: a class index out of range.
+        RuntimeError, ValueError: shapes or dtypes that do not fit.
+
+    Example:
+        >>> import fusegrad as fg
+        >>> from fusegrad import nn
+        >>> nn.NLLLoss()(fg.tensor([[-0.5, -1.0]]), fg.tensor([1])).item()
+        1.0
+    """
 
     def __init__(
         self,
@@ -116,13 +183,39 @@ class NLLLoss(_WeightedLoss):
         )
 
 
+class NLLLoss2d(NLLLoss):
+    """``NLLLoss`` under its old name for images."""
+
+    def __init__(
+        self,
+        weight: Tensor | None = None,
+        size_average: Any = None,
+        ignore_index: int = -100,
+        reduce: Any = None,
+        reduction: str = "mean",
+    ) -> None:
+        warnings.warn(
+            "NLLLoss2d has been deprecated. Please use NLLLoss instead as a drop-in replacement.",
+            FutureWarning,
+            stacklevel=2,
+        )
+        super().__init__(weight, size_average, ignore_index, reduce, reduction)
+
+
 class CrossEntropyLoss(_WeightedLoss):
     """Cross entropy of scores with class indices or class probabilities.
 
+    Input ``(C)``, ``(N, C)`` or ``(N, C, d1, ..., dK)``, not normalised; target either class
+    indices (int64) of the input's shape without C, or probabilities of the input's shape.
+
     Args:
-        weight: one factor per class.
+        weight: one factor per class; with indices a mean divides by the factors of the targets.
         ignore_index: class index that contributes nothing.
-        label_smoothing: weight of the uniform distribution mixed into the target.
+        label_smoothing: weight of the uniform distribution mixed into the target (Szegedy 2016).
+
+    Raises:
+        IndexError: a class index out of range.
+        RuntimeError, ValueError: shapes or dtypes that do not fit.
 
     Example:
         >>> import fusegrad as fg
@@ -157,7 +250,23 @@ class CrossEntropyLoss(_WeightedLoss):
 
 
 class BCELoss(_WeightedLoss):
-    """Cross entropy of probabilities with targets in [0, 1]."""
+    """Cross entropy of probabilities with targets in [0, 1], both of one shape.
+
+    Logarithms are limited to at least -100, so that the loss stays finite.
+
+    Args:
+        weight: factors, broadcast to the input.
+
+    Raises:
+        ValueError: shapes that differ.
+        RuntimeError: an input outside [0, 1], a target of another dtype.
+
+    Example:
+        >>> import fusegrad as fg
+        >>> from fusegrad import nn
+        >>> round(nn.BCELoss()(fg.tensor([0.5]), fg.tensor([1.0])).item(), 4)
+        0.6931
+    """
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         """The loss."""
@@ -165,7 +274,22 @@ class BCELoss(_WeightedLoss):
 
 
 class BCEWithLogitsLoss(_Loss):
-    """Cross entropy of logits with targets in [0, 1]."""
+    """Cross entropy of logits with targets in [0, 1], both of one shape, for any logit.
+
+    Args:
+        weight: factors, broadcast to the input.
+        pos_weight: factor of the positive term, broadcast from the last axis.
+
+    Raises:
+        ValueError: shapes that differ.
+        RuntimeError: a target that is not floating.
+
+    Example:
+        >>> import fusegrad as fg
+        >>> from fusegrad import nn
+        >>> round(nn.BCEWithLogitsLoss()(fg.zeros(3), fg.ones(3)).item(), 4)
+        0.6931
+    """
 
     def __init__(
         self,
@@ -187,7 +311,22 @@ class BCEWithLogitsLoss(_Loss):
 
 
 class KLDivLoss(_Loss):
-    """Kullback-Leibler divergence of log-probabilities from a target."""
+    """Kullback-Leibler divergence of log-probabilities ``input`` from a target.
+
+    ``target * (log(target) - input)``, 0 where the target is 0 (Kullback and Leibler 1951).
+
+    Args:
+        reduction: also ``"batchmean"``, the divergence per sample; ``"mean"`` divides by the
+            number of elements and warns.
+        log_target: whether the target holds log-probabilities too.
+
+    Example:
+        >>> import fusegrad as fg
+        >>> from fusegrad import nn
+        >>> loss = nn.KLDivLoss(reduction="batchmean")
+        >>> round(loss(fg.log(fg.tensor([[0.5, 0.5]])), fg.tensor([[1.0, 0.0]])).item(), 4)
+        0.6931
+    """
 
     def __init__(
         self,
@@ -205,7 +344,19 @@ class KLDivLoss(_Loss):
 
 
 class PoissonNLLLoss(_Loss):
-    """Negative log-likelihood of counts under a Poisson rate."""
+    """Negative log-likelihood of counts under a Poisson rate.
+
+    Args:
+        log_input: whether the input is the logarithm of the rate.
+        full: add Stirling's approximation of ``log(target!)`` for targets above 1.
+        eps: added to the rate before its logarithm, without ``log_input``.
+
+    Example:
+        >>> import fusegrad as fg
+        >>> from fusegrad import nn
+        >>> nn.PoissonNLLLoss()(fg.zeros(2), fg.tensor([1.0, 3.0])).item()
+        1.0
+    """
 
     def __init__(
         self,
@@ -234,7 +385,23 @@ class PoissonNLLLoss(_Loss):
 
 
 class GaussianNLLLoss(_Loss):
-    """Negative log-likelihood of targets under normal distributions."""
+    """Negative log-likelihood of targets under normal distributions (Nix and Weigend 1994).
+
+    ``(log(var) + (input - target)**2 / var) / 2`` with one variance per element, or per row.
+
+    Args:
+        full: add the constant ``log(2 * pi) / 2``.
+        eps: lower limit of the variance.
+
+    Raises:
+        ValueError: a negative variance or one of another shape.
+
+    Example:
+        >>> import fusegrad as fg
+        >>> from fusegrad import nn
+        >>> nn.GaussianNLLLoss()(fg.zeros(2), fg.tensor([1.0, 2.0]), fg.ones(2)).item()
+        1.25
+    """
 
     def __init__(self, *, full: bool = False, eps: float = 1e-6, reduction: str = "mean") -> None:
         super().__init__(None, None, reduction)
@@ -245,91 +412,4 @@ class GaussianNLLLoss(_Loss):
         """The loss."""
         return F.gaussian_nll_loss(
             input, target, var, full=self.full, eps=self.eps, reduction=self.reduction
-        )
-
-
-class SoftMarginLoss(_Loss):
-    """log(1 + exp(-target * x)) with targets -1 and 1."""
-
-    def forward(self, input: Tensor, target: Tensor) -> Tensor:
-        """The loss."""
-        return F.soft_margin_loss(input, target, reduction=self.reduction)
-
-
-class _MarginLoss(_Loss):
-    """A loss whose only option is its margin."""
-
-    default_margin = 0.0
-
-    def __init__(
-        self,
-        margin: float | None = None,
-        size_average: Any = None,
-        reduce: Any = None,
-        reduction: str = "mean",
-    ) -> None:
-        super().__init__(size_average, reduce, reduction)
-        self.margin = self.default_margin if margin is None else margin
-
-
-class HingeEmbeddingLoss(_MarginLoss):
-    """x for targets 1, max(0, margin - x) for targets -1."""
-
-    default_margin = 1.0
-
-    def forward(self, input: Tensor, target: Tensor) -> Tensor:
-        """The loss."""
-        return F.hinge_embedding_loss(input, target, margin=self.margin, reduction=self.reduction)
-
-
-class MarginRankingLoss(_MarginLoss):
-    """max(0, -target * (x1 - x2) + margin)."""
-
-    def forward(self, input1: Tensor, input2: Tensor, target: Tensor) -> Tensor:
-        """The loss."""
-        return F.margin_ranking_loss(
-            input1, input2, target, margin=self.margin, reduction=self.reduction
-        )
-
-
-class CosineEmbeddingLoss(_MarginLoss):
-    """1 - cos for targets 1, max(0, cos - margin) for targets -1."""
-
-    def forward(self, input1: Tensor, input2: Tensor, target: Tensor) -> Tensor:
-        """The loss."""
-        return F.cosine_embedding_loss(
-            input1, input2, target, margin=self.margin, reduction=self.reduction
-        )
-
-
-class TripletMarginLoss(_Loss):
-    """max(0, d(anchor, positive) - d(anchor, negative) + margin)."""
-
-    def __init__(
-        self,
-        margin: float = 1.0,
-        p: float = 2.0,
-        eps: float = 1e-6,
-        swap: bool = False,
-        size_average: Any = None,
-        reduce: Any = None,
-        reduction: str = "mean",
-    ) -> None:
-        super().__init__(size_average, reduce, reduction)
-        self.margin = margin
-        self.p = p
-        self.eps = eps
-        self.swap = swap
-
-    def forward(self, anchor: Tensor, positive: Tensor, negative: Tensor) -> Tensor:
-        """The loss."""
-        return F.triplet_margin_loss(
-            anchor,
-            positive,
-            negative,
-            margin=self.margin,
-            p=self.p,
-            eps=self.eps,
-            swap=self.swap,
-            reduction=self.reduction,
         )

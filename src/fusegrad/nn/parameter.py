@@ -12,7 +12,7 @@ import numpy as np
 
 from ..dtypes import get_default_dtype
 from ..errors import ArgumentTypeError
-from ..functions.creation import repr_
+from ..functions.printing import repr_
 from ..tensor import Tensor
 
 

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from ..autograd import no_grad
 from ..dtypes import DType, float16, float32, float64
 from ..errors import ArgumentTypeError
-from ..functions.creation import to
+from ..functions.conversion import to
 from ..functions.gradients import clear_grads
 from ..tensor import Tensor
 

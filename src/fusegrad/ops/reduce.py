@@ -15,8 +15,8 @@ from ..dtypes import DType, bool_, int64
 from ..errors import DimError, ShapeError
 from ..ir.aval import Aval
 from ..ir.primitive import Primitive, Rule
-from .elementwise import convert, div, eq, isnan, mul, or_, where
-from .kinds import REAL
+from .elementwise import convert, div, eq, isnan, mul, or_, sub, where
+from .kinds import FLOAT, REAL
 from .movement import broadcast, concat, inverse, pad, reshape, slice_, transpose
 from .samples import cases
 from .source import full, iota
@@ -197,6 +197,50 @@ all_: Primitive = reduction(
     (None,),
     dtypes=(bool_,),
     doc="Whether all elements are true.",
+)
+
+
+# --- squared deviations ---------------------------------------------------------------------------
+def _centred(x: Any, aval: Aval, axes: Axes) -> Any:
+    """x minus its mean over ``axes``, in the equations that ``mean(keepdim=True)`` makes."""
+    count = math.prod(aval.shape[a] for a in axes)
+    kept = tuple(1 if k in axes else n for k, n in enumerate(aval.shape))
+    total = reshape(sum_(x, axes=axes), shape=kept)
+    mean = mul(total, 1.0 / count if count else 0.0)
+    return sub(x, broadcast(mean, shape=aval.shape, axes=tuple(range(aval.ndim))))
+
+
+def _deviations_reference(x: np.ndarray, axes: Axes) -> np.ndarray:
+    count = math.prod(x.shape[a] for a in axes)
+    mean = np.sum(x, axis=axes, keepdims=True, dtype=x.dtype) * x.dtype.type(
+        1.0 / count if count else 0.0
+    )
+    return np.sum(np.square(x - mean), axis=axes, dtype=x.dtype)
+
+
+def _expand_deviations(x: Any, axes: Axes) -> Any:
+    centred = _centred(x, x.aval, axes)
+    return sum_(mul(centred, centred), axes=axes)
+
+
+# Written as a composition its gradient runs through the mean as well, whose share is zero but costs
+# a walk over the data.
+squared_deviations: Primitive = Primitive(
+    name="squared_deviations",
+    kind="reduce",
+    arg_names=("x",),
+    aval_rule=_aval_rule("squared_deviations", needs_elements=False),
+    reference=_deviations_reference,
+    derivs=(
+        lambda g, x, x_aval, axes: mul(
+            spread(mul(g, 2.0), x_aval, axes), _centred(x, x_aval, axes)
+        ),
+    ),
+    linearity="explicit",
+    jvps=(lambda t, x, x_aval, axes: mul(sum_(mul(t, _centred(x, x_aval, axes)), axes=axes), 2.0),),
+    expand=_expand_deviations,
+    dtypes=FLOAT,
+    doc="Sum over axes of the squared distances from the mean over these axes.",
 )
 
 

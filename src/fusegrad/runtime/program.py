@@ -15,12 +15,14 @@ from typing import Any
 import numpy as np
 
 from ..codegen.contract import generate_contraction
+from ..codegen.convolve import generate_convolution
 from ..codegen.nest import generate
 from ..codegen.scatter import generate_scatter
 from ..codegen.source import Argument, Generated
 from ..ir.graph import Literal
 from ..schedule.kernels import (
     Contraction,
+    Convolution,
     HostCall,
     KernelPlan,
     Mark,
@@ -64,6 +66,8 @@ class Launch:
         parts = threads if self.seconds > (SPLIT_SECONDS if times == 1 else LOOP_SECONDS) else 1
         if isinstance(kernel.work, LoopNest):
             self.generated = generate(kernel.work, kernel.label, parts)
+        elif isinstance(kernel.work, Convolution):
+            self.generated = generate_convolution(kernel.work, kernel.label, parts)
         elif isinstance(kernel.work, Contraction):
             self.generated = generate_contraction(kernel.work, kernel.label, parts)
         elif isinstance(kernel.work, Scatter):
@@ -225,6 +229,8 @@ class Program:
         elif argument.kind == "buffer":
             assert argument.buffer is not None
             self.positions.setdefault(argument.buffer, []).append(position)
+        elif argument.table is not None:  # kept alive by the launch
+            self.block[position] = argument.table.__array_interface__["data"][0]
         else:
             self._scratch.append((position, argument))
 

@@ -11,13 +11,17 @@ from __future__ import annotations
 
 from ..dtypes import bool_
 from ..ir.graph import Eqn, Graph, Var
-from .groups import Group, Sink, no_buffer, size_of, squeezed
+from ..ops import window
+from ..ops.contract import dot
+from .groups import Group, Sink, no_buffer, sections, size_of, squeezed
 from .index import Ix
 from .loops import LoopNest, Store
-from .lower import Unfusable, view_of
+from .lower import Crowded, Unfusable, view_of
 from .recompute import Recompute
+from .windows import lowerable
 
 MAX_SINKS = 24
+MAX_ROUNDS = 64  # of grouping; each round but the last moves a value into memory
 
 
 class Fusion(Recompute):
@@ -31,11 +35,15 @@ class Fusion(Recompute):
         self.exact = self._compared()
         self.required = self._required() | self.exact
         self.promoted: set[Var] = set()
+        self.promoted = self._scattered()
         self.early: set[Var] = set()  # reductions that run in a kernel before the others
-        for _ in range(12):
+        for _ in range(MAX_ROUNDS):
             known = len(self.early)
-            self._group()
-            more = self._expensive() | self._invariant() if len(self.early) == known else set()
+            try:
+                self._group()
+                more = self._expensive() | self._invariant() if len(self.early) == known else set()
+            except Crowded as crowded:
+                more = {crowded.var}
             if not more and len(self.early) == known:
                 break
             self.promoted |= more
@@ -98,7 +106,7 @@ class Fusion(Recompute):
                 f"kernel {other.number} walks the same data but stays apart: {reason}."
             )
             return
-        group.reasons.append(f"kernel {other.number} is merged in: both walk the same data.")
+        group.reasons.append("A kernel that walks the same data is merged in.")
         group.reasons += other.reasons
         group.merged |= {other.number, *other.merged}
         self.groups.remove(other)
@@ -109,7 +117,7 @@ class Fusion(Recompute):
 
     def _place(self, sink: Sink) -> None:
         kind = sink.eqn.primitive.kind
-        if kind == "contract":
+        if kind == "contract" and (sink.eqn.primitive is dot or lowerable(sink.eqn)):
             self._open(sink, "dot", squeezed(sink.var.aval.shape))
             return
         if sink.eqn.primitive.scatters:
@@ -144,7 +152,8 @@ class Fusion(Recompute):
         ]
         size = sink.var.aval.size
         heavy = {v for v in probe if v.aval.size * 2 >= size and v.aval.size > 1}
-        for group in reversed(self.groups):
+        # the busiest first: later sinks are more likely to need what it computes
+        for group in sorted(reversed(self.groups), key=lambda g: -len(g.sinks)):
             if group in producers or group.closed:
                 continue
             if heavy & group.reads:
@@ -215,11 +224,10 @@ class Fusion(Recompute):
 
     def _check_epilogue(self, group: Group, sink: Sink) -> None:
         """An epilogue walks (item, row, column): every load must agree with that."""
-        dot = group.sinks[0].eqn
-        nb = len(squeezed(tuple(dot.inputs[0].aval.shape[i] for i in dot.params["bx"])))
-        x = dot.inputs[0].aval
-        free = [a for a in range(x.ndim) if a not in dot.params["cx"] + dot.params["bx"]]
-        nm = len(squeezed(tuple(x.shape[a] for a in free)))
+        eqn = group.sinks[0].eqn
+        if eqn.primitive is window.conv_weight_rows:
+            raise Unfusable("its values are partial sums")
+        nb, nm, _ = sections(eqn)
         ends = {nb, nb + nm, len(group.shape)}
         lowering = self._lowering_of(group, sink)
         nest = LoopNest(list(group.shape), len(group.shape), 0)

@@ -36,6 +36,15 @@ class Contraction:
 
 
 @dataclass(eq=False)
+class Convolution(Contraction):
+    """A convolution, or the sums of its weight's cotangent: ``c`` from dense operands a and b.
+
+    ``batch``, ``m`` and ``n`` are images, channels and positions of the result; the rest of the
+    geometry is that of the equation (``schedule/windows.py``).
+    """
+
+
+@dataclass(eq=False)
 class Scatter:
     """``out[...] = start[...]``, then ``out[..., position, ...] = combine(old, value)`` in order.
 

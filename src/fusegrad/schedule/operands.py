@@ -11,7 +11,7 @@ from typing import Any
 from ..ir.graph import Atom, Eqn, Graph, Literal, Var
 from ..ops import control, movement, source
 from ..ops import elementwise as ew
-from ..ops.contract import free_axes
+from ..ops.contract import dot, free_axes
 from .index import row_major
 from .lower import view_of
 
@@ -69,16 +69,18 @@ def copy_operand(graph: Graph, eqn: Eqn, position: int) -> Graph:
     """Put a contraction's operand into memory, its axes in the order batch, free, contracted."""
     x = eqn.inputs[position]
     contract, batch = ("cx", "bx") if position == 0 else ("cy", "by")
-    c, b = eqn.params[contract], eqn.params[batch]
-    f = free_axes(x.aval.ndim, c, b)
-    perm = (*b, *f, *c)
+    perm, params = tuple(range(x.aval.ndim)), eqn.params
+    if eqn.primitive is dot:
+        c, b = eqn.params[contract], eqn.params[batch]
+        f = free_axes(x.aval.ndim, c, b)
+        perm = (*b, *f, *c)
+        params = {
+            **eqn.params,
+            batch: tuple(range(len(b))),
+            contract: tuple(range(len(b) + len(f), len(perm))),
+        }
     moved = Var(movement.transpose.aval_rule(x.aval, perm=perm))
     copied = Var(moved.aval)
-    params = {
-        **eqn.params,
-        batch: tuple(range(len(b))),
-        contract: tuple(range(len(b) + len(f), len(perm))),
-    }
     inputs = tuple(copied if i == position else a for i, a in enumerate(eqn.inputs))
     eqns: list[Eqn] = []
     for e in graph.eqns:

@@ -7,20 +7,23 @@ when no kernel can still need the old value; otherwise through a copy at the end
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 from ..ir.graph import Eqn, Graph, Literal, Var
-from ..ops.contract import free_axes
+from ..ops.contract import dot, free_axes
+from ..ops.window import conv_input, conv_weight_rows
 from .branching import plan_control
 from .fusion import Fusion
-from .groups import Group, Sink, natural_index, squeezed
+from .groups import Group, Sink, natural_index, sections
 from .index import Ix, flat, row_major
-from .kernels import Contraction, HostCall, KernelPlan, Operand, Plan, Scatter
+from .kernels import Contraction, Convolution, HostCall, KernelPlan, Operand, Plan, Scatter
 from .looping import copy_kernel
 from .loops import Buffer, LoopNest, Scalar, Store
 from .lower import Lowering, View, view_of
 from .operands import OperandOrder, copy_operand, dense_operands, distinct_outputs
+from .windows import geometry
 
 
 def make_plan(graph: Graph, in_place: dict[int, int], hints: Sequence[str]) -> Plan:
@@ -357,7 +360,8 @@ class _Planner:
     def _contraction(self, group: Group) -> Contraction:
         sink = group.sinks[0]
         eqn = sink.eqn
-        sections, a, b, (m, n, k), batch = self._matrices(eqn)
+        product = eqn.primitive is dot
+        a, b, (m, n, k), batch = self._matrices(eqn) if product else self._images(eqn)
         lowering = self._lowering()
         nest = LoopNest(list(group.shape), len(group.shape), 0)
         scalars = self._members(lowering, group)
@@ -369,10 +373,10 @@ class _Planner:
             axes = list(range(len(group.shape)))
             index = flat(natural_index(sink.var.aval.shape, axes), row_major(sink.var.aval.shape))
             nest.stores.append(Store(c, index, raw, sink.var))
-        merge_sections(nest, sections)
+        merge_sections(nest, sections(eqn))
         for s in nest.scalars():
             nest._place(s)
-        return Contraction(a, b, c, m, n, k, batch, nest, raw, eqn)
+        return (Contraction if product else Convolution)(a, b, c, m, n, k, batch, nest, raw, eqn)
 
     def _result_buffer(
         self, group: Group, sink: Sink, nest: LoopNest, operands: set[Buffer]
@@ -409,12 +413,29 @@ class _Planner:
         batch, step_x, step_y = _merge_batch(extents, bsx, bsy)
         a = Operand(self._buffer(vx.root), vx.offset, step_x, row_x, col_x)
         b = Operand(self._buffer(vy.root), vy.offset, step_y, row_y, col_y)
-        count = [
-            len(squeezed(tuple(x.aval.shape[i] for i in bx))),
-            len(squeezed(tuple(x.aval.shape[i] for i in fx))),
-            len(squeezed(tuple(y.aval.shape[i] for i in fy))),
-        ]
-        return count, a, b, (m, n, k), batch
+        return a, b, (m, n, k), batch
+
+    def _images(self, eqn: Eqn) -> Any:
+        """Operands of a convolution: dense memory."""
+        operands = []
+        for position, atom in enumerate(eqn.inputs):
+            assert isinstance(atom, Var)
+            view = view_of(atom, self.makers, self.fusion.in_memory)
+            assert view is not None
+            expected = row_major(atom.aval.shape)
+            rows = zip(atom.aval.shape, view.strides, expected, strict=True)
+            if any(n != 1 and have != want for n, have, want in rows):
+                raise OperandOrder(eqn, position)
+            operands.append(Operand(self._buffer(view.root), view.offset, (), 0, 0))
+        out = eqn.outputs[0].aval.shape
+        geo = geometry(eqn)
+        k = geo.places * geo.channels
+        if eqn.primitive is conv_weight_rows:
+            k = geo.images * math.prod(geo.y)
+        elif eqn.primitive is conv_input:
+            k = geo.places * geo.outputs // math.prod(geo.stride)
+        batch = (out[0],) if out[0] != 1 else ()
+        return *operands, (out[1], math.prod(out[2:]), k), batch
 
     def _section(self, eqn: Eqn, position: int, view: View, axes: Sequence[int]) -> tuple[int, int]:
         """Extent and stride of several axes as one."""
@@ -467,10 +488,8 @@ def _label(group: Group, eqns: Sequence[Eqn]) -> str:
             name = eqn.primitive.name
             if name not in names and name != "convert":
                 names.append(name)
-    kind = (
-        "dot"
-        if group.kind == "dot"
-        else ("row" if any(s.how == "inner" for s in group.sinks) else "map")
-    )
-    rest = [n for n in names if n != "dot"][:5]
-    return "_".join([kind, *rest]) if rest else (kind if kind == "dot" else "copy")
+    kind = "row" if any(s.how == "inner" for s in group.sinks) else "map"
+    if group.kind == "dot":
+        kind = group.sinks[0].eqn.primitive.name
+    rest = [n for n in names if n != kind][:5]
+    return "_".join([kind, *rest]) if rest else (kind if group.kind == "dot" else "copy")

@@ -10,9 +10,12 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import threading
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
 from typing import Any
+
+import numpy as np
 
 from ..errors import GradientError, Site
 from ..ir.aval import Aval
@@ -20,6 +23,13 @@ from ..ir.primitive import Primitive, current_builder
 from ..ops.elementwise import add
 
 _sequence = itertools.count()
+
+
+class _Anomaly(threading.local):
+    enabled = False
+
+
+anomaly = _Anomaly()  # whether cotangents are searched for nan
 
 
 def next_sequence() -> int:
@@ -56,6 +66,31 @@ class Node:
     def free(self) -> None:
         """Drop the residuals."""
         self.freed = True
+
+    @property
+    def next_functions(self) -> tuple[tuple[Any, int], ...]:
+        """Where the gradients of the operands go: ``(node, output index)`` of each."""
+        return tuple(
+            (None, 0)
+            if edge is None
+            else (edge[0] if isinstance(edge[0], Node) else AccumulateGrad(edge[0]), edge[1])
+            for edge in self.edges
+        )
+
+    def __repr__(self) -> str:
+        return f"<{self.name}{f' recorded at {self.site.short}' if self.site else ''}>"
+
+
+class AccumulateGrad:
+    """The end of a history: the leaf ``variable`` whose ``.grad`` a backward pass adds to."""
+
+    next_functions: tuple[()] = ()
+
+    def __init__(self, variable: Any) -> None:
+        self.variable = variable
+
+    def __repr__(self) -> str:
+        return f"<AccumulateGrad of {self.variable.aval}>"
 
 
 class PrimitiveNode(Node):
@@ -184,12 +219,27 @@ def pull_back(
                     if cotangent is not None and (node, index) in wanted:
                         found[(node, index)] = cotangent
             if useful is None or node in useful:
-                for edge, cotangent in zip(node.edges, node.pull(cotangents, unpack), strict=True):
+                pulled = node.pull(cotangents, unpack)
+                if anomaly.enabled:
+                    _check_nan(node, pulled)
+                for edge, cotangent in zip(node.edges, pulled, strict=True):
                     if edge is not None and cotangent is not None:
                         deliver(edge, cotangent)
         if not retain:
             node.free()
     return found
+
+
+def _check_nan(node: Node, pulled: Sequence[Any]) -> None:
+    for k, cotangent in enumerate(pulled):
+        value = getattr(cotangent, "_value", cotangent)
+        if isinstance(value, np.ndarray) and value.dtype.kind in "fc" and np.isnan(value).any():
+            raise GradientError(
+                f"the backward pass of {node.name} returned nan values",
+                f"They are in the gradient of its operand {k}.",
+                "keep operands away from where the derivative is infinite or undefined",
+                node.site,
+            )
 
 
 def _reaching(edges: Sequence[Any], wanted: set[Any], floor: int) -> set[Node]:

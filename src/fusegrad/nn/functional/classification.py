@@ -12,9 +12,16 @@ from typing import Any
 import numpy as np
 
 from ...autograd import Function
-from ...dtypes import int32, int64
-from ...errors import ArgumentError, ArgumentTypeError, DimError, ShapeError
-from ...functions.common import axes_of, broadcast_to, cast, floating, pointwise
+from ...dtypes import int32, int64, uint8
+from ...errors import (
+    ArgumentError,
+    ArgumentTypeError,
+    DimError,
+    DTypeError,
+    RangeError,
+    ShapeError,
+)
+from ...functions.common import axes_of, broadcast_to, cast, pointwise
 from ...functions.pointwise import clamp, where
 from ...functions.reduction import amax, log_softmax, sum
 from ...functions.shape import movedim, reshape, unsqueeze
@@ -23,7 +30,14 @@ from ...ops import elementwise as ew
 from ...ops import source
 from ...tensor import Tensor
 from .activation import softplus_stable
-from .losscommon import reduced, reduction_of, same_shape, tensors, weighted
+from .losscommon import (
+    reduced,
+    reduction_of,
+    require_floating,
+    same_shape,
+    tensors,
+    weighted,
+)
 
 
 # --- class indices --------------------------------------------------------------------------------
@@ -31,7 +45,7 @@ def _classes_last(name: str, input: Tensor) -> tuple[Tensor, tuple[int, ...]]:
     """Scores with the class axis last, and the shape of an index target."""
     ndim = input.aval.ndim
     if ndim == 0:
-        raise ShapeError(
+        raise (ArgumentError if name == "nll_loss" else ShapeError)(
             f"{name} got input {input.aval}",
             "The input needs a class axis: (C), (N, C) or (N, C, d1, ..., dK).",
         )
@@ -41,10 +55,10 @@ def _classes_last(name: str, input: Tensor) -> tuple[Tensor, tuple[int, ...]]:
 
 
 def _check_index_target(name: str, input: Tensor, target: Tensor, shape: tuple[int, ...]) -> None:
-    if target.dtype.category != 1:
-        raise ShapeError(
+    if target.dtype not in (int64, uint8):
+        raise DTypeError(
             f"{name} got a target of dtype {target.dtype}",
-            "expected scalar type Long: class indices are integers.",
+            "expected target dtype to be Long or Byte: class indices are int64 (or uint8).",
             "target.long()",
         )
     if target.aval.shape != shape:
@@ -89,7 +103,8 @@ def _class_weight(name: str, weight: Tensor | None, scores: Tensor) -> Tensor | 
             f"{name} got weight {weight.aval} for {classes} classes",
             "weight tensor should be defined either for all classes or no classes.",
         )
-    return broadcast_to(cast(weight, scores.dtype), scores.aval.shape)
+    require_floating(name, weight, "weight", scores.dtype)
+    return broadcast_to(weight, scores.aval.shape)
 
 
 def _guarded(loss: Tensor, target: Tensor, classes: int, checked: bool) -> Tensor:
@@ -211,11 +226,17 @@ def cross_entropy(
     reduction = reduction_of(reduction, size_average, reduce)
     tensors("cross_entropy", input=input, target=target)
     if not 0.0 <= label_smoothing <= 1.0:
-        raise ArgumentError(
+        raise RangeError(
             f"cross_entropy with label_smoothing={label_smoothing}",
             "label_smoothing must be between 0.0 and 1.0.",
         )
     if target.aval.shape == input.aval.shape and target.dtype.is_floating_point:
+        if ignore_index >= 0:
+            raise RangeError(
+                f"cross_entropy of class probabilities with ignore_index={ignore_index}",
+                "ignore_index is not supported for floating point target.",
+                "a weight of 0 for that class",
+            )
         return _probability_cross_entropy(input, target, weight, reduction, label_smoothing)
     return _index_cross_entropy(input, target, weight, ignore_index, reduction, label_smoothing)
 
@@ -258,14 +279,16 @@ def binary_cross_entropy(
     """Cross entropy of probabilities with targets in [0, 1]."""
     reduction = reduction_of(reduction, size_average, reduce)
     same_shape("binary_cross_entropy", input, target)
+    require_floating("binary_cross_entropy", input, "input")
+    require_floating("binary_cross_entropy", target, "target", input.dtype)
     raw = input._read()
     if isinstance(raw, np.ndarray) and not ((raw >= 0) & (raw <= 1)).all():
-        raise ArgumentError(
+        raise RangeError(
             "binary_cross_entropy got an input outside [0, 1]",
             "all elements of input should be between 0 and 1.",
             "binary_cross_entropy_with_logits, or a sigmoid before the loss",
         )
-    loss = _BinaryCrossEntropy.apply(input, cast(target, input.dtype))
+    loss = _BinaryCrossEntropy.apply(input, target)
     return reduced(weighted(loss, weight), reduction)
 
 
@@ -285,27 +308,15 @@ def binary_cross_entropy_with_logits(
     """
     reduction = reduction_of(reduction, size_average, reduce)
     same_shape("binary_cross_entropy_with_logits", input, target)
-    x, y = floating(input), cast(target, input.dtype)
-    if pos_weight is None:
-        loss = ew.sub(softplus_stable(x), ew.mul(x, y))
-    else:
+    x, y = input, target
+    require_floating("binary_cross_entropy_with_logits", x, "input")
+    require_floating("binary_cross_entropy_with_logits", y, "target")
+    log_odds = softplus_stable(ew.neg(x))  # -log(sigmoid(x)), accurate for confident logits too
+    if pos_weight is not None:
         emphasis = ew.add(pointwise(ew.mul, y, pointwise(ew.sub, pos_weight, 1.0)), 1.0)
-        loss = ew.add(ew.mul(ew.sub(1.0, y), x), ew.mul(emphasis, softplus_stable(ew.neg(x))))
+        log_odds = pointwise(ew.mul, emphasis, log_odds)
+    loss = pointwise(ew.add, pointwise(ew.mul, ew.sub(1.0, y), x), log_odds)
     return reduced(weighted(loss, weight), reduction)
-
-
-def soft_margin_loss(
-    input: Tensor,
-    target: Tensor,
-    size_average: Any = None,
-    reduce: Any = None,
-    reduction: str = "mean",
-) -> Tensor:
-    """log(1 + exp(-target * x)) with targets -1 and 1."""
-    reduction = reduction_of(reduction, size_average, reduce)
-    tensors("soft_margin_loss", input=input, target=target)
-    margin = pointwise(ew.mul, cast(target, input.dtype), input)
-    return reduced(softplus_stable(ew.neg(margin)), reduction)
 
 
 def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:

@@ -9,8 +9,9 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
-from ...errors import ArgumentError, ArgumentTypeError, ShapeError
-from ...functions.common import broadcast_shapes, broadcast_to, floating, pointwise
+from ...dtypes import DType, get_default_dtype
+from ...errors import ArgumentError, ArgumentTypeError, DTypeError
+from ...functions.common import broadcast_shapes, broadcast_to, pointwise
 from ...functions.reduction import mean, sum
 from ...ops import elementwise as ew
 from ...tensor import Tensor
@@ -65,7 +66,7 @@ def paired(name: str, input: Any, target: Any) -> tuple[Tensor, Tensor]:
         )
         shape = broadcast_shapes(input.aval.shape, target.aval.shape, op=name)
         input, target = broadcast_to(input, shape), broadcast_to(target, shape)
-    return floating(input, name), target
+    return input, target
 
 
 def same_shape(name: str, input: Tensor, target: Tensor) -> None:
@@ -84,10 +85,13 @@ def weighted(loss: Tensor, weight: Tensor | None) -> Tensor:
     return loss if weight is None else pointwise(ew.mul, loss, weight)
 
 
-def check_per_sample(name: str, reference: Tensor, other: Tensor, label: str) -> None:
-    """Require ``other`` to have one value per sample of ``reference``."""
-    if other.aval.shape[:1] != reference.aval.shape[:1] and other.aval.shape not in ((), (1,)):
-        raise ShapeError(
-            f"{name} got {reference.aval} and {label} {other.aval}",
-            f"{label} has one value per sample.",
+def require_floating(name: str, operand: Tensor, label: str, dtype: DType | None = None) -> None:
+    """Require a floating dtype, or exactly ``dtype``."""
+    wanted = operand.dtype is dtype if dtype is not None else operand.dtype.category >= 2
+    if not wanted:
+        raise DTypeError(
+            f"{name} got {label} {operand.aval}",
+            f"Found dtype {operand.dtype} but expected "
+            + ("a floating dtype." if dtype is None else f"{dtype}."),
+            f"{label}.to({dtype or get_default_dtype()})",
         )

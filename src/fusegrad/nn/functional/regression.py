@@ -12,15 +12,15 @@ from typing import Any
 
 import numpy as np
 
-from ...errors import ArgumentError, ShapeError
+from ...errors import ArgumentError, RangeError
 from ...functions.common import cast, floating, pointwise
 from ...functions.creation import full
-from ...functions.pointwise import clamp, minimum, where
-from ...functions.reduction import norm, sum
+from ...functions.pointwise import where
+from ...functions.reduction import sum
 from ...functions.shape import unsqueeze
 from ...ops import elementwise as ew
 from ...tensor import Tensor
-from .losscommon import paired, reduced, reduction_of, tensors, weighted
+from .losscommon import paired, reduced, reduction_of, require_floating, tensors, weighted
 
 
 def l1_loss(
@@ -47,9 +47,16 @@ def mse_loss(
 ) -> Tensor:
     """(x - y) ** 2."""
     reduction = reduction_of(reduction, size_average, reduce)
-    x, y = paired("mse_loss", input, target)
-    d = pointwise(ew.sub, x, y)
+    d = _difference("mse_loss", input, target)
     return _weighted_mean(ew.mul(d, d), weight, reduction)
+
+
+def _difference(name: str, input: Tensor, target: Tensor) -> Tensor:
+    """input - target, of a floating dtype."""
+    x, y = paired(name, input, target)
+    d = pointwise(ew.sub, x, y)
+    require_floating(name, d, "input - target")
+    return d
 
 
 def _weighted_mean(loss: Tensor, weight: Tensor | None, reduction: str) -> Tensor:
@@ -78,12 +85,11 @@ def smooth_l1_loss(
     """Squared below ``beta``, absolute above, with a continuous slope."""
     reduction = reduction_of(reduction, size_average, reduce)
     if beta < 0:
-        raise ArgumentError(
+        raise RangeError(
             f"smooth_l1_loss with beta={beta}",
             "smooth_l1_loss does not support negative values for beta.",
         )
-    x, y = paired("smooth_l1_loss", input, target)
-    d = pointwise(ew.sub, x, y)
+    d = _difference("smooth_l1_loss", input, target)
     size = ew.abs_(d)
     if beta == 0:
         return reduced(size, reduction)
@@ -100,12 +106,12 @@ def huber_loss(
 ) -> Tensor:
     """Half the square below ``delta``, ``delta * (abs - delta / 2)`` above."""
     if delta <= 0:
-        raise ArgumentError(
+        raise RangeError(
             f"huber_loss with delta={delta}",
             "huber_loss does not support non-positive values for delta.",
         )
-    x, y = paired("huber_loss", input, target)
-    d = pointwise(ew.sub, x, y)
+    tensors("huber_loss", input=input, target=target)
+    d = _difference("huber_loss", input, cast(target, input.dtype))
     size = ew.abs_(d)
     outer = ew.mul(ew.sub(size, 0.5 * delta), delta)
     loss = where(ew.le(size, delta), ew.mul(ew.mul(d, d), 0.5), outer)
@@ -135,6 +141,8 @@ def kl_div(
             "support size. 'batchmean' divides only by the batch size.",
             stacklevel=2,
         )
+    require_floating("kl_div", input, "input")
+    require_floating("kl_div", target, "target")
     if log_target:
         loss = pointwise(ew.mul, ew.exp(target), pointwise(ew.sub, target, input))
     else:
@@ -163,12 +171,13 @@ def poisson_nll_loss(
     """Negative log-likelihood of counts under a Poisson rate (or its logarithm)."""
     reduction = reduction_of(reduction, size_average, reduce)
     tensors("poisson_nll_loss", input=input, target=target)
-    x, y = floating(input), cast(target, floating(input).dtype)
+    x, y = floating(input), target
     if log_input:
         loss = pointwise(ew.sub, ew.exp(x), pointwise(ew.mul, y, x))
     else:
         loss = pointwise(ew.sub, x, pointwise(ew.mul, y, ew.log(ew.add(x, eps))))
     if full:
+        y = floating(y)
         large = ew.gt(y, 1.0)
         safe = where(large, y, 1.0)
         half_log = ew.mul(ew.log(ew.mul(safe, 2.0 * math.pi)), 0.5)
@@ -217,111 +226,3 @@ def _variance(input: Tensor, var: Tensor | float, eps: float) -> Tensor:
     # The limit keeps the slope of var itself, as if var had been limited outside the history.
     floor = ew.add(ew.sub(var, var.detach()), eps)  # type: ignore[attr-defined]
     return where(ew.lt(var, eps), floor, var)
-
-
-# --- pairs and triplets ---------------------------------------------------------------------------
-def hinge_embedding_loss(
-    input: Tensor,
-    target: Tensor,
-    margin: float = 1.0,
-    size_average: Any = None,
-    reduce: Any = None,
-    reduction: str = "mean",
-) -> Tensor:
-    """x for targets 1, max(0, margin - x) for targets -1."""
-    reduction = reduction_of(reduction, size_average, reduce)
-    tensors("hinge_embedding_loss", input=input, target=target)
-    hinge = clamp(pointwise(ew.sub, margin, input), min=0.0)
-    far = where(pointwise(ew.ne, target, 1), hinge, 0.0)
-    near = where(pointwise(ew.ne, target, -1), input, 0.0)
-    return reduced(pointwise(ew.add, far, near), reduction)
-
-
-def margin_ranking_loss(
-    input1: Tensor,
-    input2: Tensor,
-    target: Tensor,
-    margin: float = 0.0,
-    size_average: Any = None,
-    reduce: Any = None,
-    reduction: str = "mean",
-) -> Tensor:
-    """max(0, -target * (x1 - x2) + margin)."""
-    reduction = reduction_of(reduction, size_average, reduce)
-    tensors("margin_ranking_loss", input1=input1, input2=input2, target=target)
-    if not input1.aval.ndim == input2.aval.ndim == target.aval.ndim:
-        raise ShapeError(
-            f"margin_ranking_loss got {input1.aval}, {input2.aval} and target {target.aval}",
-            "All input tensors should have the same number of dimensions.",
-        )
-    gap = pointwise(ew.mul, pointwise(ew.sub, input2, input1), target)
-    return reduced(clamp(pointwise(ew.add, gap, margin), min=0.0), reduction)
-
-
-def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -> Tensor:
-    """x1 . x2 / (|x1| * |x2|) along ``dim``."""
-
-    def size(x: Tensor) -> Tensor:
-        return clamp(norm(x, 2, dim, keepdim=True), min=eps)
-
-    a, b = pointwise(ew.div, x1, size(x1)), pointwise(ew.div, x2, size(x2))
-    return sum(pointwise(ew.mul, a, b), dim)
-
-
-def cosine_embedding_loss(
-    input1: Tensor,
-    input2: Tensor,
-    target: Tensor,
-    margin: float = 0.0,
-    size_average: Any = None,
-    reduce: Any = None,
-    reduction: str = "mean",
-) -> Tensor:
-    """1 - cos for targets 1, max(0, cos - margin) for targets -1."""
-    reduction = reduction_of(reduction, size_average, reduce)
-    tensors("cosine_embedding_loss", input1=input1, input2=input2, target=target)
-    if target.aval.ndim > 1 or input1.aval.ndim != target.aval.ndim + 1:
-        raise ShapeError(
-            f"cosine_embedding_loss got {input1.aval}, {input2.aval} and target {target.aval}",
-            "0D target expects 1D inputs and 1D target expects 2D inputs.",
-        )
-    product = sum(pointwise(ew.mul, input1, input2), -1)
-    size1 = ew.add(sum(ew.mul(input1, input1), -1), 1e-12)
-    size2 = ew.add(sum(ew.mul(input2, input2), -1), 1e-12)
-    cos = pointwise(ew.div, product, ew.sqrt(pointwise(ew.mul, size1, size2)))
-    near = where(pointwise(ew.eq, target, 1), ew.sub(1.0, cos), 0.0)
-    far = where(pointwise(ew.eq, target, -1), clamp(pointwise(ew.sub, cos, margin), min=0.0), 0.0)
-    return reduced(ew.add(near, far), reduction)
-
-
-def pairwise_distance(
-    x1: Tensor, x2: Tensor, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False
-) -> Tensor:
-    """p-norm of ``x1 - x2 + eps`` over the last axis."""
-    return norm(ew.add(pointwise(ew.sub, x1, x2), eps), p, -1, keepdim)
-
-
-def triplet_margin_loss(
-    anchor: Tensor,
-    positive: Tensor,
-    negative: Tensor,
-    margin: float = 1.0,
-    p: float = 2,
-    eps: float = 1e-6,
-    swap: bool = False,
-    size_average: Any = None,
-    reduce: Any = None,
-    reduction: str = "mean",
-) -> Tensor:
-    """max(0, d(anchor, positive) - d(anchor, negative) + margin)."""
-    reduction = reduction_of(reduction, size_average, reduce)
-    tensors("triplet_margin_loss", anchor=anchor, positive=positive, negative=negative)
-    if margin <= 0:
-        raise ArgumentError(
-            f"triplet_margin_loss with margin={margin}", "margin must be greater than 0."
-        )
-    near = pairwise_distance(anchor, positive, p, eps)
-    far = pairwise_distance(anchor, negative, p, eps)
-    if swap:
-        far = minimum(far, pairwise_distance(positive, negative, p, eps))
-    return reduced(clamp(pointwise(ew.add, ew.sub(near, far), margin), min=0.0), reduction)
