@@ -17,6 +17,22 @@ ATOL = {fg.float32: 1e-5, fg.float64: 1e-11}
 IMAGE, SIGNAL, VOLUME = (2, 4, 8, 6), (2, 4, 9), (2, 2, 4, 6, 5)
 Build = Callable[[], Any]
 
+
+class _Attention(nn.Module):
+    def __init__(self, is_causal: bool = False, masked: bool = False) -> None:
+        super().__init__()
+        self.heads = nn.MultiheadAttention(8, 2, batch_first=True, add_bias_kv=masked)
+        self.is_causal, self.masked = is_causal, masked
+
+    def forward(self, x: Any) -> Any:
+        padding = fg.arange(5)[None] > fg.tensor([[2], [3], [4]]) if self.masked else None
+        mask = nn.Transformer.generate_square_subsequent_mask(5) if self.is_causal else None
+        out, weights = self.heads(
+            x, x, x, padding, need_weights=self.masked, attn_mask=mask, is_causal=self.is_causal
+        )
+        return out if weights is None else out + (weights * weights).mean()
+
+
 LAYERS: dict[str, tuple[Build, tuple[int, ...]]] = {
     "max_pool1d": (lambda: nn.MaxPool1d(2), SIGNAL),
     "max_pool2d": (lambda: nn.MaxPool2d(2), IMAGE),
@@ -40,6 +56,11 @@ LAYERS: dict[str, tuple[Build, tuple[int, ...]]] = {
     "instance_norm_tracked": (lambda: nn.InstanceNorm2d(4, track_running_stats=True), IMAGE),
     "group_norm": (lambda: nn.GroupNorm(2, 4), IMAGE),
     "response_norm": (lambda: nn.LocalResponseNorm(3, alpha=0.1), IMAGE),
+    "attention": (lambda: _Attention(), (3, 5, 8)),
+    "attention_causal": (lambda: _Attention(is_causal=True), (3, 5, 8)),
+    "attention_masked": (lambda: _Attention(masked=True), (3, 5, 8)),
+    "encoder": (lambda: nn.TransformerEncoderLayer(8, 2, 16, 0.0, batch_first=True), (3, 5, 8)),
+    "encoder_dropout": (lambda: nn.TransformerEncoderLayer(8, 2, 16, norm_first=True), (5, 3, 8)),
     "lp_pool": (lambda: nn.Sequential(nn.Softplus(), nn.LPPool2d(3, 2)), IMAGE),
 }
 

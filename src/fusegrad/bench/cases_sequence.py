@@ -1,4 +1,4 @@
-"""Workloads over sequences: an LSTM classifier.
+"""Workloads over sequences: an LSTM classifier and a character-level transformer.
 
 In: ``torch`` or ``fusegrad`` as a module, sizes, initial parameters. Out: `Workload` records for
 ``registry.py``. The JAX twin is in ``jax_workloads.py``.
@@ -78,4 +78,120 @@ LSTM = Workload(
     ),
 )
 
-WORKLOADS = [LSTM]
+# --- transformer ----------------------------------------------------------------------------------
+
+
+def _transformer_data(sizes: Sizes, rng: np.random.Generator) -> Data:
+    width, vocabulary = sizes["width"], sizes["vocabulary"]
+    params: Arrays = {
+        "tokens.weight": normal(rng, vocabulary, width, scale=0.02),
+        "positions.weight": normal(rng, sizes["context"], width, scale=0.02),
+    }
+    for layer in range(sizes["layers"]):
+        block = f"blocks.{layer}"
+        for name in ("norm1", "norm2"):
+            params[f"{block}.{name}.weight"] = np.ones(width, np.float32)
+            params[f"{block}.{name}.bias"] = np.zeros(width, np.float32)
+        params |= linear_params(rng, f"{block}.qkv", width, 3 * width)
+        params |= linear_params(rng, f"{block}.project", width, width)
+        params |= linear_params(rng, f"{block}.widen", width, 4 * width)
+        params |= linear_params(rng, f"{block}.narrow", 4 * width, width)
+    params["norm.weight"] = np.ones(width, np.float32)
+    params["norm.bias"] = np.zeros(width, np.float32)
+    params["head.weight"] = linear_params(rng, "head", width, vocabulary)["head.weight"]
+    batches: list[tuple[np.ndarray, ...]] = []
+    for _ in range(4):
+        text = rng.integers(0, vocabulary, (sizes["batch"], sizes["context"] + 1))
+        batches.append((text[:, :-1].copy(), text[:, 1:].copy()))
+    return Data(params, batches)
+
+
+def _transformer_model(torch: Any, sizes: Sizes) -> Any:
+    nn = torch.nn
+    width, heads = sizes["width"], sizes["heads"]
+
+    class Block(nn.Module):  # type: ignore[misc, name-defined]
+        def __init__(self) -> None:
+            super().__init__()
+            self.norm1 = nn.LayerNorm(width)
+            self.qkv = nn.Linear(width, 3 * width)
+            self.project = nn.Linear(width, width)
+            self.norm2 = nn.LayerNorm(width)
+            self.widen = nn.Linear(width, 4 * width)
+            self.narrow = nn.Linear(4 * width, width)
+
+        def attend(self, x: Any) -> Any:
+            batch, length, _ = x.shape
+            parts = self.qkv(x).view(batch, length, 3, heads, width // heads)
+            q, k, v = parts.permute(2, 0, 3, 1, 4).unbind(0)
+            out = nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True)
+            return self.project(out.transpose(1, 2).reshape(batch, length, width))
+
+        def forward(self, x: Any) -> Any:
+            x = x + self.attend(self.norm1(x))
+            return x + self.narrow(nn.functional.gelu(self.widen(self.norm2(x))))
+
+    class Model(nn.Module):  # type: ignore[misc, name-defined]
+        def __init__(self) -> None:
+            super().__init__()
+            self.tokens = nn.Embedding(sizes["vocabulary"], width)
+            self.positions = nn.Embedding(sizes["context"], width)
+            self.blocks = nn.ModuleList([Block() for _ in range(sizes["layers"])])
+            self.norm = nn.LayerNorm(width)
+            self.head = nn.Linear(width, sizes["vocabulary"], bias=False)
+
+        def forward(self, text: Any) -> Any:
+            x = self.tokens(text) + self.positions(torch.arange(text.shape[1]))
+            for block in self.blocks:
+                x = block(x)
+            return self.head(self.norm(x))
+
+    return Model()
+
+
+def _transformer_build(torch: Any, sizes: Sizes, params: Arrays) -> Built:
+    model = load_params(torch, _transformer_model(torch, sizes), params)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=TRANSFORMER_LR)
+    loss_function = torch.nn.CrossEntropyLoss()
+
+    def step(text: Any, following: Any) -> Any:
+        optimizer.zero_grad()
+        logits = model(text)
+        loss = loss_function(logits.view(-1, logits.shape[-1]), following.view(-1))
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        return loss.detach()
+
+    return Built(step)
+
+
+def _transformer_flops(sizes: Sizes) -> float:
+    """Six per weight and token, and the products of attention scores, forward and backward."""
+    width, layers = sizes["width"], sizes["layers"]
+    tokens = sizes["batch"] * sizes["context"]
+    weights = 12 * layers * width * width + width * sizes["vocabulary"]
+    return 6.0 * tokens * weights + 12.0 * layers * tokens * sizes["context"] * width
+
+
+TRANSFORMER_LR = 3e-4
+TRANSFORMER = Workload(
+    name="transformer",
+    description="character GPT: 4 layers, 4 heads, width 128, context 64, AdamW, norm clipping",
+    sizes={
+        "batch": 12,
+        "context": 64,
+        "width": 128,
+        "heads": 4,
+        "layers": 4,
+        "vocabulary": 65,
+    },
+    tiny={"batch": 2, "context": 8, "width": 16, "heads": 2, "layers": 2, "vocabulary": 11},
+    scaled=("batch",),
+    data=_transformer_data,
+    build=_transformer_build,
+    flops=_transformer_flops,
+    least_bytes=lambda sizes: 24.0 * 12 * sizes["layers"] * sizes["width"] ** 2,
+)
+
+WORKLOADS = [LSTM, TRANSFORMER]

@@ -95,3 +95,15 @@ def rmsprop(learning_rate: float, alpha: float = 0.99, eps: float = 1e-8) -> Opt
         }, new
 
     return Optimizer(init, update)
+
+
+def clipped(optimizer: Optimizer, max_norm: float) -> Optimizer:
+    """Return ``optimizer`` after ``torch.nn.utils.clip_grad_norm_``."""
+    jnp: Any = importlib.import_module("jax.numpy")
+
+    def update(params: Params, grads: Params, state: Any) -> tuple[Params, Any]:
+        norm = jnp.sqrt(sum(jnp.sum(grad * grad) for grad in grads.values()))
+        scale = jnp.minimum(1.0, max_norm / (norm + 1e-6))
+        return optimizer.update(params, {k: g * scale for k, g in grads.items()}, state)
+
+    return Optimizer(optimizer.init, update)

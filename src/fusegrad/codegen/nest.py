@@ -21,6 +21,7 @@ from .source import Body, Generated, Signature, Writer, fetched, store_value
 from .tail import CACHE_LINE
 
 STRIP = 256  # elements of a strip-mined loop: its buffers stay in the first-level cache
+LANES = 16  # elements of the widest vector
 BLOCKED = 128  # inner extents up to this may be walked in blocks of rows
 STREAMED_BYTES = 24 << 20  # larger results bypass the caches: no line is read before it is written
 AHEAD = 16384  # bytes; DRAM answers after some hundred nanoseconds, shorter rows are faster
@@ -367,11 +368,16 @@ class _Printer(RowBlocks):
         if len(self.inner) != 1 or not self.split:
             return False
         extent = self.nest.extents[self.inner[0]]
+        plain = not self.nest.accs and self.nest.stages == 1
+        if plain and self.body.windowed:
+            return False  # rows that are shuffled beat columns that are gathered
         cost = sum(
             s.eqn.primitive.cost
             for s in self.main
             if s.level == ROW and s.op == "apply" and s.eqn is not None
         )
+        if plain and extent >= LANES and cost < ROW_COST:
+            return False  # long enough for vectors, and nothing to gain across rows
         return extent <= SHORT or (extent <= BLOCKED and cost >= ROW_COST)
 
     def _saved_values(self) -> dict[Scalar, tuple[int, str]]:

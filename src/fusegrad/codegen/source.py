@@ -131,11 +131,24 @@ class Body:
         self.constants: dict[object, tuple[str, str, object]] = {}
         # Memory that the kernel changes must not be read again later.
         self.written = {store.buffer for store in nest.stores}
+        self.windowed = nest.windowed()
 
     # --- integers --------------------------------------------------------------------------------
     def extent(self, axis: int) -> str:
         """Name of the extent of a loop axis."""
         return self.signature.integer(("extent", axis), self.nest.extents[axis], "n")
+
+    def number(self, kind: str, value: int) -> str:
+        """Name of a stride, offset or limit; its value where windows are read.
+
+        LLVM makes shuffles of interleaved accesses whose strides it knows, gathers of others.
+        Extents stay run-time values: short loops of a known length are unrolled before anything
+        is vectorised.
+        """
+        if self.windowed:
+            return str(value)
+        self.access += 1
+        return self.signature.integer((kind, self.access), value)
 
     def dense(self, first: int, last: int) -> dict[int, int]:
         strides, step = {}, 1
@@ -159,8 +172,7 @@ class Body:
             else:
                 parts.append(self._term(f"int64({scope[k]})", c))
         if ix.const:
-            self.access += 1
-            parts.append(self.signature.integer(("const", self.access), ix.const))
+            parts.append(self.number("const", ix.const))
         return " + ".join(parts) or "0"
 
     def dense_text(self, axes: dict[int, int]) -> str | None:
@@ -181,8 +193,7 @@ class Body:
             return factor
         if coefficient == -1:
             return f"-{factor}"
-        self.access += 1
-        return f"{factor} * {self.signature.integer(('stride', self.access), coefficient)}"
+        return f"{factor} * {self.number('stride', coefficient)}"
 
     def literal(self, literal: Literal) -> str:
         """A constant: simple ones in the text, others (1 / batch size, say) at run time."""
@@ -243,8 +254,7 @@ class Body:
             return self.index(s.index, scope)
         if s.op == "guard":
             at = self.index(s.index, scope)
-            self.access += 1
-            limit = self.signature.integer(("limit", self.access), s.extent)
+            limit = self.number("limit", s.extent)
             text = f"({at} >= 0) & ({at} < {limit})"
             return text if s.step == 1 else f"{text} & (({at}) % {s.step} == 0)"
         assert s.op == "load" and s.buffer is not None

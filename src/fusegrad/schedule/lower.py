@@ -16,7 +16,7 @@ import numpy as np
 from ..dtypes import bool_, from_short, int64, uint64
 from ..ir.graph import Atom, Eqn, Literal, Var
 from ..ops import movement, source
-from .index import Ix, as_ix, flat, row_major
+from .index import Ix, Quotient, as_ix, flat, row_major
 from .loops import Buffer, Scalar
 
 
@@ -87,6 +87,25 @@ def view_of(var: Var, makers: dict[Var, Eqn], stored: Callable[[Var], bool]) -> 
     return View(inner.root, array, inner.base)
 
 
+def repeated_index(
+    eqn: Eqn, makers: dict[Var, Eqn], index: tuple[Any, ...]
+) -> tuple[Any, ...] | None:
+    """The index behind a reshape that merges axes into what a broadcast repeated in place."""
+    x = eqn.inputs[0]
+    made = makers.get(x) if isinstance(x, Var) else None
+    if made is None or made.primitive is not movement.broadcast:
+        return None
+    kept = {
+        a
+        for k, a in enumerate(made.params["axes"])
+        if made.inputs[0].aval.shape[k] == x.aval.shape[a]
+    }
+    repeated = [a for a in range(x.aval.ndim) if a not in kept]
+    return movement.repeats_index(
+        tuple(as_ix(i) for i in index), x.aval.shape, eqn.outputs[0].aval.shape, repeated
+    )
+
+
 class Lowering:
     """Scalars of one kernel.
 
@@ -110,6 +129,7 @@ class Lowering:
         self.used: set[Var] = set()
         self.walked: dict[Var, set[int]] = {}  # loop axes that inlined values depend on
         self.count: dict[Var, int] = {}  # at how many positions inlined values are computed
+        self.times: dict[Var, int] = {}  # how often each element is, because an axis repeats it
 
     def evaluate(self, atom: Atom, index: tuple[Any, ...], guard: Scalar | None = None) -> Scalar:
         """The scalar holding ``atom[index]``."""
@@ -143,6 +163,7 @@ class Lowering:
             self.count[var] = self.count.get(var, 0) + 1
             if self.count[var] > MAX_POSITIONS:
                 raise Crowded(var)
+            self.times[var] = max(self.times.get(var, 1), _repetitions(index))
             axes = self.walked.setdefault(var, set())
             axes.update(*[as_ix(i).axes() for i in index])
             args = tuple(self._operand(a, index, guard) for a in eqn.inputs)
@@ -174,7 +195,10 @@ class Lowering:
         accesses = eqn.primitive.index_map(
             tuple(as_ix(i) for i in index), avals, var.aval, eqn.params
         )
-        if accesses is None:  # a merge of axes: only as an alias of memory
+        if accesses is None:  # a merge of axes: a repetition, or an alias of memory
+            behind = repeated_index(eqn, self.makers, index)
+            if behind is not None:
+                return self.evaluate(eqn.inputs[0], behind, guard)
             return self._load_view(var, index, guard, f"a reshape to {list(var.aval.shape)}")
         if not accesses[0].guards and len(accesses) == 1:
             return self.evaluate(eqn.inputs[0], accesses[0].index, guard)
@@ -185,15 +209,17 @@ class Lowering:
         fill = Literal(eqn.params.get("value", 0), var.aval.dtype)
         out = Scalar("literal", var.aval.dtype, literal=fill)
         for atom, access in zip(eqn.inputs, accesses, strict=True):
-            inside = guard
             test: Scalar | None = None
+            outside = False
             for g in access.guards:
-                one = Scalar("guard", bool_, index=as_ix(g.index), extent=g.extent, step=g.step)
-                test = one if test is None else Scalar("apply", bool_, (test, one), "{0} & {1}")
-            if test is not None:
-                inside = (
-                    test if guard is None else Scalar("apply", bool_, (guard, test), "{0} & {1}")
-                )
+                index = as_ix(g.index)
+                if index.terms:
+                    test = self._both(test, self._guard(index, g.extent, g.step))
+                elif not (0 <= index.const < g.extent and index.const % g.step == 0):
+                    outside = True  # known while lowering: a constant position
+            if outside:
+                continue
+            inside = guard if test is None else self._both(guard, test)
             value = self.evaluate(atom, access.index, inside)
             if test is None:
                 return value
@@ -201,6 +227,21 @@ class Lowering:
                 "apply", var.aval.dtype, (test, value, out), "where({0}, {1}, {2})", eqn=eqn
             )
         return out
+
+    def _guard(self, index: Ix, extent: int, step: int) -> Scalar:
+        """The test of one guard; the same one for the same position, so that values are shared."""
+        key = ("guard", index.key, extent, step)
+        if key not in self.memo:
+            self.memo[key] = Scalar("guard", bool_, index=index, extent=extent, step=step)
+        return self.memo[key]
+
+    def _both(self, first: Scalar | None, second: Scalar) -> Scalar:
+        if first is None:
+            return second
+        key = ("both", id(first), id(second))
+        if key not in self.memo:
+            self.memo[key] = Scalar("apply", bool_, (first, second), "{0} & {1}")
+        return self.memo[key]
 
     def _source(self, var: Var, eqn: Eqn, index: tuple[Any, ...]) -> Scalar:
         if eqn.primitive is source.full:
@@ -252,6 +293,14 @@ class Lowering:
         return Scalar(
             "load", var.aval.dtype, index=offset, buffer=self.buffer(view.root), guard=guard
         )
+
+
+def _repetitions(index: tuple[Any, ...]) -> int:
+    times = 1
+    for i in index:
+        for k in as_ix(i).terms:
+            times *= k.divisor if isinstance(k, Quotient) else 1
+    return times
 
 
 _CAST_INTEGERS = ("i8", "i16", "i32", "u8", "u16", "u32", "u64", "i64")

@@ -12,7 +12,7 @@ from ..ops import movement, reduce
 from .groups import Group, Sink, natural_index, no_buffer, squeezed
 from .index import Ix
 from .loops import Scalar
-from .lower import Lowering, view_of
+from .lower import Lowering, repeated_index, view_of
 
 
 class Values:
@@ -43,8 +43,10 @@ class Values:
                 index = tuple(Ix({k: 1}) for k in range(aval.ndim))
                 x = eqn.inputs[0]
                 assert movement.reshape.index_map is not None
-                if isinstance(x, Var) and (
-                    movement.reshape.index_map(index, [x.aval], aval, {}) is None
+                if (
+                    isinstance(x, Var)
+                    and movement.reshape.index_map(index, [x.aval], aval, {}) is None
+                    and repeated_index(eqn, self.makers, index) is None
                 ):
                     merged.add(self._root(x, eqn.outputs[0]))
             elif kind != "movement":

@@ -22,7 +22,7 @@ from ...functions.shape import narrow
 from ...ops import elementwise as ew
 from ...ops import source
 from ...tensor import Tensor, grad_mode
-from .windows import Axis, fitted, joined, pieces, taps, untap, window_axes
+from .windows import Axis, fitted, repeated, taps, untap, window_axes
 
 __all__ = [
     "avg_pool1d", "avg_pool2d", "avg_pool3d", "lp_pool1d", "lp_pool2d", "lp_pool3d", "max_pool1d",
@@ -42,7 +42,9 @@ def _lowest(dtype: DType) -> float | int:
 def _first_valid(shape: tuple[int, ...], axis: Axis, dtype: DType) -> Tensor:
     """The first place of each window that is not padding."""
     begin = ew.sub(axis.padding, ew.mul(_iota(shape, axis.index, int64), axis.stride))
-    steps = ew.floor_div(ew.add(ew.maximum(begin, 0), axis.dilation - 1), axis.dilation)
+    steps = ew.maximum(begin, 0)
+    if axis.dilation > 1:
+        steps = ew.floor_div(ew.add(steps, axis.dilation - 1), axis.dilation)
     return cast(steps, dtype)
 
 
@@ -93,14 +95,14 @@ def _resized(default: Any, axis: Axis, shape: tuple[int, ...]) -> Any:
 def _spread(g: Tensor, position: Tensor, axes: Sequence[Axis]) -> Tensor:
     """Put one value per window at its place in the input; where windows overlap values add up."""
     if all(a.apart for a in axes):
-        wide, inner = pieces(g, axes)
-        place, _ = pieces(position, axes)
-        shape, here, weight = wide.aval.shape, None, 1
-        for k, axis in zip(reversed(inner), reversed(axes), strict=True):
-            step = ew.mul(_iota(shape, k, position.dtype), weight)
+        wide, place = repeated(g, axes), repeated(position, axes)
+        here, weight = None, 1
+        for axis in reversed(axes):
+            steps = ew.remainder(_iota(wide.aval.shape, axis.index, int64), axis.kernel)
+            step = ew.mul(cast(steps, position.dtype), weight)
             here, weight = (step if here is None else ew.add(here, step)), weight * axis.kernel
         assert here is not None
-        return fitted(joined(ew.where(ew.eq(place, here), wide, 0.0), inner), axes)
+        return fitted(ew.where(ew.eq(place, here), wide, 0.0), axes)
     total: Tensor | None = None
     for number in range(math.prod(a.kernel for a in axes)):
         part, rest = ew.where(ew.eq(position, number), g, 0.0), number
@@ -229,8 +231,7 @@ class _SumPool(Function):
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Any) -> Any:
-        wide, inner = pieces(grad_outputs[0], ctx.axes)
-        return fitted(joined(wide, inner), ctx.axes), None
+        return fitted(repeated(grad_outputs[0], ctx.axes), ctx.axes), None
 
 
 def _window_sums(x: Tensor, axes: Sequence[Axis]) -> Tensor:

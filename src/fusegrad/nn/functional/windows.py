@@ -158,29 +158,17 @@ def fitted(x: Tensor, axes: Sequence[Axis]) -> Tensor:
     return movement.pad(x, low=tuple(low), high=tuple(high), interior=(0,) * x.aval.ndim, value=0)
 
 
-def pieces(x: Tensor, axes: Sequence[Axis]) -> tuple[Tensor, tuple[int, ...]]:
-    """One value per window repeated over the window: ``(..., count, kernel, ...)`` and its axes."""
+def repeated(x: Tensor, axes: Sequence[Axis]) -> Tensor:
+    """One value per window of disjoint windows, repeated over the window's elements."""
     shape: list[int] = []
-    places, inner = [], []
+    places = []
     windowed = {a.index: a for a in axes}
     for k, extent in enumerate(x.aval.shape):
         places.append(len(shape))
-        shape.append(extent)
-        if k in windowed:
-            inner.append(len(shape))
-            shape.append(windowed[k].kernel)
-    return movement.broadcast(x, shape=tuple(shape), axes=tuple(places)), tuple(inner)
-
-
-def joined(x: Tensor, inner: Sequence[int]) -> Tensor:
-    """Lay the pieces of ``pieces`` end to end."""
-    shape: list[int] = []
-    for k, extent in enumerate(x.aval.shape):
-        if k in inner:
-            shape[-1] *= extent
-        else:
-            shape.append(extent)
-    return movement.reshape(x, shape=tuple(shape))
+        shape += [extent, windowed[k].kernel] if k in windowed else [extent]
+    wide = movement.broadcast(x, shape=tuple(shape), axes=tuple(places))
+    laid = tuple(n * windowed[k].kernel if k in windowed else n for k, n in enumerate(x.aval.shape))
+    return movement.reshape(wide, shape=laid)
 
 
 def _at(ndim: int, axis: int, value: int, other: int) -> tuple[int, ...]:
