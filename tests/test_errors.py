@@ -19,6 +19,7 @@ from fusegrad.errors import FusegradError, Site
 from fusegrad.nn import functional as F
 from fusegrad.nn.utils import parametrize
 from fusegrad.utils.data import DataLoader, TensorDataset, random_split
+from fusegrad.vision import datasets, transforms
 
 
 def variable(*shape):
@@ -227,6 +228,16 @@ MISTAKES = [
     (lambda: DataLoader([1, 2], shuffle=True, sampler=[0, 1]), ValueError, "shuffle"),
     (lambda: TensorDataset(fg.randn(3), fg.randn(4)), ValueError, "f32[4]"),
     (lambda: random_split([1, 2, 3], [1, 1]), ValueError, "random_split"),
+    (lambda: DataLoader([1, 2], prefetch_factor=2), ValueError, "num_workers > 0"),
+    (lambda: DataLoader([1], num_workers=1, multiprocessing_context="fork"), ValueError, "fork"),
+    (lambda: iter(DataLoader([twice, lambda: 1], num_workers=1)), TypeError, "dataset[1]"),
+    (lambda: list(DataLoader([[1], [1, 2]], batch_size=2)), RuntimeError, "equal size"),
+    (lambda: datasets.MNIST("nowhere", download=True), RuntimeError, "nowhere/MNIST/raw"),
+    (lambda: transforms.RandomCrop(9)(np.ones((4, 4))), ValueError, "(4, 4)"),
+    (lambda: transforms.Normalize(0, 0)(fg.ones(1, 2, 2)), ValueError, "std"),
+    (lambda: fg.save({"model": nn.Linear(1, 1)}, "x"), TypeError, "state_dict"),
+    (lambda: fg.load(__file__), ValueError, "safetensors"),
+    (lambda: fg.load(__file__, map_location=3), TypeError, "map_location"),
     # inside a jitted function
     (lambda: jitted(branch, fg.ones(3)), RuntimeError, "fg.where"),
     (lambda: jitted(loop, fg.ones(3)), RuntimeError, "bool()"),
