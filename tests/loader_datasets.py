@@ -7,6 +7,7 @@ import random
 import signal
 import sys
 import time
+from collections import OrderedDict
 from collections.abc import Iterator
 from typing import Any
 
@@ -50,6 +51,31 @@ def trouble(kind: str) -> None:
 class Odd(Exception):
     def __init__(self, a: int, b: int) -> None:
         super().__init__(a, b)
+
+
+class Rows:
+    """Samples of several kinds."""
+
+    def __init__(self, n: int) -> None:
+        self.n = n
+
+    def __len__(self) -> int:
+        return self.n
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        if not 0 <= index < self.n:
+            raise IndexError(index)
+        return {
+            "array": np.full((2, 3), index, np.float32),
+            "scalar": np.int16(index),
+            "float": index / 4,
+            "int": index,
+            "bool": index % 2 == 0,
+            "text": str(index),
+            "bytes": b"x",
+            "pair": (index, [index, -index]),
+            "nested": OrderedDict(a={"b": np.arange(index, index + 2)}),
+        }
 
 
 class Draws(Dataset):

@@ -375,7 +375,7 @@ def _zeros(aval: Aval) -> Any:
 
 
 class ScanNode(Node):
-    """The history of the results of a loop; edges: initial carries, stacks, tensors from outside."""
+    """The history of a loop's results; edges: initial carries, stacks, tensors from outside."""
 
     __slots__ = ("loop",)
     loop: Loop | None

@@ -88,3 +88,62 @@ def test_arena_packs_lifetimes_without_overlap() -> None:
             apart = a.offset + a.nbytes <= b.offset or b.offset + b.nbytes <= a.offset
             assert not together or apart
     assert total < sum(life.nbytes for life in lives)
+
+
+def _lines(step: Any) -> list[int]:
+    return [len(k.canonical.splitlines()) for k in step.kernels()]
+
+
+def test_stacked_states_are_taken_apart_while_lowering() -> None:
+    """Unrolled steps of a small system: the text grows with the steps, not by a power of them."""
+
+    def unrolled(steps: int) -> Any:
+        def run(s: fg.Tensor) -> Any:
+            for _ in range(steps):
+                a, b = s.unbind(1)
+                s = s + 0.1 * fg.stack([a * b, a - b], 1)
+            return s
+
+        return run
+
+    x = fg.rand(20, 2, dtype=fg.float64)
+    sizes = []
+    for steps in (4, 8):
+        compiled = fg.jit(unrolled(steps))
+        np.testing.assert_allclose(compiled(x).numpy(), unrolled(steps)(x).numpy(), rtol=1e-12)
+        assert len(compiled.kernels()) == 1
+        sizes += _lines(compiled)
+    assert sizes[1] < 2.2 * sizes[0] and sizes[1] < 200
+
+
+@pytest.mark.parametrize("shift", ["cat", "pad"])
+def test_steps_of_a_stencil_are_not_multiplied(shift: str) -> None:
+    """Each step reads its neighbours; a kernel takes a few steps, the next reads from memory."""
+
+    def unrolled(steps: int) -> Any:
+        def run(u: fg.Tensor) -> Any:
+            for _ in range(steps):
+                if shift == "cat":
+                    left, right = fg.cat([u[-1:], u[:-1]]), fg.cat([u[1:], u[:1]])
+                else:
+                    wide = fg.nn.functional.pad(u, (1, 1))
+                    left, right = wide[:-2], wide[2:]
+                u = u + 0.1 * (left - 2 * u + right)
+            return u
+
+        return run
+
+    u = fg.rand(50, dtype=fg.float64)
+    longest = []
+    for steps in (6, 12):
+        compiled = fg.jit(unrolled(steps))
+        np.testing.assert_allclose(compiled(u).numpy(), unrolled(steps)(u).numpy(), rtol=1e-12)
+        longest.append(max(_lines(compiled)))
+    assert longest[1] < 1.2 * longest[0]
+    run = unrolled(4)
+
+    def slope(u: fg.Tensor) -> Any:
+        return fg.autograd.grad(run(u).square().sum(), u)[0]
+
+    u.requires_grad_()
+    np.testing.assert_allclose(fg.jit(slope)(u).numpy(), slope(u).numpy(), rtol=1e-11)

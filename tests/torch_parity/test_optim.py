@@ -343,6 +343,30 @@ def test_differentiable(name: str) -> None:
     np.testing.assert_allclose(*gradients, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("other", ["foreach", "differentiable"])
+@pytest.mark.parametrize("name", ["Adagrad", "Adam", "AdamW", "SGD"])
+def test_fused_with_other_implementations(name: str, other: str) -> None:
+    for library in (fg, torch):
+        p = library.nn.Parameter(library.ones(2))
+        with pytest.raises(RuntimeError, match="fused"):
+            getattr(library.optim, name)([p], **{"fused": True, other: True})
+
+
+def test_named_parameters() -> None:
+    """Names travel in the groups and their state dictionaries."""
+    states, texts = [], []
+    for library in (fg, torch):
+        model = library.nn.Linear(2, 3)
+        optimizer = library.optim.NAdam(model.named_parameters())
+        optimizer.add_param_group({"params": [("extra", library.nn.Parameter(library.ones(1)))]})
+        with pytest.raises(ValueError, match="with/without names"):
+            library.optim.SGD([("w", model.weight), model.bias])
+        states.append(optimizer.state_dict())
+        texts.append(repr(optimizer))
+    assert states[0] == states[1] and texts[0] == texts[1]
+    assert states[0]["param_groups"][0]["param_names"] == ["weight", "bias"]
+
+
 def test_an_optimizer_is_created_outside() -> None:
     def step(x: Any) -> None:
         fg.optim.SGD([x], lr=0.1)

@@ -91,6 +91,44 @@ def test_spectral_norm(count: int, dim: int | None, jit: bool) -> None:
     assert repr(ours) == repr(theirs)
 
 
+@JIT
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+@pytest.mark.parametrize("layer", ["Conv2d", "ConvTranspose2d"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "parametrizations.weight_norm", "parametrizations.spectral_norm", "weight_norm",
+        "spectral_norm", "parametrizations.orthogonal",
+    ],
+)  # fmt: skip
+def test_convolutions(kind: str, layer: str, jit: bool) -> None:
+    """Weights of four axes, with the output axis in another place when transposed."""
+    pair, x = [], np.random.default_rng(4).standard_normal((2, 4, 5, 5))
+    for library in (fg, torch):
+        function: Any = library.nn.utils
+        for part in kind.split("."):
+            function = getattr(function, part)
+        pair.append(function(getattr(library.nn, layer)(4, 6, 3, dtype=library.float64)))
+    _load(pair[0], _state(pair[1]))
+    for _ in range(2):
+        results = []
+        for library, module in zip((fg, torch), pair, strict=True):
+
+            def step(x: Any, module: Any = module) -> Any:
+                module.zero_grad()
+                out = module(x)
+                (out * out).sum().backward()
+                return out
+
+            run = fg.jit(step) if jit and library is fg else step
+            out = run(library.tensor(x)).detach().numpy()
+            results.append([out, *(p.grad.numpy() for p in module.parameters())])
+        for a, b in zip(*results, strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-10)
+    for key, value in _state(pair[1]).items():
+        np.testing.assert_allclose(_state(pair[0])[key], value, rtol=1e-9, atol=1e-11)
+
+
 def test_spectral_norm_starts_near_the_singular_value() -> None:
     layer = _linear(fg)
     largest = np.linalg.svd(layer.weight.detach().numpy())[1][0]

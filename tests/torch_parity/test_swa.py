@@ -128,3 +128,26 @@ def test_arguments(name: str) -> None:
         for library in (fg, torch)
     )
     assert [(p.name, p.default) for p in ours] == [(p.name, p.default) for p in theirs]
+
+
+@pytest.mark.parametrize("pairs", [False, True])
+def test_update_bn(pairs: bool) -> None:
+    """Statistics of a pass over the data; modes and momenta are restored."""
+    data = np.random.default_rng(0).standard_normal((3, 8, 4)) * 2 + 1
+    states = []
+    for library in (fg, torch):
+        model = library.nn.Sequential(
+            library.nn.BatchNorm1d(4, momentum=0.3, dtype=library.float64),
+            library.nn.Sequential(library.nn.BatchNorm1d(4, dtype=library.float64)),
+        )
+        model(library.tensor(data[0] * 9))
+        model.eval()
+        model[1].train()
+        batches = [library.tensor(batch) for batch in data]
+        library.optim.swa_utils.update_bn([(b, 0) for b in batches] if pairs else batches, model)
+        assert model[0].momentum == 0.3 and model[1][0].momentum == 0.1 and not model.training
+        states.append(model.state_dict())
+        plain = library.nn.Linear(2, 2).eval()
+        library.optim.swa_utils.update_bn([None], plain)  # nothing to do: not run
+    for key, value in states[1].items():
+        np.testing.assert_allclose(states[0][key].numpy(), value.numpy(), rtol=1e-12, atol=1e-15)

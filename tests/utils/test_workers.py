@@ -216,8 +216,11 @@ def test_an_exception_comes_back_with_its_traceback() -> None:
     assert next(batches)[1].tolist() == [6, 7]  # the other batches are there
     with pytest.raises(RuntimeError, match=r"Caught Odd in DataLoader(.|\n)*Odd: \(1, 2\)"):
         list(DataLoader(Squares(8, 5, "odd"), num_workers=1))
+    with pytest.raises(RuntimeError, match="same shape") as shapes:
+        list(DataLoader(Ragged(), batch_size=2, num_workers=1))
+    assert type(shapes.value).__name__ == "ShapeError" and "worker process 0" in str(shapes.value)
     assert issubclass(Odd, Exception)
-    del batches
+    del batches, shapes
 
 
 @pytest.mark.parametrize(("trouble", "words"), [("kill", "signal 9"), ("exit", "exit code 7")])
@@ -257,6 +260,14 @@ def test_large_indices_and_messages_do_not_block() -> None:
         Words(), batch_sampler=batches, collate_fn=joined, num_workers=2, timeout=60
     )
     assert [len(text) for text in loader] == [600_000] * 12
+
+
+class Ragged(Dataset):
+    def __getitem__(self, index: int) -> Any:
+        return fg.zeros(index + 1)
+
+    def __len__(self) -> int:
+        return 4
 
 
 class Words(Dataset):
@@ -357,6 +368,26 @@ def test_a_script_without_guard(tmp_path: Path) -> None:
     out, err = program(text, tmp_path).communicate(timeout=60)
     assert "10" not in out and "in a script that a worker is importing" in err
     assert "ended with exit code 1" in err
+
+
+def test_a_session_without_file(tmp_path: Path) -> None:
+    """``python -c``: what a module defines works, what the session defines is an error."""
+    paths = os.pathsep.join([str(Path(fg.__file__).parent.parent), str(TESTS)])
+    for dataset, words in (("Squares(5)", "10"), ("Own(5)", "in an interactive session")):
+        code = (
+            "from loader_datasets import Squares\nfrom fusegrad.utils.data import DataLoader\n"
+            "class Own(Squares): pass\n"
+            f"try:\n    print(sum(int(y) for _, y in DataLoader({dataset}, num_workers=1)))\n"
+            "except RuntimeError as error:\n    print(error)\n"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            capture_output=True,
+            text=True,
+            env={**os.environ, "PYTHONPATH": paths},
+            timeout=60,
+        )
+        assert words in done.stdout, done.stderr
 
 
 ENDLESS = """

@@ -17,37 +17,56 @@ from .contract import BLOCK_COLUMNS, assemble, epilogue_lines
 from .source import Generated, Signature
 
 IMAGE_LINES = """
-rooms = thread * room
+rooms, sums = thread * room, thread * results
 for z in range(clear):
     image[rooms + z] = {zero}
-jobs = batches * groups * bands
+share = lanes // strips
+jobs = (images + share - 1) // share * groups * blocks * bands
+in_step, out_step = groups * in_channels * in_positions, groups * out_channels * N
 for job in range(jobs * thread // threads, jobs * (thread + 1) // threads):
-    band = job % bands * 6
-    group = job // bands % groups
-    first = job // bands // groups * lanes
-    count = min(lanes, images - first)
+    band, block, rest = job % bands * 6, job // bands % blocks, job // bands // blocks
+    group, first = rest % groups, rest // groups * share
+    count = min(share, images - first)
+    turns, side, in_side, out_side = 1, count, in_step, out_step
+    if strips > 1:
+        turns, side, in_side, out_side = count, strips, strip_in, strip_out
+    start = (out_channels + 7) // 8 * block // blocks * 8
+    made = min((out_channels + 7) // 8 * (block + 1) // blocks * 8, out_channels) - start
     source = (first * groups + group) * in_channels * in_positions + int64(table[band + 2])
-    window_turn_{d}(
-        a_, source, groups * in_channels * in_positions, in_positions,
-        image, rooms, lanes, depth * lanes, count, int64(table[band + 3]), in_channels,
-    )
+    for t in range(turns):
+        window_turn_{d}(
+            a_, source + t * in_step, in_side, in_positions, image, rooms + t * strips, lanes,
+            depth * lanes, side, int64(table[band + 3]), in_channels,
+        )
     window_sweep_{d}(
-        b_, group * weights, a_rs, image, rooms, result, thread * results, width * lanes,
-        out_channels, ks, vs, segments, int64(table[band]), int64(table[band + 1]), 0,
+        b_, group * weights + start * a_rs, a_rs, image, rooms, result, sums, width * lanes,
+        made, ks, vs, segments, int64(table[band]), int64(table[band + 1]), 0,
     )
-    low, high = int64(table[band + 4]), int64(table[band + 4]) + int64(table[band + 5])
-    window_turn_{d}(
-        result, thread * results, lanes, width * lanes,
-        {c}, (first * groups + group) * out_channels * N + low,
-        groups * out_channels * N, N, high - low, count, out_channels,
-    )
+    low = int64(table[band + 4])
+    high = low + int64(table[band + 5])
+    target = ((first * groups + group) * out_channels + start) * N + low
+    whole = side if strips == 1 else min(strips, (N - high) // strip_out + 1)
+    for t in range(turns):
+        window_turn_{d}(
+            result, sums + t * strips, lanes, width * lanes, {c}, target + t * out_step,
+            out_side, N, high - low, whole, made,
+        )
+        for s in range(whole, side):
+            window_turn_{d}(
+                result, sums + t * strips + s, lanes, width * lanes,
+                {c}, target + t * out_step + s * out_side, out_side, N,
+                max(min(high, N - s * out_side) - low, 0), 1, made,
+            )
 """
 
 EPILOGUE_LINES = """
-    i_lo, i_hi = group * out_channels, (group + 1) * out_channels
+    i_lo = group * out_channels + start
+    i_hi = i_lo + made
     for item in range(first, first + count):
-        for j_lo in range(low, high, {block}):
-            j_hi = min(j_lo + {block}, high)
+        for strip in range(strips):
+            end = min(high + strip * strip_out, N)
+            for j_lo in range(low + strip * strip_out, end, {block}):
+                j_hi = min(j_lo + {block}, end)
 """
 
 WEIGHT_LINES = """
@@ -125,6 +144,7 @@ def _image(job: Convolution, geo: Geometry, label: str, parts: int) -> Generated
     signature = Signature()
     operands = _operands(job, signature)
     lanes = geo.lanes
+    share = lanes // geo.strips
     room, results = tables.channels * tables.depth * lanes, tables.rows * tables.width * lanes
     signature.scratch("image", dtype, room * geo.itemsize * parts)
     signature.scratch("result", dtype, results * geo.itemsize * parts)
@@ -137,7 +157,7 @@ def _image(job: Convolution, geo: Geometry, label: str, parts: int) -> Generated
     lines = [*constants, *operands, *_fill(IMAGE_LINES, job, signature)]
     if fused:
         lines += _fill(EPILOGUE_LINES, job, signature)
-        lines += ["            " + line for line in fused]
+        lines += ["                " + line for line in fused]
     forward = geo.kind == "conv"
     _integers(
         signature,
@@ -145,13 +165,16 @@ def _image(job: Convolution, geo: Geometry, label: str, parts: int) -> Generated
             "M": job.m,
             "N": job.n,
             "images": geo.images,
-            "batches": -(-geo.images // lanes),
             "groups": geo.groups,
+            "blocks": tables.blocks,
+            "strips": geo.strips,
+            "strip_in": tables.strip_in,
+            "strip_out": tables.strip_out,
             "bands": len(tables.bands) // 6,
             "lanes": lanes,
             "room": room,
             "results": results,
-            "clear": room if geo.images % lanes else 0,
+            "clear": room if geo.images % share or geo.strips * share < lanes else 0,
             "depth": tables.depth,
             "width": tables.width,
             "in_channels": tables.channels,

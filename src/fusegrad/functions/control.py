@@ -44,8 +44,8 @@ def scan(
 
     Eagerly this is the Python loop ``for x in xs: carry, y = f(carry, x)``. Inside a function under
     ``@fg.jit`` the body is traced and compiled once, whatever the length, and the gradient is a
-    second loop. ``f`` may close over tensors; the carry, ``xs`` and ``y`` are any nesting of tuples,
-    lists, dicts and dataclasses of tensors.
+    second loop. ``f`` may close over tensors; the carry, ``xs`` and ``y`` are any nesting of
+    tuples, lists, dicts and dataclasses of tensors.
 
     Args:
         f: takes the carry and one slice of ``xs``; returns the new carry, of the same structure,

@@ -52,7 +52,7 @@ class Builder:
         return var
 
     def append(self, primitive: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Any:
-        """Append ``primitive`` applied to atoms, arrays or Python numbers; returns its output(s)."""
+        """Append ``primitive`` applied to atoms, arrays or Python numbers; returns its result."""
         atoms = self._atoms(primitive, args)
         aval = primitive.aval_rule(*[a.aval for a in atoms], **params)
         outputs = tuple(Var(a, "", self) for a in (aval if primitive.multiple else (aval,)))

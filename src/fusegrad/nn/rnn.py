@@ -145,7 +145,7 @@ class RNNBase(Module):
             raise ArgumentError(
                 f"{self._name} got {input.aval}",
                 f"{self._name}: Expected input to be 2D or 3D, got {input.aval.ndim}D instead.",
-                "(T, N, features), (N, T, features) with batch_first=True, or unbatched (T, features)",
+                "(T, N, features), (N, T, features) with batch_first, or unbatched (T, features)",
             )
         batched = input.aval.ndim == 3
         if not batched:
@@ -255,7 +255,7 @@ class RNNBase(Module):
         biases = [getattr(self, f"bias_{k}_{suffix}") if self.bias else None for k in ("ih", "hh")]
         projection = getattr(self, f"weight_hr_{suffix}") if self.proj_size else None
         weights = [getattr(self, f"weight_{k}_{suffix}") for k in ("ih", "hh")]
-        return Weights(*weights, *biases, projection)
+        return Weights(weights[0], weights[1], biases[0], biases[1], projection)
 
 
 def _check_options(

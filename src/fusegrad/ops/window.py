@@ -273,6 +273,46 @@ conv_weight: Primitive = Primitive(
 )
 
 
+# --- how a kernel fills its vectors ---------------------------------------------------------------
+def strips(images: int, extent: int, period: int, lanes: int) -> tuple[int, int]:
+    """How many strips an image is cut into along its first axis, and positions of a strip.
+
+    Kernels put images side by side in a vector. Where a batch would leave much of the vector empty,
+    its images are cut: strips lie side by side then, as if they were images.
+
+    Args:
+        images: batch size.
+        extent: positions of the result along the axis.
+        period: strips begin at multiples of this.
+        lanes: elements of a vector.
+
+    >>> strips(1, 56, 1, 16), strips(64, 56, 1, 16), strips(4, 28, 2, 16)
+    ((14, 4), (1, 56), (4, 8))
+    """
+
+    def busy(count: int) -> float:
+        length = -(-extent // count // period) * period
+        batches = -(-images // (lanes // count))
+        return images * extent / (batches * lanes * length)
+
+    best, found = busy(1), 1
+    for count in range(2, lanes + 1):
+        length = -(-extent // count // period) * period
+        used = -(-extent // length)  # strips that hold anything
+        if length < extent and used == count and busy(count) > best * 1.1:
+            best, found = busy(count), count
+    return found, extent if found == 1 else -(-extent // found // period) * period
+
+
+def first_reads(
+    primitive: Primitive, extent: int, window: int, stride: int, low: int, dilation: int
+) -> tuple[int, int]:
+    """First and last place that results 0 to extent - 1 read along an axis, zeros included."""
+    if primitive is conv:
+        return -low, (extent - 1) * stride + (window - 1) * dilation - low
+    return (low - (window - 1) * dilation) // stride, (extent - 1 + low) // stride
+
+
 # --- how a kernel leaves the cotangent of a weight ------------------------------------------------
 def row_layout(window: Ints, dilation: Ints, channels: int, itemsize: int) -> tuple[Ints, int, int]:
     """How ``conv_weight_rows`` lays out the weights of one output.

@@ -22,6 +22,13 @@ class Adagrad(CompiledOptimizer):
         initial_accumulator_value: start of the sum of squares.
         eps: added to the denominator.
         maximize: ascend instead of descend.
+
+    Example:
+        >>> import fusegrad as fg
+        >>> p = fg.nn.Parameter(fg.tensor([1.0]))
+        >>> optimizer = fg.optim.Adagrad([p], lr=0.25)
+        >>> p.sum().backward(); optimizer.step(); p.tolist()
+        [0.75]
     """
 
     branches = ("weight_decay",)

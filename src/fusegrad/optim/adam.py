@@ -25,6 +25,13 @@ class Adam(CompiledOptimizer):
 
     ``differentiable`` records the update for a backward pass through it. ``foreach``,
     ``capturable`` and ``fused`` are accepted; updates are always fused.
+
+    Example:
+        >>> import fusegrad as fg
+        >>> p = fg.nn.Parameter(fg.tensor([1.0]))
+        >>> optimizer = fg.optim.Adam([p], lr=0.25)
+        >>> (p * p).sum().backward(); optimizer.step(); p.tolist()
+        [0.75]
     """
 
     branches = ("weight_decay",)
@@ -103,7 +110,17 @@ class Adam(CompiledOptimizer):
 
 
 class AdamW(Adam):
-    """Adam with decoupled weight decay: ``p`` shrinks by ``lr * weight_decay`` per step."""
+    """Adam with decoupled weight decay: ``p`` shrinks by ``lr * weight_decay`` per step.
+
+    Its arguments are those of ``Adam``.
+
+    Example:
+        >>> import fusegrad as fg
+        >>> p = fg.nn.Parameter(fg.tensor([1.0]))
+        >>> optimizer = fg.optim.AdamW([p], lr=0.25, weight_decay=0.5)
+        >>> (p * p).sum().backward(); optimizer.step(); p.tolist()
+        [0.625]
+    """
 
     def __init__(
         self,

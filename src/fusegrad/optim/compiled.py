@@ -28,6 +28,10 @@ from .optimizer import Optimizer
 from .param_group import ParamGroup
 
 
+class OptionError(ArgumentError, RuntimeError):
+    """Options that do not go together; a ``RuntimeError`` too, as PyTorch raises it."""
+
+
 class CompiledOptimizer(Optimizer):
     """Base of optimizers whose update is pure tensor code.
 
@@ -38,6 +42,13 @@ class CompiledOptimizer(Optimizer):
     def __init__(self, params: Any, defaults: dict[str, Any]) -> None:
         self._compiled: Any = None
         self._ready: Any = None  # for which gradients and structure all state exists
+        if defaults.get("fused") and (defaults.get("differentiable") or defaults.get("foreach")):
+            raise OptionError(
+                "`fused` with `differentiable` or `foreach`",
+                "`fused` does not support `differentiable`, and `fused` and `foreach` cannot be "
+                "`True` together.",
+                "leave fused at its default; updates are always fused",
+            )
         super().__init__(params, defaults)
 
     def __setstate__(self, state: dict[str, Any]) -> None:

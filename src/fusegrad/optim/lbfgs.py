@@ -11,15 +11,11 @@ from ..autograd import enable_grad, no_grad
 from ..errors import ArgumentError, CaptureError
 from ..ir.primitive import current_builder
 from ..tensor import Tensor
-from .compiled import check_non_negative
+from .compiled import OptionError, check_non_negative
 from .linesearch import Point, strong_wolfe
 from .optimizer import Optimizer
 
 CACHED = ("d", "t", "old_dirs", "old_stps", "ro", "H_diag", "prev_flat_grad", "prev_loss")
-
-
-class LineSearchError(ArgumentError, RuntimeError):
-    """An unknown line search; a ``RuntimeError``, as PyTorch raises it."""
 
 
 class LBFGS(Optimizer):
@@ -103,7 +99,7 @@ class LBFGS(Optimizer):
             )
         group = self.param_groups[0]
         if group["line_search_fn"] not in (None, "strong_wolfe"):
-            raise LineSearchError(
+            raise OptionError(
                 f"LBFGS with line_search_fn={group['line_search_fn']!r}",
                 "only 'strong_wolfe' is supported.",
             )

@@ -351,10 +351,10 @@ class Optimizer:
     def __repr__(self) -> str:
         lines = []
         for k, group in enumerate(self.param_groups):
-            lines.append(f"Parameter Group {k}\n")
+            lines.append(f"\nParameter Group {k}\n")
             options = group.copy()
             lines += [f"    {key}: {options[key]}\n" for key in sorted(options) if key != "params"]
-        return f"{type(self).__name__} (\n{''.join(lines)})"
+        return f"{type(self).__name__} ({''.join(lines)})"
 
 
 def _loaded(value: Any, p: Tensor | None) -> Any:

@@ -129,7 +129,7 @@ class ParamGroup(dict[str, Any]):
             if key == "params":
                 continue
             if _is_number(value) and key not in self._static:
-                # A plain number is read from its cell, so one that a scheduler adds changes nothing.
+                # Plain numbers are read from cells, so one that a scheduler adds changes nothing.
                 if key in self._branches:
                     out.append((key, value == 0))
             elif _is_numbers(value):

@@ -22,6 +22,13 @@ class RMSprop(CompiledOptimizer):
         momentum: factor of the velocity.
         centered: subtract the squared running mean of the gradient.
         maximize: ascend instead of descend.
+
+    Example:
+        >>> import fusegrad as fg
+        >>> p = fg.nn.Parameter(fg.tensor([1.0]))
+        >>> optimizer = fg.optim.RMSprop([p], lr=0.25, alpha=0.75)
+        >>> p.sum().backward(); optimizer.step(); round(p.item(), 4)
+        0.5
     """
 
     branches = ("momentum", "weight_decay")

@@ -17,6 +17,7 @@ import numpy as np
 from ..autograd import no_grad
 from ..errors import ArgumentError
 from ..functions.pointwise import where
+from ..nn.batchnorm import _BatchNorm
 from ..nn.module import Module
 from ..tensor import Tensor
 from .lr_scheduler.base import LRScheduler, per_group
@@ -166,8 +167,16 @@ def update_bn(loader: Iterable[Any], model: Module, device: Any = None) -> None:
         loader: batches; of a list or tuple the first element is the input.
         model: the model, run in training mode.
         device: accepted; there is one device.
+
+    Example:
+        >>> import fusegrad as fg
+        >>> model = fg.nn.BatchNorm1d(1)
+        >>> data = [fg.tensor([[1.0], [3.0]]), fg.tensor([[5.0], [7.0]])]
+        >>> fg.optim.swa_utils.update_bn(data, model)
+        >>> model.running_mean.item(), model.running_var.item()
+        (4.0, 2.0)
     """
-    layers = [m for m in model.modules() if _is_batch_norm(m)]
+    layers = [m for m in model.modules() if isinstance(m, _BatchNorm)]
     if not layers:
         return
     momenta = [layer.momentum for layer in layers]
@@ -181,10 +190,6 @@ def update_bn(loader: Iterable[Any], model: Module, device: Any = None) -> None:
     for layer, momentum in zip(layers, momenta, strict=True):
         layer.momentum = momentum
     model.train(was_training)
-
-
-def _is_batch_norm(module: Any) -> bool:
-    return any(cls.__name__ == "_BatchNorm" for cls in type(module).__mro__)
 
 
 class SWALR(LRScheduler):

@@ -169,26 +169,22 @@ class _Tidy:
         """Move arithmetic on loop constants in front of the loop."""
         body, consts = eqn.params["body"], eqn.params["consts"]
         outer: dict[Var, Atom] = dict(zip(body.inputs[:consts], eqn.inputs[:consts], strict=True))
-        inside: list[Eqn] = []
         made: dict[Var, Atom] = {}
         for e in body.eqns:
-            invariant = all(isinstance(a, Literal) or a in outer or a in made for a in e.inputs)
-            if not invariant or e.primitive.kind == "source" or not e.inputs:
-                inside.append(e)
+            atoms = [a if isinstance(a, Literal) else outer.get(a) for a in e.inputs]
+            if e.primitive.kind == "source" or not atoms or None in atoms:
                 continue
-            atoms = tuple(
-                a if isinstance(a, Literal) else outer.get(a, made.get(a)) for a in e.inputs
-            )  # type: ignore[arg-type]
             outs = tuple(Var(o.aval) for o in e.outputs)
-            self.eqns.append(e.replace(atoms, outs))  # type: ignore[arg-type]
-            made.update(zip(e.outputs, outs, strict=True))
-            inside.append(e)  # pruned when nothing but the hoisted values is read
-        return self._with_hoisted(eqn, inside, made) if made else eqn
+            self.eqns.append(e.replace(tuple(atoms), outs))  # type: ignore[arg-type]
+            found = dict(zip(e.outputs, outs, strict=True))
+            outer.update(found)
+            made.update(found)
+        return self._with_hoisted(eqn, made) if made else eqn
 
-    def _with_hoisted(self, eqn: Eqn, inside: list[Eqn], made: dict[Var, Atom]) -> Eqn:
+    def _with_hoisted(self, eqn: Eqn, made: dict[Var, Atom]) -> Eqn:
         """Replace hoisted values that cost something by loop constants; keep movements inside."""
         body, consts = eqn.params["body"], eqn.params["consts"]
-        maker = {o: e for e in inside for o in e.outputs}
+        maker = {o: e for e in body.eqns for o in e.outputs}
         lifted = [v for v in made if maker[v].primitive.kind != "movement"]
         if not lifted:
             return eqn
@@ -197,7 +193,7 @@ class _Tidy:
             e.replace(
                 tuple(names.get(a, a) if isinstance(a, Var) else a for a in e.inputs), e.outputs
             )
-            for e in inside
+            for e in body.eqns
             if e.outputs[0] not in names
         ]
         outputs = [names.get(a, a) if isinstance(a, Var) else a for a in body.outputs]

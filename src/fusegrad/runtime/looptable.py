@@ -38,12 +38,13 @@ class LoopBlocks:
     Attributes:
         words: 64-bit words of all blocks.
         order: the loops, inner ones first.
-        entries: index of the table entry of each begin and end.
+        entries, ends: index of the table entry at which each loop begins and ends.
     """
 
     def __init__(self, launches: Sequence[Launch], first: int) -> None:
         self.next = first
         self.entries: dict[Any, int] = {}
+        self.ends: dict[Any, int] = {}
         self.order = [x.kernel.work.begin for x in launches if isinstance(x.kernel.work, LoopEnd)]
         slots: dict[Buffer, int] = {}
         for launch in launches:
@@ -64,12 +65,21 @@ class LoopBlocks:
     def entry(self, launch: Launch, index: int) -> list[int]:
         """The table entry of a begin or end; the address of its block is filled in later."""
         work = launch.kernel.work
-        self.entries[work] = index
         if isinstance(work, LoopEnd):
+            self.ends[work.begin] = index
             return [0, 0, 1, 0, 1, 1, OP_STEP, self.entries[work.begin] + 1]
+        self.entries[work] = index
         return [0, 0, 1, 0, 1, 1, OP_LOOP, 0]
 
-    def place(self, work: LoopBegin, program: Program) -> int:
+    def finish(self, program: Program) -> None:
+        """Fill all blocks and give their addresses to the table."""
+        base = program.block.__array_interface__["data"][0]
+        for work in self.order:
+            address = base + 8 * self._fill(work, program)
+            for entry in (self.entries[work], self.ends[work]):
+                program.table[entry, 1] = address
+
+    def _fill(self, work: LoopBegin, program: Program) -> int:
         """Fill a loop's block; returns its position among the program's words."""
         block, start = program.block, self.next
         base = block.__array_interface__["data"][0]

@@ -207,13 +207,11 @@ class Program:
                 self.entries += 1
             before = launch
             position += count
-        for work in blocks.order:
-            self.table[blocks.entries[work], 1] = base + 8 * blocks.place(work, self)
-        for launch in self.launches:
-            if isinstance(launch.kernel.work, LoopEnd):
-                begin = blocks.entries[launch.kernel.work.begin]
-                self.table[blocks.entries[launch.kernel.work], 1] = self.table[begin, 1]
+        blocks.finish(self)
         self._place_memory()
+        self._make_runner()
+
+    def _make_runner(self) -> None:
         total = sum(x.seconds * x.times for x in self.launches)
         threads = max([x.parts for x in self.launches], default=1)
         hosted = any(isinstance(x.kernel.work, HostCall) for x in self.launches)

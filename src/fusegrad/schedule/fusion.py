@@ -35,6 +35,7 @@ class Fusion(Recompute):
         self.exact = self._compared()
         self.required = self._required() | self.exact
         self.promoted: set[Var] = set()
+        self.promoted = self._scattered()
         self.early: set[Var] = set()  # reductions that run in a kernel before the others
         for _ in range(MAX_ROUNDS):
             known = len(self.early)

@@ -13,82 +13,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from ..ir.graph import Eqn, Graph, Literal, Var
-from ..ops import elementwise as ew
-from ..ops import source
+from ..ir.graph import Graph, Var
 from .groups import Group
-from .index import Ix, row_major
+from .index import Ix
 from .kernels import KernelPlan, LoopBegin, LoopEnd, Move, Plan
 from .loops import Buffer, LoopNest, Scalar, Store
 from .lower import view_of
 from .memory import ALIGNMENT
-
-
-def dense_operands(graph: Graph) -> Graph:
-    """Operands of loops lie in memory, row-major: literals and strided views are written out."""
-    if not any(e.primitive.multiple for e in graph.eqns):
-        return graph
-    makers = {o: e for e in graph.eqns for o in e.outputs}
-    eqns: list[Eqn] = []
-    copies: dict[Any, Var] = {}
-    for eqn in graph.eqns:
-        if eqn.primitive.multiple:
-            inputs = []
-            for atom in eqn.inputs:
-                if isinstance(atom, Var) and _is_dense(atom, makers):
-                    inputs.append(atom)
-                    continue
-                if atom not in copies:
-                    copies[atom] = Var(atom.aval)
-                    eqns.append(_written_out(atom, copies[atom], eqn))
-                inputs.append(copies[atom])
-            eqn = eqn.replace(tuple(inputs), eqn.outputs)
-        eqns.append(eqn)
-    return Graph(graph.inputs, eqns, graph.outputs)
-
-
-def _written_out(atom: Any, out: Var, eqn: Eqn) -> Eqn:
-    dtype = atom.aval.dtype
-    if isinstance(atom, Literal):
-        params = {"shape": atom.aval.shape, "dtype": dtype, "value": atom.value.item()}
-        return Eqn(source.full, (), params, (out,), eqn.site, eqn.backward)
-    return Eqn(ew.convert, (atom,), {"dtype": dtype}, (out,), eqn.site, eqn.backward)
-
-
-def _is_dense(var: Var, makers: dict[Var, Eqn]) -> bool:
-    root = var
-    while root in makers and makers[root].primitive.kind == "movement":
-        eqn = makers[root]
-        if not eqn.primitive.alias or not isinstance(eqn.inputs[0], Var):
-            break
-        root = eqn.inputs[0]
-    if root is var:
-        return True
-    view = view_of(var, makers, lambda v: v is root)
-    if view is None:
-        return False
-    pairs = zip(var.aval.shape, view.strides, row_major(var.aval.shape), strict=True)
-    return all(n == 1 or a == b for n, a, b in pairs)
-
-
-def own_results(eqn: Eqn) -> set[Var]:
-    """Results that a loop writes to memory of their own; the others lie inside its carries."""
-    inside = _histories(eqn)
-    first = eqn.params["carries"]
-    return {o for k, o in enumerate(eqn.outputs) if k >= first and k not in inside}
-
-
-def _histories(eqn: Eqn) -> dict[int, tuple[int, bool]]:
-    """Emitted results that are a carry: ``result -> (carry, whether as the step began)``."""
-    body, consts, carries = (eqn.params[k] for k in ("body", "consts", "carries"))
-    found: dict[int, tuple[int, bool]] = {}
-    for j, atom in enumerate(body.outputs[carries:], carries):
-        for k in range(carries):
-            start, end = body.inputs[consts + k], body.outputs[k]
-            if isinstance(atom, Var) and (atom is start or atom is end) and start is not end:
-                found[j] = (k, atom is start)
-                break
-    return found
+from .operands import histories
 
 
 @dataclass
@@ -129,7 +61,7 @@ class LoopPlan:
         self.body: Graph = p["body"]
         self.consts, self.carries = p["consts"], p["carries"]
         self.length, self.reverse = p["length"], p["reverse"]
-        self.histories = _histories(self.eqn)
+        self.histories = histories(self.eqn)
         self.moves: list[Move] = []
         self.copies: list[KernelPlan] = []
         self.used: set[Buffer] = set()

@@ -209,15 +209,17 @@ class Lowering:
         fill = Literal(eqn.params.get("value", 0), var.aval.dtype)
         out = Scalar("literal", var.aval.dtype, literal=fill)
         for atom, access in zip(eqn.inputs, accesses, strict=True):
-            inside = guard
             test: Scalar | None = None
+            outside = False
             for g in access.guards:
-                one = Scalar("guard", bool_, index=as_ix(g.index), extent=g.extent, step=g.step)
-                test = one if test is None else Scalar("apply", bool_, (test, one), "{0} & {1}")
-            if test is not None:
-                inside = (
-                    test if guard is None else Scalar("apply", bool_, (guard, test), "{0} & {1}")
-                )
+                index = as_ix(g.index)
+                if index.terms:
+                    test = self._both(test, self._guard(index, g.extent, g.step))
+                elif not (0 <= index.const < g.extent and index.const % g.step == 0):
+                    outside = True  # known while lowering: a constant position
+            if outside:
+                continue
+            inside = guard if test is None else self._both(guard, test)
             value = self.evaluate(atom, access.index, inside)
             if test is None:
                 return value
@@ -225,6 +227,21 @@ class Lowering:
                 "apply", var.aval.dtype, (test, value, out), "where({0}, {1}, {2})", eqn=eqn
             )
         return out
+
+    def _guard(self, index: Ix, extent: int, step: int) -> Scalar:
+        """The test of one guard; the same one for the same position, so that values are shared."""
+        key = ("guard", index.key, extent, step)
+        if key not in self.memo:
+            self.memo[key] = Scalar("guard", bool_, index=index, extent=extent, step=step)
+        return self.memo[key]
+
+    def _both(self, first: Scalar | None, second: Scalar) -> Scalar:
+        if first is None:
+            return second
+        key = ("both", id(first), id(second))
+        if key not in self.memo:
+            self.memo[key] = Scalar("apply", bool_, (first, second), "{0} & {1}")
+        return self.memo[key]
 
     def _source(self, var: Var, eqn: Eqn, index: tuple[Any, ...]) -> Scalar:
         if eqn.primitive is source.full:

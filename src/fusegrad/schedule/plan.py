@@ -11,28 +11,18 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from ..ir.graph import Atom, Eqn, Graph, Literal, Var
-from ..ops import elementwise as ew
-from ..ops import movement, source
+from ..ir.graph import Eqn, Graph, Literal, Var
 from ..ops.contract import dot, free_axes
 from ..ops.window import conv_input, conv_weight_rows
 from .fusion import Fusion
 from .groups import Group, Sink, natural_index, sections
 from .index import Ix, flat, row_major
 from .kernels import Contraction, Convolution, HostCall, KernelPlan, Operand, Plan, Scatter
-from .looping import LoopPlan, copy_kernel, dense_operands, own_results
+from .looping import LoopPlan, copy_kernel
 from .loops import Buffer, LoopNest, Scalar, Store
 from .lower import Lowering, View, view_of
+from .operands import OperandOrder, copy_operand, dense_operands, distinct_outputs
 from .windows import geometry
-
-
-class OperandOrder(Exception):
-    """A contraction operand whose axes do not merge into a matrix; it must be copied."""
-
-    def __init__(self, eqn: Eqn, position: int) -> None:
-        super().__init__()
-        self.eqn = eqn
-        self.position = position
 
 
 def make_plan(graph: Graph, in_place: dict[int, int], hints: Sequence[str]) -> Plan:
@@ -55,75 +45,7 @@ def _plan(graph: Graph, in_place: dict[int, int], inputs: list[Buffer], copies: 
             whole = distinct_outputs(dense_operands(graph))
             return _Planner(whole, in_place, inputs, copies).run()
         except OperandOrder as order:
-            graph = _copy_operand(graph, order.eqn, order.position)
-
-
-def distinct_outputs(graph: Graph) -> Graph:
-    """Every output is a value of its own that a kernel can write (copies are added)."""
-    makers = {o: e for e in graph.eqns for o in e.outputs}
-    eqns = list(graph.eqns)
-    taken: set[Var] = set()
-    outputs: list[Atom] = []
-    for atom in graph.outputs:
-        root = atom
-        while (
-            isinstance(root, Var)
-            and root in makers
-            and (makers[root].primitive is movement.reshape)
-        ):
-            root = makers[root].inputs[0]
-        computed = (
-            isinstance(root, Var)
-            and root in makers
-            and root not in taken
-            and (not makers[root].primitive.alias)
-            and (not makers[root].primitive.multiple or root in own_results(makers[root]))
-        )
-        if computed:
-            taken.add(root)  # type: ignore[arg-type]
-            outputs.append(root)
-            continue
-        out = Var(atom.aval)
-        if isinstance(atom, Literal):
-            params = {
-                "shape": atom.aval.shape,
-                "dtype": atom.aval.dtype,
-                "value": atom.value.item(),
-            }
-            eqns.append(Eqn(source.full, (), params, (out,)))
-        else:
-            eqns.append(Eqn(ew.convert, (atom,), {"dtype": atom.aval.dtype}, (out,)))
-        taken.add(out)
-        outputs.append(out)
-    return Graph(graph.inputs, eqns, outputs)
-
-
-def _copy_operand(graph: Graph, eqn: Eqn, position: int) -> Graph:
-    """Put a contraction's operand into memory, its axes in the order batch, free, contracted."""
-    x = eqn.inputs[position]
-    contract, batch = ("cx", "bx") if position == 0 else ("cy", "by")
-    perm, params = tuple(range(x.aval.ndim)), eqn.params
-    if eqn.primitive is dot:
-        c, b = eqn.params[contract], eqn.params[batch]
-        f = free_axes(x.aval.ndim, c, b)
-        perm = (*b, *f, *c)
-        params = {
-            **eqn.params,
-            batch: tuple(range(len(b))),
-            contract: tuple(range(len(b) + len(f), len(perm))),
-        }
-    moved = Var(movement.transpose.aval_rule(x.aval, perm=perm))
-    copied = Var(moved.aval)
-    inputs = tuple(copied if i == position else a for i, a in enumerate(eqn.inputs))
-    eqns: list[Eqn] = []
-    for e in graph.eqns:
-        if e.outputs == eqn.outputs:
-            eqns.append(Eqn(movement.transpose, (x,), {"perm": perm}, (moved,), e.site, e.backward))
-            eqns.append(Eqn(ew.convert, (moved,), {"dtype": x.aval.dtype}, (copied,), e.site))
-            eqns.append(Eqn(e.primitive, inputs, params, e.outputs, e.site, e.backward))
-        else:
-            eqns.append(e)
-    return Graph(graph.inputs, eqns, graph.outputs)
+            graph = copy_operand(graph, order.eqn, order.position)
 
 
 class _Planner:

@@ -6,14 +6,22 @@ loaded anyway, and wrong for what costs more than a load: such values are promot
 
 from __future__ import annotations
 
+from typing import Any
+
 from ..ir.graph import Eqn, Var
-from .groups import Group, Sink, no_buffer, size_of
-from .index import Ix
+from .groups import Group, Sink, natural_index, no_buffer, size_of, squeezed
+from .index import Ix, as_ix
 from .loops import Scalar
 from .lower import Lowering
 from .values import Values
 
 RECOMPUTE_COST = 30.0
+MOST_POSITIONS = 16
+
+
+def _place(index: tuple[Any, ...], guards: Any) -> Any:
+    """A hashable name of a position and the conditions under which it is read."""
+    return tuple(as_ix(i).key for i in index), guards
 
 
 def _bytes(values: set[Var]) -> int:
@@ -24,6 +32,64 @@ class Recompute(Values):
     """The choice between recomputing and storing, given a grouping."""
 
     groups: list[Group]
+
+    def _scattered(self) -> set[Var]:
+        """Values that a kernel would compute at many positions; those are read from memory.
+
+        Each step of a stencil reads the step before at its neighbours, so inlining all of them
+        would multiply the work, and the text of the kernel, by the number of steps and beyond.
+        """
+        positions: dict[Var, dict[Any, tuple[Any, Any]]] = {}
+        found: set[Var] = set()
+        for eqn in reversed(self.graph.eqns):
+            var = eqn.outputs[0]
+            here = positions.pop(var, {})
+            elementwise = eqn.primitive.kind == "elementwise"
+            if elementwise and len(here) > MOST_POSITIONS and not self.is_sink(var):
+                found.add(var)
+            if var in found or self.is_sink(var) or not here:
+                here = {}
+            for k, atom in enumerate(eqn.inputs):
+                if not isinstance(atom, Var) or self.in_memory(atom):
+                    continue
+                there = positions.setdefault(atom, {})
+                if elementwise and here:
+                    there.update(here if atom.aval.shape else {(): ((), frozenset())})
+                elif eqn.primitive.kind == "movement" and here:
+                    for index, guards in here.values():
+                        self._follow(eqn, k, index, guards, there)
+                else:
+                    natural = self._natural(eqn, atom)
+                    there[_place(natural, frozenset())] = natural, frozenset()
+        return found
+
+    def _natural(self, eqn: Eqn, atom: Var) -> tuple[Any, ...]:
+        """The position at which a sink of the shape of ``atom`` computes it."""
+        shape = atom.aval.shape
+        return natural_index(shape, list(range(len(squeezed(shape)))))
+
+    def _follow(
+        self, eqn: Eqn, k: int, index: tuple[Any, ...], guards: Any, there: dict[Any, Any]
+    ) -> None:
+        """Note where operand ``k`` of a movement is read for the element ``index``."""
+        assert eqn.primitive.index_map is not None
+        avals = [a.aval for a in eqn.inputs]
+        found = eqn.primitive.index_map(
+            tuple(map(as_ix, index)), avals, eqn.outputs[0].aval, eqn.params
+        )
+        if found is None:  # through memory
+            natural = self._natural(eqn, eqn.inputs[k])  # type: ignore[arg-type]
+            there[_place(natural, frozenset())] = natural, frozenset()
+            return
+        more = set()
+        for guard in found[k].guards:
+            at = as_ix(guard.index)
+            if at.terms:
+                more.add((at.key, guard.extent, guard.step))
+            elif not (0 <= at.const < guard.extent and at.const % guard.step == 0):
+                return
+        place = found[k].index, guards | more
+        there[_place(*place)] = place
 
     def _expensive(self) -> set[Var]:
         """Inlined values that several kernels would compute at a cost."""

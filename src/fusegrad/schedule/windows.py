@@ -27,7 +27,7 @@ from ..ops.window import UNIT_BYTES
 CACHE_BYTES = 640 << 10  # image and result of one band stay in the second-level cache
 TABLE_LIMIT = 1 << 22  # larger tables than this are not worth their memory
 OFFSET_LIMIT = 1 << 31
-SUM_LENGTH = 512  # least positions of one pass over the sums of a weight gradient
+SUM_LENGTH = 256  # least positions of one pass over the sums of a weight gradient
 
 Ints = tuple[int, ...]
 
@@ -40,6 +40,7 @@ class Geometry:
         images: batch size.
         channels, outputs: channels of x and of y in one group.
         x, y, w: spatial extents of image, result and window.
+        strips: pieces along the first axis that lie side by side, see ``window.strips``.
     """
 
     kind: str
@@ -54,6 +55,7 @@ class Geometry:
     stride: Ints
     low: Ints
     dilation: Ints
+    strips: int = 1
 
     @property
     def lanes(self) -> int:
@@ -77,10 +79,26 @@ def geometry(eqn: Eqn) -> Geometry:
     else:
         x, y, w = first.shape, second.shape, (0, 0, *p["size"])
     groups = p["groups"]
-    return Geometry(
+    geo = Geometry(
         eqn.primitive.name, first.dtype.itemsize, x[0], groups, x[1] // groups, y[1] // groups,
         x[2:], y[2:], w[2:], p["stride"], p["low"], p["dilation"],
     )  # fmt: skip
+    if eqn.primitive in (window.conv, window.conv_input):
+        geo.strips = _strips(eqn, geo)
+    return geo
+
+
+def _strips(eqn: Eqn, geo: Geometry) -> int:
+    """Strips of an image; one where a strip would read outside it."""
+    forward = eqn.primitive is window.conv
+    source, result = (geo.x[0], geo.y[0]) if forward else (geo.y[0], geo.x[0])
+    if not geo.images or not result:
+        return 1
+    count, length = window.strips(geo.images, result, 1 if forward else geo.stride[0], geo.lanes)
+    first, last = window.first_reads(
+        eqn.primitive, count * length, geo.w[0], geo.stride[0], geo.low[0], geo.dilation[0]
+    )
+    return count if first >= 0 and last < source else 1
 
 
 def dense(shape: Sequence[int]) -> list[int]:
@@ -88,27 +106,50 @@ def dense(shape: Sequence[int]) -> list[int]:
     return [math.prod(shape[axis + 1 :]) for axis in range(len(shape))]
 
 
-def axis_classes(geo: Geometry, axis: int) -> list[tuple[int, tuple[tuple[int, int], ...]]]:
-    """For each result position of an axis: where it reads, and which places of the window it meets.
+@dataclass
+class Axis:
+    """What the positions of the result along one axis read.
 
-    The places are ``(place, offset)`` pairs: the element read is at the first number plus offset.
+    Attributes:
+        base: where each position reads, before the offset of a place of the window.
+        kind: which of ``meets`` holds for each position.
+        meets: sets of ``(place of the window, offset)``.
     """
+
+    base: np.ndarray
+    kind: np.ndarray
+    meets: list[tuple[tuple[int, int], ...]]
+
+    def first(self, count: int) -> Axis:
+        """The axis up to a position."""
+        return Axis(self.base[:count], self.kind[:count], self.meets)
+
+    def spans(self) -> tuple[np.ndarray, np.ndarray]:
+        """First and last element that each position reads; an empty span where it reads none."""
+        low = np.array([min((o for _, o in m), default=1 << 40) for m in self.meets])
+        high = np.array([max((o for _, o in m), default=-(1 << 40)) for m in self.meets])
+        return self.base + low[self.kind], self.base + high[self.kind]
+
+
+def axis_of(geo: Geometry, axis: int) -> Axis:
+    """The places that positions of the result meet along an axis, zeros outside left out."""
     s, d, low, k = geo.stride[axis], geo.dilation[axis], geo.low[axis], geo.w[axis]
-    found = []
-    if geo.kind == "conv":
-        for q in range(geo.y[axis]):
-            meets = [(j, j * d - low) for j in range(k) if 0 <= q * s + j * d - low < geo.x[axis]]
-            found.append((q * s, tuple(meets)))
-        return found
-    for q in range(geo.x[axis]):
-        base, rest = divmod(q + low, s)
-        meets = [
-            (j, (rest - j * d) // s)
-            for j in range(k)
-            if (rest - j * d) % s == 0 and 0 <= base + (rest - j * d) // s < geo.y[axis]
-        ]
-        found.append((base, tuple(meets)))
-    return found
+    places = np.arange(k)
+    if geo.kind == window.conv.name:
+        base = np.arange(geo.y[axis]) * s
+        offsets = np.broadcast_to(places * d - low, (len(base), k))
+        inside = np.ones_like(offsets, bool)
+        extent = geo.x[axis]
+    else:
+        base, rest = np.divmod(np.arange(geo.x[axis]) + low, s)
+        offsets, phase = np.divmod(rest[:, None] - places * d, s)
+        inside, extent = phase == 0, geo.y[axis]
+    reads = base[:, None] + offsets
+    inside = inside & (reads >= 0) & (reads < extent)
+    keys = np.where(inside, offsets, 1 << 40)
+    found, kind = np.unique(keys, axis=0, return_inverse=True)
+    meets = [tuple((j, int(o)) for j, o in enumerate(row) if o < 1 << 40) for row in found.tolist()]
+    return Axis(base, kind.reshape(-1), meets)
 
 
 @dataclass
@@ -134,6 +175,8 @@ class ImageTables:
         depth: image elements per channel that a band holds.
         width: result positions that a band holds.
         channels, rows: channels read, and made, in one group.
+        blocks: runs of the channels made that are jobs of their own.
+        strip_in, strip_out: positions from one strip to the next, in the image and the result.
     """
 
     ks: np.ndarray
@@ -145,6 +188,9 @@ class ImageTables:
     channels: int
     rows: int
     a_rs: int
+    blocks: int
+    strip_in: int
+    strip_out: int
 
 
 def cut(extent: int, count: int) -> list[Band]:
@@ -166,38 +212,51 @@ class _ImageBuilder:
         # Steps of the weights [o, c, places] along what is summed and along what is made.
         per_output = geo.channels * geo.places
         self.a_step, self.a_rs = (geo.places, per_output) if forward else (per_output, geo.places)
-        self.axes = [axis_classes(geo, axis) for axis in range(len(geo.w))]
+        self.axes = [axis_of(geo, axis) for axis in range(len(geo.w))]
         self.steps = dense(self.source)
+        if geo.strips > 1:
+            period = 1 if forward else geo.stride[0]
+            _, length = window.strips(geo.images, self.result[0], period, geo.lanes)
+            self.result = (length, *self.result[1:])
+            self.axes[0] = self.axes[0].first(length)
+        self.blocks = 1
+        self.low, self.high = self.axes[0].spans()
         self.bands = self._bands(threads)
         for band in self.bands:
             self._reads(band)
 
     def _span(self, band: Band) -> tuple[int, int]:
         """Source positions of the first axis that a band reads."""
-        reads = [
-            base + offset
-            for base, meets in self.axes[0][band.start : band.stop]
-            for _, offset in meets
-        ]
-        return (min(reads), max(reads) + 1) if reads else (0, 0)
+        low = int(self.low[band.start : band.stop].min())
+        high = int(self.high[band.start : band.stop].max()) + 1
+        return (low, high) if low < high else (0, 0)
 
     def _bands(self, threads: int) -> list[Band]:
         """As few bands as fit the cache and keep the threads equally busy."""
         extent = self.result[0]
         inner = math.prod(self.result[1:])
-        units = -(-self.geo.images // self.geo.lanes) * self.geo.groups
-        best = cut(extent, 1)
-        for count in range(1, extent + 1):
-            best = cut(extent, count)
-            rows = max(b.stop - b.start for b in best)
-            held = max(self._span(b)[1] - self._span(b)[0] for b in best) * self.steps[0]
-            nbytes = UNIT_BYTES * (self.channels * held + self.rows * rows * inner)
-            fits = nbytes <= CACHE_BYTES or rows == 1
-            jobs = units * count
-            even = jobs % threads == 0 or jobs >= 8 * threads
-            if fits and (even or rows == 1):
+        units = -(-self.geo.images // (self.geo.lanes // self.geo.strips)) * self.geo.groups
+        whole = self._held(cut(extent, 1), inner)[0]
+        best = cut(extent, extent)
+        for count in range(min(extent, max(1, whole // (8 * CACHE_BYTES))), extent):
+            bands = cut(extent, count)
+            nbytes, halo = self._held(bands, inner)
+            fits = nbytes <= CACHE_BYTES or (halo and nbytes <= 4 * CACHE_BYTES)
+            if fits and (units * count % threads == 0 or units * count >= 8 * threads):
+                best = bands
                 break
+        jobs = units * len(best)
+        if jobs % threads and jobs < 8 * threads:
+            self.blocks = max(1, min(threads // math.gcd(jobs, threads), self.rows // 8))
         return best
+
+    def _held(self, bands: list[Band], inner: int) -> tuple[int, bool]:
+        """Bytes of the largest band, and whether much of what it reads the next reads again."""
+        rows = max(b.stop - b.start for b in bands)
+        spans = [self._span(b) for b in bands]
+        read = max(b - a for a, b in spans)
+        nbytes = UNIT_BYTES * (self.channels * read * self.steps[0] + self.rows * rows * inner)
+        return nbytes, sum(b - a for a, b in spans) * 2 > 3 * self.source[0]
 
     def _reads(self, band: Band) -> None:
         low, high = self._span(band)
@@ -231,20 +290,30 @@ class _ImageBuilder:
                 vs.append(positions)
                 placed += len(positions)
             rows.append((first, len(segments), *band.row))
+        forward = self.geo.kind == window.conv.name
+        length, stride = self.result[0], self.geo.stride[0]
+        strip_in = (length * stride if forward else length // stride) * self.steps[0]
         return ImageTables(
-            _words(ks, 2), _words(vs, 2), _words(segments, 4), _words(rows, 6),
-            depth, width, self.channels, self.rows, self.a_rs,
+            _words(ks, 2), _words(vs, 2), _words(segments, 4), _words(rows, 6), depth, width,
+            self.channels, self.rows, self.a_rs, self.blocks, strip_in, math.prod(self.result),
         )  # fmt: skip
 
     def _classes(self, band: Band) -> dict[Any, np.ndarray]:
         """Positions of a band by what they meet: offsets in the image and in the result."""
-        found: dict[Any, list[tuple[int, int]]] = {}
-        axes = [self.axes[0][band.start : band.stop], *self.axes[1:]]
-        for at, position in enumerate(itertools.product(*axes)):
-            key = tuple(meets for _, meets in position)
-            source = sum(b * s for (b, _), s in zip(position, self.steps, strict=True))
-            found.setdefault(key, []).append(((source - band.row[0]) * UNIT_BYTES, at * UNIT_BYTES))
-        return {key: np.array(pairs) for key, pairs in found.items()}
+        base, kind = np.zeros(1, np.int64), np.zeros(1, np.int64)
+        for number, (axis, step) in enumerate(zip(self.axes, self.steps, strict=True)):
+            part = slice(band.start, band.stop) if number == 0 else slice(None)
+            base = (base[:, None] + axis.base[part] * step).reshape(-1)
+            kind = (kind[:, None] * len(axis.meets) + axis.kind[part]).reshape(-1)
+        pairs = np.stack([base - band.row[0], np.arange(len(base))], 1) * UNIT_BYTES
+        found = {}
+        for number in np.unique(kind).tolist():
+            key, rest = [], number
+            for axis in reversed(self.axes):
+                rest, which = divmod(rest, len(axis.meets))
+                key.append(axis.meets[which])
+            found[tuple(reversed(key))] = pairs[kind == number]
+        return found
 
     def _run(self, key: Any, depth: int) -> np.ndarray:
         """Offsets in the weights and in the image of all that one class meets."""
@@ -291,7 +360,7 @@ def lowerable(eqn: Eqn) -> bool:
         return False
     classes = 1
     for axis in range(len(geo.w)):
-        classes *= sum(len(meets) for meets in {m for _, m in axis_classes(geo, axis)})
+        classes *= sum(len(meets) for meets in axis_of(geo, axis).meets)
     inner = math.prod(
         n + k * d for n, k, d in zip(geo.x[1:], geo.w[1:], geo.dilation[1:], strict=True)
     )

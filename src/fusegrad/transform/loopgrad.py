@@ -8,7 +8,7 @@ values over all steps at once after the loop, where that beats adding it up insi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Mapping, Sequence
 from typing import Any
 
 from ..ir.graph import Atom, Eqn, Graph, Literal, Var
@@ -37,7 +37,7 @@ def _cheap(eqn: Eqn) -> bool:
 
 
 def needed_from(
-    outputs: Iterable[Atom], makers: Makers, given: Collection[Var]
+    outputs: Iterable[Atom], makers: Makers, given: Container[Var]
 ) -> tuple[list[Eqn], list[Var]]:
     """Equations behind ``outputs`` up to the ``given`` values, in order; the given ones they read.
 
@@ -69,7 +69,7 @@ def needed_from(
 
 
 def choose_residuals(needed: Sequence[Var], makers: Makers, free: Collection[Var]) -> list[Var]:
-    """Forward values to keep so that all ``needed`` ones are cheap to compute from them and ``free``.
+    """Forward values to keep, so that from them and ``free`` all ``needed`` ones are cheap.
 
     A needed value is kept itself, or the values behind the cheap arithmetic that made it, whichever
     is less memory.

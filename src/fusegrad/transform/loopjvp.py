@@ -1,4 +1,4 @@
-"""Forward mode of a loop: the same loop with tangents carried, sliced and emitted beside the values.
+"""Forward mode of a loop: the same loop with tangents carried, sliced, emitted beside the values.
 
 Which carries have a tangent is the smallest set that a step keeps closed.
 """

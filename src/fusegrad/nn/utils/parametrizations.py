@@ -18,6 +18,7 @@ from ...functions.reduction import norm, sum
 from ...functions.shape import cat, flatten, permute, unsqueeze
 from ...ops import elementwise as ew
 from ...tensor import Tensor
+from ..convolution import ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
 from ..functional import normalize
 from ..module import Module
 from .matrix import (
@@ -86,6 +87,11 @@ def weight_norm(module: Module, name: str = "weight", dim: int | None = 0) -> Mo
 
     module.register_load_state_dict_pre_hook(older)
     return module
+
+
+def output_axis(module: Module) -> int:
+    """The axis of a weight that belongs to the outputs."""
+    return 1 if isinstance(module, (ConvTranspose1d, ConvTranspose2d, ConvTranspose3d)) else 0
 
 
 # --- spectral norm --------------------------------------------------------------------------------
@@ -176,7 +182,7 @@ def spectral_norm(
     """
     weight = _tensor_of(module, name)
     if dim is None:
-        dim = 1 if type(module).__name__.startswith("ConvTranspose") else 0
+        dim = output_axis(module)
     return register_parametrization(
         module, name, _SpectralNorm(weight, n_power_iterations, dim, eps)
     )

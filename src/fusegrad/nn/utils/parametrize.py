@@ -135,13 +135,7 @@ class ParametrizationList(ModuleList):
                     part = Parameter(part, original._requires_grad)
                 _register(self, f"original{k}", part)
         if not unsafe:
-            result = self()
-            if not isinstance(result, Tensor):
-                raise ArgumentError(
-                    f"a parametrization returned a {type(result).__name__}",
-                    "A parametrization must return a tensor.",
-                )
-            _check_same(result, shape, dtype)
+            _check_same(self(), shape, dtype)
 
     def _same_dtype(self, new: Tensor, original: Tensor) -> None:
         if new.dtype is not original.dtype:
@@ -189,7 +183,12 @@ class ParametrizationList(ModuleList):
         return value
 
 
-def _check_same(result: Tensor, shape: Any, dtype: Any) -> None:
+def _check_same(result: Any, shape: Any, dtype: Any) -> None:
+    if not isinstance(result, Tensor):
+        raise ArgumentError(
+            f"a parametrization returned a {type(result).__name__}",
+            "A parametrization must return a tensor.",
+        )
     if result.dtype is not dtype or result.shape != shape:
         raise ArgumentError(
             f"a parametrization turns {tuple(shape)} {dtype} into {tuple(result.shape)} "
@@ -268,18 +267,7 @@ def register_parametrization(
     """
     parametrization.train(module.training)
     if is_parametrized(module, tensor_name):
-        if not unsafe:
-            before = getattr(module, tensor_name)
-            result = parametrization(before)
-            if not isinstance(result, Tensor):
-                raise ArgumentError(
-                    f"a parametrization returned a {type(result).__name__}",
-                    "A parametrization must return a tensor.",
-                )
-            _check_same(result, before.shape, before.dtype)
-        listed = module.parametrizations[tensor_name]
-        listed.append(parametrization)
-        listed.unsafe |= unsafe
+        _append(module, tensor_name, parametrization, unsafe)
     elif tensor_name in module._buffers or tensor_name in module._parameters:
         original = getattr(module, tensor_name)
         listed = ParametrizationList([parametrization], original, unsafe=unsafe)
@@ -299,6 +287,16 @@ def register_parametrization(
             "one of " + ", ".join([*module._parameters, *module._buffers]),
         )
     return module
+
+
+def _append(module: Any, tensor_name: str, parametrization: Any, unsafe: bool) -> None:
+    """One more parametrization after those that the tensor has."""
+    if not unsafe:
+        before = getattr(module, tensor_name)
+        _check_same(parametrization(before), before.shape, before.dtype)
+    listed = module.parametrizations[tensor_name]
+    listed.append(parametrization)
+    listed.unsafe |= unsafe
 
 
 def is_parametrized(module: Module, tensor_name: str | None = None) -> bool:

@@ -17,7 +17,7 @@ from ...tensor import Tensor, bump_epoch
 from ..functional import normalize
 from ..parameter import Parameter
 from .matrix import mT
-from .parametrizations import as_matrix, norm_except_dim, power_iterations
+from .parametrizations import as_matrix, norm_except_dim, output_axis, power_iterations
 
 
 class _Recipe:
@@ -184,7 +184,7 @@ def spectral_norm(
             "Expected n_power_iterations to be positive.",
         )
     if dim is None:
-        dim = 1 if type(module).__name__.startswith("ConvTranspose") else 0
+        dim = output_axis(module)
     weight = _weight_of(module, name, _SpectralNorm, "spectral_norm")
     recipe = _SpectralNorm(name, n_power_iterations, eps, dim)
     rows, columns = as_matrix(weight.detach(), dim).aval.shape

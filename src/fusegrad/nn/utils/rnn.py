@@ -6,6 +6,7 @@ of the host: inside a jitted function they are lists or tuples of integers, part
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -159,7 +160,7 @@ def pack_padded_sequence(
         )
     order = None
     if enforce_sorted:
-        if any(a < b for a, b in zip(wanted, wanted[1:], strict=False)):
+        if any(a < b for a, b in itertools.pairwise(wanted)):
             raise ShapeError(
                 f"pack_padded_sequence got lengths {wanted}",
                 "`lengths` array must be sorted in decreasing order when `enforce_sorted` is True.",

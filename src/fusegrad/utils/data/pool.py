@@ -12,6 +12,7 @@ import contextlib
 import multiprocessing
 import os
 import pickle
+import socket
 import sys
 import threading
 import time
@@ -42,7 +43,14 @@ def context_of(choice: Any) -> Any:
     Raises:
         ValueError: an unknown start method, or ``fork``.
         TypeError: not a name and not a context.
+        RuntimeError: a system without Unix sockets.
     """
+    if not hasattr(socket, "send_fds"):
+        raise WorkerError(
+            "DataLoader workers on this system",
+            "They hand memory over through Unix sockets, which are not here.",
+            "num_workers=0",
+        )
     known = [m for m in ("forkserver", "spawn") if m in multiprocessing.get_all_start_methods()]
     if choice is None:
         choice = known[0]
