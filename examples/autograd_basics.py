@@ -10,7 +10,10 @@ Printed by python examples/autograd_basics.py:
     a vector needs a cotangent: backward of a tensor f32[3]
     w^3 and its derivatives at 2: [8.0, 12.0, 12.0, 6.0]
     the third one compiled: 6.0 in 1 kernel(s)
+    one step: eager 895 us, jit 1 us
 """
+
+import timeit
 
 import fusegrad as fg
 
@@ -45,15 +48,17 @@ def main():
         values += fg.autograd.grad(values[-1], w, create_graph=True)
     print("w^3 and its derivatives at 2:", [v.item() for v in values])
 
-    @fg.jit
     def third(w):
         value = w**3
         for _ in range(3):
             (value,) = fg.autograd.grad(value, w, create_graph=True)
         return value
 
-    print("the third one compiled:", third(w).item(), "in", len(third.kernels()), "kernel(s)")
-    return x, values, third
+    jitted = fg.jit(third)
+    print("the third one compiled:", jitted(w).item(), "in", len(jitted.kernels()), "kernel(s)")
+    eager, fast = (min(timeit.repeat(lambda f=f: f(w), number=20)) for f in (third, jitted))
+    print(f"one step: eager {eager / 20e-6:.0f} us, jit {fast / 20e-6:.0f} us")
+    return x, values, jitted
 
 
 if __name__ == "__main__":

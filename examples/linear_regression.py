@@ -7,11 +7,13 @@ Printed by python examples/linear_regression.py:
     step  1000  loss 0.482252
     step  1500  loss 0.482252
     step  2000  loss 0.482252
-    largest difference to least squares: 1.1e-15
+    largest difference to least squares: 8.3e-16
     1 trace, 1 kernel(s)
+    one step: eager 622 us, jit 4 us
 """
 
 import sys
+import timeit
 
 import numpy as np
 from sklearn.datasets import load_diabetes
@@ -32,7 +34,6 @@ def main(steps=2000):
     optimizer = optim.SGD(model.parameters(), lr=0.2, momentum=0.9)
     loss_fn = nn.MSELoss()
 
-    @fg.jit
     def step(x, y):
         optimizer.zero_grad()
         loss = loss_fn(model(x), y)
@@ -40,15 +41,18 @@ def main(steps=2000):
         optimizer.step()
         return loss
 
+    jitted = fg.jit(step)
     for k in range(steps + 1):
-        loss = step(x, y)
+        loss = jitted(x, y)
         if k % max(1, steps // 4) == 0:
             print(f"step {k:5d}  loss {loss.item():.6f}")
 
     exact, *_ = np.linalg.lstsq(features, target, rcond=None)
     found = model.weight.detach().numpy().ravel()
     print(f"largest difference to least squares: {np.abs(found - exact).max():.1e}")
-    print(f"{len(step.history)} trace, {len(step.kernels())} kernel(s)")
+    print(f"{len(jitted.history)} trace, {len(jitted.kernels())} kernel(s)")
+    eager, fast = (min(timeit.repeat(lambda f=f: f(x, y), number=20)) for f in (step, jitted))
+    print(f"one step: eager {eager / 20e-6:.0f} us, jit {fast / 20e-6:.0f} us")
     return found, exact
 
 

@@ -335,3 +335,12 @@ def test_missing_cotangents_of_a_function(materialize: bool) -> None:
     Two.apply(x)[0].sum().backward()
     assert x.grad.tolist() == [2.0, 2.0]
     assert seen[0].tolist() == [0.0, 0.0] if materialize else seen[0] is None
+
+
+def test_derivatives_of_prod_where_elements_are_zero():
+    """With two zeros only the mixed second derivative is left."""
+    x = fg.tensor([0.0, 0.0, 3.0, 2.0], requires_grad=True)
+    (first,) = fg.autograd.grad(x.prod(), x, create_graph=True)
+    assert first.tolist() == [0, 0, 0, 0]
+    (second,) = fg.autograd.grad(first[0], x)
+    assert second.tolist() == [0, 6, 0, 0]

@@ -17,6 +17,7 @@ import fusegrad as fg
 from fusegrad import nn, optim
 from fusegrad.errors import FusegradError, Site
 from fusegrad.nn import functional as F
+from fusegrad.nn.utils import parametrize
 from fusegrad.utils.data import DataLoader, TensorDataset, random_split
 
 
@@ -192,6 +193,35 @@ MISTAKES = [
     (lambda: optim.SGD(variable(3), lr=0.1), TypeError, "iterable"),
     (lambda: optim.SGD(["weight"], lr=0.1), TypeError, "str"),
     (lambda: optim.lr_scheduler.StepLR("optimizer", 3), TypeError, "Optimizer"),
+    (lambda: optim.Muon([parameter()]), ValueError, "2D"),
+    (
+        lambda: optim.Muon([nn.Parameter(fg.ones(2, 2))], adjust_lr_fn="a"),
+        ValueError,
+        "adjust_lr_fn",
+    ),
+    (lambda: optim.Rprop([parameter()], etas=(1.2, 0.5)), ValueError, "1.2, 0.5"),
+    (lambda: optim.Adadelta([parameter()], rho=2.0), ValueError, "rho"),
+    (lambda: optim.LBFGS([{"params": [parameter()]}] * 2), ValueError, "more than one"),
+    (lambda: optim.LBFGS([parameter()], line_search_fn="a").step(float), RuntimeError, "wolfe"),
+    (
+        lambda: jitted(optim.LBFGS([parameter()]).step, float),
+        RuntimeError,
+        "@fg.jit on the closure",
+    ),
+    (lambda: jitted(lambda x: optim.SGD([x], lr=0.1), fg.ones(3)), RuntimeError, "outside"),
+    (lambda: optim.swa_utils.get_ema_avg_fn(1.5), ValueError, "1.5"),
+    # parametrizations and initial values
+    (lambda: parametrize.remove_parametrizations(nn.Linear(2, 2), "weight"), ValueError, "weight"),
+    (
+        lambda: parametrize.register_parametrization(nn.Linear(2, 2), "w", nn.ReLU()),
+        ValueError,
+        "w",
+    ),
+    (lambda: nn.utils.parametrizations.orthogonal(nn.Linear(2, 2), "bias"), ValueError, "matrix"),
+    (lambda: nn.utils.parametrizations.spectral_norm(nn.Linear(2, 2), dim=5), IndexError, "5"),
+    (lambda: nn.utils.remove_weight_norm(nn.Linear(2, 2)), ValueError, "not found"),
+    (lambda: nn.utils.skip_init(nn.ReLU), RuntimeError, "device"),
+    (lambda: nn.init.dirac_(fg.ones(3)), ValueError, "3, 4, or 5"),
     # data
     (lambda: DataLoader([1, 2], batch_size=0), ValueError, "batch_size"),
     (lambda: DataLoader([1, 2], shuffle=True, sampler=[0, 1]), ValueError, "shuffle"),

@@ -1,8 +1,10 @@
 """step.explain() and its parts, kernels under CPython and compiled, memory, debug aids, dumps."""
 
 import json
+import re
 import subprocess
 import sys
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ import pytest
 import fusegrad as fg
 from fusegrad import debug, nn, optim
 from fusegrad.debug import assert_max_compiles, check_nan
+from fusegrad.ir.primitive import REGISTRY, Primitive
 from fusegrad.ir.text import parse_graph, print_graph
 from fusegrad.traced import hooks
 
@@ -113,28 +116,38 @@ def test_run_time_float_and_static_arguments():
     ]
 
 
-def test_host_kernels_are_flagged():
-    table = fg.randn(5, 3, requires_grad=True)
+@pytest.fixture
+def sorting() -> Iterator[Primitive]:
+    """A primitive that has a NumPy reference and nothing else."""
+    primitive = Primitive(
+        name="sorted_for_test",
+        kind="host",
+        arg_names=("x",),
+        aval_rule=lambda x: x,
+        reference=lambda x: np.sort(x, axis=-1),
+        derivs=(None,),
+    )
+    yield primitive
+    del REGISTRY[primitive.name]
 
-    @fg.jit
-    def row_gradient(i):
-        (g,) = fg.autograd.grad((fg.index_select(table, 0, i) ** 2).sum(), table)
-        return g
 
-    row_gradient(fg.tensor([0, 2, 2]))
-    for kernel in row_gradient.kernels():
+def test_host_kernels_are_flagged(sorting):
+    table = fg.randn(5, 3)
+    ranked = fg.jit(lambda i: sorting(fg.index_select(table, 0, i) * 2) + 1)
+    index = fg.tensor([0, 2, 2])
+    expected = np.sort(table.numpy()[[0, 2, 2]] * 2) + 1
+    np.testing.assert_allclose(ranked(index).numpy(), expected, rtol=1e-6)
+    assert [k.host for k in ranked.kernels()] == [False, True, False]
+    for kernel in ranked.kernels():
         line = next(
-            x
-            for x in str(row_gradient.explain()).splitlines()
-            if f"{kernel.number}. {kernel.name}" in x
+            x for x in str(ranked.explain()).splitlines() if f"{kernel.number}. {kernel.name}" in x
         )
         assert ("HOST (NumPy)" in line) == kernel.host
         if kernel.host:
-            assert "no native lowering" in kernel.reasons[-1] and "(backward)" in kernel.source
+            assert "no native lowering" in kernel.reasons[-1]
+            assert "NumPy reference of sorted_for_test" in kernel.source
             with pytest.raises(ValueError, match="NumPy reference"):
                 kernel.run_plain({})
-        else:
-            assert "table" in [a.what for a in kernel.buffers()]
 
 
 def test_compile_does_not_run():
@@ -376,3 +389,19 @@ def test_hook_sees_every_trace(traced):
     finally:
         hooks.remove(seen.append)
     assert seen == step.history
+
+
+def test_reasons_name_launches():
+    """A sentence about another kernel gives the number that the list of kernels shows."""
+    step, x, y = make_step()
+    step(x, y)
+    kernels = step.kernels()
+    named = [int(n) for k in kernels for r in k.reasons for n in re.findall(r"kernel (\d+)", r)]
+    assert named and set(named) <= {k.number for k in kernels}
+
+
+def test_the_first_cotangent_is_backward_code():
+    step, x, y = make_step()
+    step(x, y)
+    ones = [e for e in step.history[0].captured.eqns if e.primitive.name == "full" and e.backward]
+    assert any(e.params == {"shape": (), "dtype": fg.float32, "value": 1} for e in ones)

@@ -21,6 +21,7 @@ LAYERS = (
     (
         "viewpath",
         "tensor",
+        "loops",
         "autograd",
         "functions",
         "guards",
@@ -29,6 +30,7 @@ LAYERS = (
         "api",
         "nn",
         "optim",
+        "serialization",
         "utils",
         "vision",
         "explain",

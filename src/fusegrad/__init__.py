@@ -4,8 +4,10 @@ Use it like PyTorch: tensors, ``nn``, ``optim``, ``autograd``; put ``@fusegrad.j
 step and forward pass, backward pass and update compile to fused kernels.
 """
 
+import importlib as _importlib
 import math
 from builtins import bool as _bool
+from typing import Any as _Any
 
 from . import autograd, dtypes, ops
 from .api import jit
@@ -49,12 +51,15 @@ from .functions import inplace as _inplace  # noqa: F401  registers methods of T
 from .functions import random
 from .functions.common import broadcast_shapes
 from .functions.comparison import allclose, equal, isclose, logical_xor
-from .functions.conversion import (
-    clone,
-    is_complex,
-    is_floating_point,
-    is_nonzero,
-    numel,
+from .functions.control import map, scan
+from .functions.conversion import clone, is_complex, is_floating_point, is_nonzero, numel
+from .functions.convolution import (
+    conv1d,
+    conv2d,
+    conv3d,
+    conv_transpose1d,
+    conv_transpose2d,
+    conv_transpose3d,
 )
 from .functions.creation import (
     BoolTensor,
@@ -231,9 +236,10 @@ from .functions.shape import (
     vstack,
 )
 from .runtime.threads import get_num_threads, set_num_threads
+from .serialization import load, save
 from .tensor import Size, Tensor
 
-from . import cuda, nn, optim, utils, vision  # isort: skip  # they build on the names above
+from . import cuda, nn, optim, utils  # isort: skip  # they build on the names above
 
 dtype = DType
 inf, nan, pi, e = math.inf, math.nan, math.pi, math.e
@@ -252,32 +258,40 @@ def is_tensor(obj: object) -> _bool:
 __all__ = [
     "BoolTensor", "ByteTensor", "CharTensor", "DType", "DoubleTensor", "FloatTensor", "Generator",
     "HalfTensor", "IntTensor", "LongTensor", "ShortTensor", "Size", "Tensor", "abs", "absolute",
-    "acos", "acosh", "add", "addcdiv", "addcmul", "addmm", "all", "allclose", "amax", "amin",
-    "any", "arange", "arccos", "arcsin", "arctan", "argmax", "argmin", "as_tensor", "asin",
-    "asinh", "atan", "atan2", "atanh", "autograd", "bernoulli", "bitwise_and", "bitwise_not",
-    "bitwise_or", "bitwise_xor", "bmm", "bool", "bool_", "broadcast_shapes", "broadcast_tensors",
-    "broadcast_to", "cat", "ceil", "chunk", "clamp", "clamp_max", "clamp_min", "clip", "clone",
-    "column_stack", "complex128", "complex64", "concat", "concatenate", "copysign", "cos", "cosh",
+    "acos", "acosh", "add", "addcdiv", "addcmul", "addmm", "all", "allclose", "amax", "amin", "any",
+    "arange", "arccos", "arcsin", "arctan", "argmax", "argmin", "as_tensor", "asin", "asinh",
+    "atan", "atan2", "atanh", "autograd", "bernoulli", "bitwise_and", "bitwise_not", "bitwise_or",
+    "bitwise_xor", "bmm", "bool", "bool_", "broadcast_shapes", "broadcast_tensors", "broadcast_to",
+    "cat", "ceil", "chunk", "clamp", "clamp_max", "clamp_min", "clip", "clone", "column_stack",
+    "complex128", "complex64", "concat", "concatenate", "conv1d", "conv2d", "conv3d",
+    "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "copysign", "cos", "cosh",
     "count_nonzero", "cuda", "default_generator", "device", "digamma", "div", "divide", "dot",
-    "double", "dstack", "dtype", "dtypes", "e", "empty", "empty_like", "enable_grad", "eq",
-    "equal", "erf", "erfc", "erfinv", "exp", "exp2", "explain", "expm1", "eye", "flatten", "flip",
-    "float", "float16", "float32", "float64", "floor", "floor_divide", "fmod", "from_numpy",
-    "full", "full_like", "gather", "ge", "get_default_dtype", "get_num_threads", "get_rng_state",
-    "greater", "greater_equal", "gt", "half", "hstack", "index_select", "inf", "inference_mode",
+    "double", "dstack", "dtype", "dtypes", "e", "empty", "empty_like", "enable_grad", "eq", "equal",
+    "erf", "erfc", "erfinv", "exp", "exp2", "explain", "expm1", "eye", "flatten", "flip", "float",
+    "float16", "float32", "float64", "floor", "floor_divide", "fmod", "from_numpy", "full",
+    "full_like", "gather", "ge", "get_default_dtype", "get_num_threads", "get_rng_state", "greater",
+    "greater_equal", "gt", "half", "hstack", "index_select", "inf", "inference_mode",
     "initial_seed", "int", "int16", "int32", "int64", "int8", "is_anomaly_enabled", "is_complex",
     "is_floating_point", "is_grad_enabled", "is_nonzero", "is_tensor", "isclose", "isfinite",
-    "isinf", "isnan", "jit", "le", "lerp", "less", "less_equal", "lgamma", "linspace", "log",
-    "log10", "log1p", "log2", "log_softmax", "logical_and", "logical_not", "logical_or",
-    "logical_xor", "logspace", "logsumexp", "long", "lt", "manual_seed", "masked_fill", "matmul",
-    "max", "maximum", "mean", "meshgrid", "min", "minimum", "mm", "movedim", "mul", "multiply",
-    "mv", "nan", "narrow", "ne", "neg", "negative", "newaxis", "nn", "no_grad", "norm", "normal",
-    "not_equal", "numel", "ones", "ones_like", "ops", "optim", "outer", "permute", "pi", "pow",
-    "prod", "promote_types", "rand", "rand_like", "randint", "randint_like", "randn", "randn_like",
-    "random", "randperm", "ravel", "reciprocal", "relu", "remainder", "repeat_interleave",
-    "reshape", "round", "rsqrt", "seed", "select", "set_default_dtype", "set_grad_enabled",
-    "set_num_threads", "set_printoptions", "set_rng_state", "short", "sigmoid", "sign", "sin",
-    "sinh", "softmax", "split", "sqrt", "square", "squeeze", "stack", "std", "sub", "subtract",
-    "sum", "swapaxes", "t", "tan", "tanh", "tensor", "transpose", "tril", "triu", "true_divide",
-    "trunc", "uint16", "uint32", "uint64", "uint8", "unbind", "unflatten", "unsqueeze", "utils",
-    "var", "vision", "vstack", "where", "zeros", "zeros_like",
+    "isinf", "isnan", "jit", "le", "lerp", "less", "less_equal", "lgamma", "linspace", "load",
+    "log", "log10", "log1p", "log2", "log_softmax", "logical_and", "logical_not", "logical_or",
+    "logical_xor", "logspace", "logsumexp", "long", "lt", "manual_seed", "map", "masked_fill",
+    "matmul", "max", "maximum", "mean", "meshgrid", "min", "minimum", "mm", "movedim", "mul",
+    "multiply", "mv", "nan", "narrow", "ne", "neg", "negative", "newaxis", "nn", "no_grad", "norm",
+    "normal", "not_equal", "numel", "ones", "ones_like", "ops", "optim", "outer", "permute", "pi",
+    "pow", "prod", "promote_types", "rand", "rand_like", "randint", "randint_like", "randn",
+    "randn_like", "random", "randperm", "ravel", "reciprocal", "relu", "remainder",
+    "repeat_interleave", "reshape", "round", "rsqrt", "save", "scan", "seed", "select",
+    "set_default_dtype", "set_grad_enabled", "set_num_threads", "set_printoptions", "set_rng_state",
+    "short", "sigmoid", "sign", "sin", "sinh", "softmax", "split", "sqrt", "square", "squeeze",
+    "stack", "std", "sub", "subtract", "sum", "swapaxes", "t", "tan", "tanh", "tensor", "transpose",
+    "tril", "triu", "true_divide", "trunc", "uint16", "uint32", "uint64", "uint8", "unbind",
+    "unflatten", "unsqueeze", "utils", "var", "vision", "vstack", "where", "zeros", "zeros_like",
 ]  # fmt: skip
+
+
+def __getattr__(name: str) -> _Any:
+    """``fg.vision`` is imported when it is asked for."""
+    if name == "vision":
+        return _importlib.import_module("fusegrad.vision")
+    raise AttributeError(f"module 'fusegrad' has no attribute {name!r}")

@@ -129,10 +129,12 @@ def check_nan(step: JitFunction, *args: Any, **kwargs: Any) -> Finding | None:
     for eqn in trace.captured.eqns:
         operands = [a.value if isinstance(a, Literal) else values[a] for a in eqn.inputs]
         result = evaluate(eqn.primitive, operands, eqn.params)
-        found = _bad(result, operands)
-        if found:
-            return _finding(found, eqn.primitive.name, eqn, eqn.outputs[0], result, operands)
-        values[eqn.outputs[0]] = result
+        results = result if eqn.primitive.multiple else (result,)
+        for out, value in zip(eqn.outputs, results, strict=True):
+            found = _bad(value, operands)
+            if found:
+                return _finding(found, eqn.primitive.name, eqn, out, value, operands)
+            values[out] = value
     return None
 
 

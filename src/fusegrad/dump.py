@@ -93,7 +93,9 @@ def kernel_file(kernel: Kernel, file: str) -> str:
             lines.append(f"    {a.name!r}: {a.value},")
             continue
         kind = f"np.{a.dtype.name}"
-        if a.kind != "buffer":
+        if a.table is not None:
+            made = f"np.array({a.table.tolist()}, {kind})"
+        elif a.kind != "buffer":
             made = f"np.zeros({a.size}, {kind})"
         elif a.dtype.kind == "f":
             made = f"rng.standard_normal({a.size}).astype({kind})"

@@ -198,3 +198,15 @@ class StateDictError(FusegradError, RuntimeError):
 
 class FileFormatError(FusegradError, ValueError):
     """A file that is not of a format fusegrad reads."""
+
+
+class WorkerError(FusegradError, RuntimeError):
+    """Worker processes of a ``DataLoader`` that cannot start, or one that is gone."""
+
+
+class DatasetError(FusegradError, RuntimeError):
+    """Files of a published data set that are not where they are expected."""
+
+
+class DependencyError(FusegradError, ImportError):
+    """An optional package that a feature needs and that is not installed."""

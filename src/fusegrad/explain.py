@@ -166,7 +166,8 @@ class Report:
         )
 
     def _cost(self) -> tuple[float, int]:
-        return sum(k.flops for k in self.kernels), sum(k.nbytes for k in self.kernels)
+        flops = sum(k.flops * k.times for k in self.kernels)
+        return flops, sum(k.nbytes * k.times for k in self.kernels)
 
     def _signature(self) -> Iterator[str]:
         t = self.trace
@@ -315,7 +316,7 @@ class Report:
 
 
 def _kernel_dict(kernel: Kernel) -> dict[str, Any]:
-    names = ("number", "name", "source", "nbytes", "flops", "threads", "host")
+    names = ("number", "name", "source", "nbytes", "flops", "threads", "host", "times")
     return {n: getattr(kernel, n) for n in names} | {
         "reasons": list(kernel.reasons),
         "lines": list(kernel.lines),
@@ -325,6 +326,7 @@ def _kernel_dict(kernel: Kernel) -> dict[str, Any]:
 
 def _kernel_line(kernel: Kernel) -> str:
     kind = "HOST (NumPy)" if kernel.host else _plural(kernel.threads, "thread")
+    kind += f", {kernel.times} times" if kernel.times > 1 else ""
     return (
         f"{kernel.number}. {kernel.name}: {human_count(kernel.flops, 'FLOP')}, "
         f"{human_bytes(kernel.nbytes)}, {kind}"
@@ -355,7 +357,7 @@ def cache_info(traces: Sequence[Trace]) -> StepCacheInfo:
     return StepCacheInfo(
         len(traces),
         sum(t.program.calls for t in traces),
-        sum(len(t.program.launches) for t in traces),
+        sum(not x.loops for t in traces for x in t.program.launches),
         sum(c.compiles for c in made),
         sum(c.disk_hits for c in made),
         sum(c.memory_hits for c in made),

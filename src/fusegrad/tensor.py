@@ -158,10 +158,12 @@ class Tensor(Boxed):
         if storage.owner is capture:
             assert storage.cell is not None
             return storage.cell
-        if storage.owner is not None:
+        owner = storage.owner
+        if owner is not None and not capture.encloses(owner):
             self._raise_leaked()
         capture.touch(self)
-        return capture.shadow(storage, aval_of(storage.array), self._hint)
+        whole = storage.array if storage.cell is None else storage.cell.value
+        return capture.shadow(storage, aval_of(whole), self._hint)
 
     def _read(self) -> Any:
         """The current value for ``bind``: an array, or a Var while capturing."""
@@ -226,9 +228,13 @@ class Tensor(Boxed):
     @staticmethod
     def bind(
         primitive: Primitive, args: Sequence[Any], params: dict[str, Any], record: bool = False
-    ) -> Tensor:
+    ) -> Any:
         """Apply ``primitive`` to tensors and numbers and note the equation for ``backward``."""
         args = [a.value if isinstance(a, Literal) else a for a in args]
+        if primitive.multiple:
+            from .loops import bind_on_tensors  # late: it imports this module
+
+            return bind_on_tensors(primitive, args, params)
         raw = [a._read() if isinstance(a, Tensor) else a for a in args]
         value = bind(primitive, *raw, **params)
         out = _wrap(primitive, value, args, raw, params)

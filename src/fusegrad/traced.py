@@ -28,6 +28,7 @@ from .replay import Attachment, ReplayNode
 from .runtime import allocator
 from .runtime.compile import counters
 from .runtime.program import Program
+from .runtime.threads import get_num_threads
 from .schedule.kernels import Plan
 from .schedule.plan import make_plan
 from .tensor import ELIDED, Storage, Tensor, epoch, grad_mode
@@ -244,7 +245,7 @@ class Trace:
         clock = time.perf_counter
         self.captured = self.capture.finish(self.graph_outputs)
         started = clock()
-        graph = run_passes(self.captured)
+        graph = run_passes(self.captured, get_num_threads())
         self.graph: Graph = graph
         self.seconds["passes"] = clock() - started
         started = clock()

@@ -8,6 +8,7 @@ writes them down for people.
 from __future__ import annotations
 
 import ctypes
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -17,9 +18,9 @@ import numpy as np
 from .codegen.kernel import KernelSource
 from .codegen.source import Argument
 from .errors import ArgumentError
-from .ir.graph import Eqn
+from .ir.graph import Eqn, nested_graphs
 from .runtime.compile import load_kernel
-from .schedule.kernels import Contraction, HostCall, Plan
+from .schedule.kernels import Contraction, HostCall, LoopBegin, LoopEnd, Plan
 from .schedule.loops import Buffer, LoopNest
 
 if TYPE_CHECKING:
@@ -54,11 +55,12 @@ class KernelArgument:
     Attributes:
         name: its name in the text.
         type: ``"f32*"`` and so on for memory, ``"i64"`` for an extent, stride or constant.
-        kind: ``buffer``, ``int``, ``scratch`` or ``counter``.
+        kind: ``buffer``, ``int``, ``table``, ``scratch`` or ``counter``.
         what: the user's name for a buffer, or the plan's.
         shape: extents of a buffer.
         value: of an ``int``.
         nbytes: of memory.
+        table: the words of a ``table``.
     """
 
     name: str
@@ -68,6 +70,7 @@ class KernelArgument:
     shape: tuple[int, ...] = ()
     value: int = 0
     nbytes: int = 0
+    table: np.ndarray | None = field(default=None, repr=False, compare=False)
 
     @property
     def dtype(self) -> np.dtype:
@@ -106,6 +109,7 @@ class Kernel:
         flops: estimated arithmetic operations.
         threads: number of threads it is split among.
         host: it runs a NumPy reference instead of machine code.
+        times: launches per call, more than one inside a loop; the other figures are for one.
     """
 
     number: int
@@ -120,6 +124,7 @@ class Kernel:
     threads: int
     host: bool
     _native: KernelSource | None = field(default=None, repr=False)
+    times: int = 1
 
     def __str__(self) -> str:
         return self.source.rstrip("\n")
@@ -187,6 +192,8 @@ class Kernel:
                 values[argument.name] = argument.value
             elif argument.kind == "buffer":
                 values[argument.name] = _flat_copy(argument, arrays)
+            elif argument.table is not None:
+                values[argument.name] = argument.table
             else:
                 values[argument.name] = _aligned_zeros(argument)
         return values
@@ -232,7 +239,10 @@ def _argument(name: str, kind: str, argument: Argument) -> KernelArgument:
         )
     if argument.kind == "int":
         return KernelArgument(name, kind, "int", value=argument.value)
-    return KernelArgument(name, kind, argument.kind, "scratch", nbytes=argument.size)
+    what = "offsets" if argument.table is not None else "scratch"
+    return KernelArgument(
+        name, kind, argument.kind, what, nbytes=argument.size, table=argument.table
+    )
 
 
 def _nbytes(buffer: Buffer) -> int:
@@ -246,7 +256,7 @@ def _lines(eqns: Sequence[Eqn]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(e.where for e in eqns if e.where))
 
 
-def _kernel(number: int, launch: Launch) -> Kernel:
+def _kernel(number: int, launch: Launch, numbers: dict[Any, int]) -> Kernel:
     planned, made = launch.kernel, launch.generated
     source, canonical, native = _host_text(planned.work), "", None
     arguments: tuple[KernelArgument, ...] = ()
@@ -262,13 +272,14 @@ def _kernel(number: int, launch: Launch) -> Kernel:
         source,
         canonical,
         arguments,
-        tuple(planned.reasons),
+        tuple(_renumbered(reason, planned.scope, numbers) for reason in planned.reasons),
         _lines(planned.eqns),
         planned.bytes,
         planned.flops,
         launch.parts,
         native is None,
         native,
+        launch.times,
     )
 
 
@@ -284,7 +295,20 @@ def _host_text(work: Any) -> str:
 
 def kernels_of(trace: Trace) -> list[Kernel]:
     """The kernels of a trace in launch order."""
-    return [_kernel(k, launch) for k, launch in enumerate(trace.program.launches, 1)]
+    count, launches = 0, []
+    numbers: dict[Any, int] = {}  # fusion numbers the kernels of each loop body apart
+    for launch in trace.program.launches:
+        count += not launch.loops
+        for group in launch.kernel.groups:
+            numbers[launch.kernel.scope, group] = count + launch.loops
+        if not launch.loops:
+            launches.append((count, launch))
+    return [_kernel(k, launch, numbers) for k, launch in launches]
+
+
+def _renumbered(reason: str, scope: Any, numbers: dict[Any, int]) -> str:
+    """Fusion names kernels in the order it met them; people count launches."""
+    return re.sub(r"\bkernel (\d+)", lambda m: f"kernel {numbers[scope, int(m[1])]}", reason)
 
 
 # --- memory ---------------------------------------------------------------------------------------
@@ -365,7 +389,7 @@ def memory_of(trace: Trace) -> Memory:
         )
     for launch in trace.program.launches:
         made = launch.generated.arguments if launch.generated else ()
-        scratch = sum(a.size for a in made if a.kind not in ("int", "buffer"))
+        scratch = sum(a.size for a in made if a.kind not in ("int", "buffer", "table"))
         if scratch:
             uses.append(BufferUse(scratch, "scratch", f"of {launch.kernel.label}"))
     totals: dict[str, int] = {}
@@ -418,6 +442,11 @@ def _sites(plan: Plan) -> dict[Buffer, str]:
     found: dict[Buffer, str] = {}
     for kernel in plan.kernels:
         work = kernel.work
+        if isinstance(work, (LoopBegin, LoopEnd)):
+            lines.update({o: e.where for e in kernel.eqns for o in e.outputs})
+            for body in (g for e in kernel.eqns for g in nested_graphs(e)):
+                lines.update({o: e.where for e in body.eqns for o in e.outputs})
+            continue
         if isinstance(work, HostCall):
             found[work.output] = work.eqn.where
             continue

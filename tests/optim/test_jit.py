@@ -6,23 +6,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+from optimizer_cases import OPTIONS, PLATEAUS, SCHEDULES, covering
 
 import fusegrad as fg
 from fusegrad import nn, optim
 
-OPTIONS: list[tuple[str, dict[str, Any]]] = [
-    ("SGD", {"lr": 0.1}),
-    ("SGD", {"lr": 0.1, "momentum": 0.9, "weight_decay": 0.01}),
-    ("SGD", {"lr": 0.1, "momentum": 0.9, "nesterov": True, "maximize": True}),
-    ("SGD", {"lr": 0.1, "momentum": 0.9, "dampening": 0.3}),
-    ("Adam", {"lr": 0.05}),
-    ("Adam", {"lr": 0.05, "weight_decay": 0.1, "amsgrad": True}),
-    ("AdamW", {"lr": 0.05}),
-    ("AdamW", {"lr": 0.05, "amsgrad": True, "maximize": True}),
-    ("RMSprop", {"lr": 0.01}),
-    ("RMSprop", {"lr": 0.01, "centered": True, "momentum": 0.9, "weight_decay": 0.1}),
-    ("Adagrad", {"lr": 0.1}),
-    ("Adagrad", {"lr": 0.1, "lr_decay": 0.1, "weight_decay": 0.1}),
+CASES = [
+    (name, cases[k])
+    for name, cases in {n: covering(o) for n, o in OPTIONS.items()}.items()
+    for k in (0, 1, 2)
+    if name != "Muon"  # for matrices only; tests/torch_parity/test_optim.py has it
 ]
 TOLERANCE = {fg.float32: (1e-4, 1e-5), fg.float64: (1e-10, 1e-12)}
 
@@ -30,11 +23,16 @@ TOLERANCE = {fg.float32: (1e-4, 1e-5), fg.float64: (1e-10, 1e-12)}
 class Run:
     """A small model trained with one optimizer, eagerly or jitted."""
 
-    def __init__(self, name: str, options: dict[str, Any], dtype: Any, jit: bool) -> None:
+    def __init__(
+        self, name: str, options: dict[str, Any], dtype: Any, jit: bool, groups: bool = False
+    ) -> None:
         fg.manual_seed(0)
         rng = np.random.default_rng(0)
         self.model = nn.Sequential(nn.Linear(5, 8), nn.Tanh(), nn.Linear(8, 3)).to(dtype)
-        self.optimizer = getattr(optim, name)(self.model.parameters(), **options)
+        params: Any = list(self.model.parameters())
+        if groups:
+            params = [{"params": params[:2]}, {"params": params[2:]}]
+        self.optimizer = getattr(optim, name)(params, **options)
         self.x = fg.tensor(rng.standard_normal((6, 5))).to(dtype)
         self.y = fg.tensor(rng.integers(0, 3, 6))
         self.step = fg.jit(self._step) if jit else self._step
@@ -68,7 +66,7 @@ def _same(a: Run, b: Run, dtype: Any) -> None:
 
 
 @pytest.mark.parametrize("dtype", [fg.float32, fg.float64], ids=["f32", "f64"])
-@pytest.mark.parametrize(("name", "options"), OPTIONS, ids=str)
+@pytest.mark.parametrize(("name", "options"), CASES, ids=str)
 def test_jitted_and_compiled_steps_equal_numpy(
     monkeypatch: pytest.MonkeyPatch, name: str, options: dict[str, Any], dtype: Any
 ) -> None:
@@ -85,14 +83,7 @@ def test_jitted_and_compiled_steps_equal_numpy(
     assert len(compiled.optimizer._compiled.history) == 1
 
 
-SCHEDULES = {
-    "cosine_to_zero": lambda s, o: s.CosineAnnealingLR(o, T_max=5),
-    "linear_to_zero": lambda s, o: s.LinearLR(o, 1.0, 0.0, total_iters=4),
-    "onecycle": lambda s, o: s.OneCycleLR(o, max_lr=0.2, total_steps=12),
-    "cyclic": lambda s, o: s.CyclicLR(o, 0.01, 0.1, step_size_up=3),
-}
-
-
+@pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("optimizer", ["SGD", "AdamW"])
 @pytest.mark.parametrize("schedule", list(SCHEDULES))
 def test_schedules_do_not_retrace(
@@ -102,11 +93,22 @@ def test_schedules_do_not_retrace(
     runs = []
     for jit in (False, True):
         monkeypatch.setenv("FUSEGRAD_JIT", str(int(jit)))
-        run = Run(optimizer, options, fg.float64, jit)
-        run.train(10, SCHEDULES[schedule](optim.lr_scheduler, run.optimizer))
+        run = Run(optimizer, options, fg.float64, jit, groups=True)
+        run.train(35, SCHEDULES[schedule](optim.lr_scheduler, run.optimizer))
         runs.append(run)
     _same(*runs, fg.float64)
     assert len(runs[1].step.history) == 1
+
+
+@pytest.mark.parametrize("options", PLATEAUS, ids=str)
+def test_plateaus_do_not_retrace(options: dict[str, Any]) -> None:
+    run = Run("SGD", {"lr": 0.1}, fg.float64, jit=True, groups=True)
+    scheduler = optim.lr_scheduler.ReduceLROnPlateau(run.optimizer, **options)
+    for k in range(30):
+        run.train(1)
+        scheduler.step(1.0 + (k % 2 if options.get("mode") == "max" else 0))
+    assert scheduler.get_last_lr() != [0.1, 0.1]
+    assert len(run.step.history) == 1
 
 
 def test_structural_options_retrace_and_numbers_do_not() -> None:

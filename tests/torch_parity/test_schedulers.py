@@ -2,62 +2,17 @@
 
 from __future__ import annotations
 
+import copy
+import inspect
 import warnings
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from optimizer_cases import PLATEAUS, SCHEDULES
 
 import fusegrad as fg
-
-Make = Callable[[Any, Any], Any]
-
-SCHEDULES: dict[str, Make] = {
-    "lambda": lambda s, o: s.LambdaLR(o, lambda e: 0.95**e),
-    "lambda_list": lambda s, o: s.LambdaLR(o, [lambda e: 1 / (e + 1), lambda e: 0.9**e]),
-    "multiplicative": lambda s, o: s.MultiplicativeLR(o, lambda e: 0.99),
-    "step": lambda s, o: s.StepLR(o, 30, gamma=0.5),
-    "multistep": lambda s, o: s.MultiStepLR(o, [10, 50, 50, 120], gamma=0.3),
-    "constant": lambda s, o: s.ConstantLR(o, factor=0.5, total_iters=40),
-    "linear": lambda s, o: s.LinearLR(o, start_factor=0.1, end_factor=0.9, total_iters=70),
-    "linear_to_zero": lambda s, o: s.LinearLR(o, start_factor=1.0, end_factor=0.0, total_iters=50),
-    "exponential": lambda s, o: s.ExponentialLR(o, 0.97),
-    "polynomial": lambda s, o: s.PolynomialLR(o, total_iters=100, power=2.0),
-    "cosine": lambda s, o: s.CosineAnnealingLR(o, T_max=30, eta_min=1e-4),
-    "cosine_long": lambda s, o: s.CosineAnnealingLR(o, T_max=200),
-    "restarts": lambda s, o: s.CosineAnnealingWarmRestarts(o, T_0=10, T_mult=2, eta_min=1e-5),
-    "restarts_equal": lambda s, o: s.CosineAnnealingWarmRestarts(o, T_0=15),
-    "onecycle": lambda s, o: s.OneCycleLR(o, max_lr=0.5, total_steps=200),
-    "onecycle_linear": lambda s, o: s.OneCycleLR(
-        o,
-        max_lr=[0.5, 0.2],
-        epochs=10,
-        steps_per_epoch=20,
-        anneal_strategy="linear",
-        three_phase=True,
-        pct_start=0.4,
-    ),
-    "cyclic": lambda s, o: s.CyclicLR(o, 0.01, 0.1, step_size_up=20),
-    "cyclic2": lambda s, o: s.CyclicLR(
-        o, 0.01, 0.1, step_size_up=10, step_size_down=25, mode="triangular2"
-    ),
-    "cyclic_exp": lambda s, o: s.CyclicLR(
-        o, 0.01, 0.1, step_size_up=10, mode="exp_range", gamma=0.99
-    ),
-    "cyclic_fn": lambda s, o: s.CyclicLR(
-        o, 0.01, 0.1, step_size_up=10, scale_fn=lambda x: 0.5**x, scale_mode="cycle"
-    ),
-    "sequential": lambda s, o: s.SequentialLR(
-        o,
-        [s.LinearLR(o, 0.1, total_iters=20), s.CosineAnnealingLR(o, 100), s.ExponentialLR(o, 0.9)],
-        [20, 120],
-    ),
-    "chained": lambda s, o: s.ChainedScheduler(
-        [s.ConstantLR(o, factor=0.1, total_iters=20), s.ExponentialLR(o, gamma=0.98)]
-    ),
-}
 
 
 def _optimizer(library: Any, kind: str = "sgd") -> Any:
@@ -114,18 +69,7 @@ def test_state_round_trip(name: str) -> None:
         np.testing.assert_allclose(_read(ours), _read(again), rtol=1e-12)
 
 
-@pytest.mark.parametrize(
-    "kwargs",
-    [
-        {},
-        {"mode": "max"},
-        {"threshold_mode": "abs", "threshold": 0.05},
-        {"patience": 2, "cooldown": 3, "factor": 0.5},
-        {"min_lr": [0.01, 0.02], "patience": 1},
-        {"mode": "max", "threshold_mode": "abs", "patience": 0},
-    ],
-    ids=str,
-)
+@pytest.mark.parametrize("kwargs", PLATEAUS, ids=str)
 def test_plateau(kwargs: dict[str, Any]) -> None:
     optimizers = [_optimizer(lib) for lib in (fg, torch)]
     a = fg.optim.lr_scheduler.ReduceLROnPlateau(optimizers[0], **kwargs)
@@ -138,6 +82,30 @@ def test_plateau(kwargs: dict[str, Any]) -> None:
         assert _read(optimizers[0]) == _read(optimizers[1])
         assert a.get_last_lr() == b.get_last_lr()
     assert set(a.state_dict()) == set(b.state_dict())
+
+
+@pytest.mark.parametrize("kwargs", PLATEAUS, ids=str)
+def test_plateau_handed_over(kwargs: dict[str, Any]) -> None:
+    """From PyTorch to us after 40 metrics, and back after 80."""
+    rng = np.random.default_rng(1)
+    metrics = [1.0 / (k + 1) + 0.3 * rng.random() for k in range(120)]
+
+    def run(library: Any, steps: list[float], before: Any) -> tuple[Any, Any, list[float]]:
+        optimizer = _optimizer(library)
+        schedule = library.optim.lr_scheduler.ReduceLROnPlateau(optimizer, **kwargs)
+        if before is not None:
+            optimizer.load_state_dict(before[0].state_dict())
+            schedule.load_state_dict(copy.deepcopy(before[1].state_dict()))
+        rates = []
+        for metric in steps:
+            schedule.step(metric)
+            rates += schedule.get_last_lr()
+        return optimizer, schedule, rates
+
+    first = run(torch, metrics[:40], None)
+    second = run(fg, metrics[40:80], first)
+    third = run(torch, metrics[80:], second)
+    assert [*first[2], *second[2], *third[2]] == run(torch, metrics, None)[2]
 
 
 def test_step_order_warning() -> None:
@@ -162,3 +130,171 @@ def test_user_schedule() -> None:
         optimizer.step()
         scheduler.step()
         assert scheduler.get_last_lr() == [0.05, 0.015]
+
+
+RESUMED: dict[str, Any] = {
+    "LambdaLR": (lambda e: 0.95**e,),
+    "MultiplicativeLR": (lambda e: 0.95,),
+    "StepLR": (5,),
+    "MultiStepLR": ([5, 11, 12],),
+    "ConstantLR": (0.5, 15),
+    "LinearLR": (0.5, 1.0, 15),
+    "ExponentialLR": (0.9,),
+    "PolynomialLR": (20, 2.0),
+    "CosineAnnealingLR": (20,),
+    "CosineAnnealingWarmRestarts": (7,),
+    "CyclicLR": (0.01, 0.1, 7),
+    "OneCycleLR": (0.5, 50),
+}
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", list(RESUMED))
+def test_resumed_by_last_epoch(name: str) -> None:
+    runs = []
+    for library in (fg, torch):
+        optimizer = _optimizer(library)
+        make = getattr(library.optim.lr_scheduler, name)
+        first = make(optimizer, *RESUMED[name])
+        for _ in range(11):
+            first.step()
+        second = make(optimizer, *RESUMED[name], last_epoch=first.last_epoch)
+        values = [_read(optimizer)]
+        for _ in range(15):
+            second.step()
+            values.append(_read(optimizer))
+        runs.append(values)
+    np.testing.assert_allclose(*runs, rtol=1e-12)
+    with pytest.raises(KeyError, match="initial_lr"):
+        getattr(fg.optim.lr_scheduler, name)(_optimizer(fg), *RESUMED[name], last_epoch=3)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", list(SCHEDULES))
+def test_state_of_torch_and_back(name: str) -> None:
+    """A schedule is handed from PyTorch to us and back, midway."""
+    (ours, a), (theirs, b) = _pair(name)
+    for _ in range(37):
+        b.step()
+    a.load_state_dict(copy.deepcopy(b.state_dict()))
+    ours.load_state_dict(theirs.state_dict())
+    for _ in range(40):
+        a.step()
+        b.step()
+        np.testing.assert_allclose(_read(ours), _read(theirs), rtol=1e-12)
+    theirs = _optimizer(torch)
+    b = SCHEDULES[name](torch.optim.lr_scheduler, theirs)
+    b.load_state_dict(copy.deepcopy(a.state_dict()))
+    theirs.load_state_dict(ours.state_dict())
+    for _ in range(40):
+        a.step()
+        b.step()
+        np.testing.assert_allclose(_read(ours), _read(theirs), rtol=1e-12)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", list(SCHEDULES))
+def test_a_rate_set_by_hand_is_taken_up(name: str) -> None:
+    (ours, a), (theirs, b) = _pair(name)
+    for k in range(60):
+        if k == 9:
+            ours.param_groups[0]["lr"] = theirs.param_groups[0]["lr"] = 0.7
+        a.step()
+        b.step()
+        np.testing.assert_allclose(_read(ours), _read(theirs), rtol=1e-12, err_msg=f"step {k}")
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", list(SCHEDULES))
+def test_epoch_argument(name: str) -> None:
+    """``step(epoch)`` jumps, where PyTorch lets it; a ``TypeError`` where it does not."""
+    (ours, a), (theirs, b) = _pair(name)
+    if "sequential" in name or "chained" in name:
+        for schedule in (a, b):
+            with pytest.raises(TypeError):
+                schedule.step(3)
+        return
+    for epoch in (3, 7, 2, 50, 11):
+        try:
+            b.step(epoch)
+        except NotImplementedError:
+            with pytest.raises(NotImplementedError):
+                a.step(epoch)
+            return
+        a.step(epoch)
+        np.testing.assert_allclose(_read(ours), _read(theirs), rtol=1e-12)
+        a.step()
+        b.step()
+        np.testing.assert_allclose(_read(ours), _read(theirs), rtol=1e-12)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", list(SCHEDULES))
+def test_rates_in_tensors(name: str) -> None:
+    runs = []
+    for library in (fg, torch):
+        p, q = library.nn.Parameter(library.zeros(1)), library.nn.Parameter(library.zeros(1))
+        rates = [library.tensor(np.array(0.1)), library.tensor(np.array(0.03))]
+        groups = [{"params": [p], "lr": rates[0]}, {"params": [q], "lr": rates[1]}]
+        optimizer = library.optim.SGD(groups, momentum=0.9)
+        schedule = SCHEDULES[name](library.optim.lr_scheduler, optimizer)
+        values = []
+        for _ in range(60):
+            schedule.step()
+            values.append([float(rate) for rate in rates])
+        assert [group["lr"] for group in optimizer.param_groups] == rates
+        runs.append(values)
+    np.testing.assert_allclose(*runs, rtol=1e-12)
+
+
+@pytest.mark.parametrize("name", sorted(fg.optim.lr_scheduler.__all__))
+def test_constructor_arguments(name: str) -> None:
+    ours, theirs = (
+        inspect.signature(getattr(library.optim.lr_scheduler, name).__init__).parameters
+        for library in (fg, torch)
+    )
+    assert [(k, v.default) for k, v in ours.items()] == [(k, v.default) for k, v in theirs.items()]
+
+
+@pytest.mark.parametrize("library", [fg, torch], ids=["fg", "torch"])
+def test_bad_arguments(library: Any) -> None:
+    s, o = library.optim.lr_scheduler, _optimizer(library)
+    plain = library.optim.Adagrad([library.nn.Parameter(library.zeros(1))])
+    other = s.ExponentialLR(_optimizer(library), 0.9)
+    cases = [
+        (TypeError, lambda: s.StepLR(1.0, 3)),
+        (ValueError, lambda: s.LambdaLR(o, [lambda e: 1.0])),
+        (ValueError, lambda: s.ConstantLR(o, factor=1.5)),
+        (ValueError, lambda: s.LinearLR(o, start_factor=0.0)),
+        (ValueError, lambda: s.LinearLR(o, end_factor=1.5)),
+        (ValueError, lambda: s.CosineAnnealingWarmRestarts(o, T_0=0)),
+        (ValueError, lambda: s.CosineAnnealingWarmRestarts(o, T_0=5, T_mult=0)),
+        (ValueError, lambda: s.CyclicLR(o, 0.1, 0.2, mode="square")),
+        (ValueError, lambda: s.CyclicLR(o, [0.1], 0.2)),
+        (ValueError, lambda: s.CyclicLR(plain, 0.1, 0.2)),
+        (ValueError, lambda: s.OneCycleLR(o, 0.1)),
+        (ValueError, lambda: s.OneCycleLR(o, 0.1, total_steps=0)),
+        (ValueError, lambda: s.OneCycleLR(o, 0.1, total_steps=9, pct_start=1.5)),
+        (ValueError, lambda: s.OneCycleLR(o, 0.1, total_steps=9, anneal_strategy="no")),
+        (ValueError, lambda: s.ReduceLROnPlateau(o, factor=1.0)),
+        (ValueError, lambda: s.ReduceLROnPlateau(o, mode="mean")),
+        (ValueError, lambda: s.ReduceLROnPlateau(o, min_lr=[0.1])),
+        (ValueError, lambda: s.SequentialLR(o, [], [])),
+        (ValueError, lambda: s.SequentialLR(o, [s.ExponentialLR(o, 0.9)], [3])),
+        (ValueError, lambda: s.SequentialLR(o, [s.ExponentialLR(o, 0.9), other], [3])),
+        (ValueError, lambda: s.ChainedScheduler([])),
+        (ValueError, lambda: s.ChainedScheduler([s.ExponentialLR(o, 0.9), other])),
+    ]
+    for error, make in cases:
+        with pytest.raises(error):
+            make()
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_finished_onecycle_is_refused() -> None:
+    for library in (fg, torch):
+        schedule = library.optim.lr_scheduler.OneCycleLR(_optimizer(library), 0.1, total_steps=5)
+        for _ in range(5):
+            schedule.step()
+        with pytest.raises(ValueError, match="Tried to step"):
+            schedule.step()

@@ -151,8 +151,3 @@ def test_collation() -> None:
         default_collate([object()])
     with pytest.raises(RuntimeError, match="same shape"):
         default_collate([fg.zeros(2), fg.zeros(3)])
-
-
-def test_workers_are_refused_clearly() -> None:
-    with pytest.raises(ValueError, match="num_workers=0"):
-        DataLoader(Squares(3), num_workers=2)

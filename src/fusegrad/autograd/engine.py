@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
 
-from ..errors import GradientError
+from ..errors import GradientError, user_site
+from ..ir.primitive import current_builder
 from ..ops import elementwise as ew
 from ..ops import source
 from ..tensor import Tensor, grad_mode, unpack_raw, unpack_tensor
@@ -23,7 +25,9 @@ def _root_cotangent(output: Tensor, gradient: Any, create_graph: bool) -> Any:
                 "grad can be implicitly created only for scalar outputs.",
                 "loss.sum().backward(), or pass gradient= of the same shape",
             )
-        raw = source.full(shape=output.aval.shape, dtype=output.dtype, value=1)
+        builder = current_builder()
+        with builder.at(user_site()) if builder is not None else nullcontext():
+            raw = source.full(shape=output.aval.shape, dtype=output.dtype, value=1)
         return Tensor(raw) if create_graph else raw
     gradient = gradient if isinstance(gradient, Tensor) else Tensor(np.asarray(gradient))
     if gradient.shape != output.shape:

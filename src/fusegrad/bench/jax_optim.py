@@ -78,3 +78,32 @@ def adam(
         return new_params, (count, new_first, new_second)
 
     return Optimizer(init, update)
+
+
+def rmsprop(learning_rate: float, alpha: float = 0.99, eps: float = 1e-8) -> Optimizer:
+    """Return ``torch.optim.RMSprop`` without momentum."""
+    jnp: Any = importlib.import_module("jax.numpy")
+
+    def init(params: Params) -> Params:
+        return {name: jnp.zeros_like(value) for name, value in params.items()}
+
+    def update(params: Params, grads: Params, state: Params) -> tuple[Params, Params]:
+        new = {name: alpha * state[name] + (1 - alpha) * grads[name] ** 2 for name in params}
+        return {
+            name: value - learning_rate * grads[name] / (jnp.sqrt(new[name]) + eps)
+            for name, value in params.items()
+        }, new
+
+    return Optimizer(init, update)
+
+
+def clipped(optimizer: Optimizer, max_norm: float) -> Optimizer:
+    """Return ``optimizer`` after ``torch.nn.utils.clip_grad_norm_``."""
+    jnp: Any = importlib.import_module("jax.numpy")
+
+    def update(params: Params, grads: Params, state: Any) -> tuple[Params, Any]:
+        norm = jnp.sqrt(sum(jnp.sum(grad * grad) for grad in grads.values()))
+        scale = jnp.minimum(1.0, max_norm / (norm + 1e-6))
+        return optimizer.update(params, {k: g * scale for k, g in grads.items()}, state)
+
+    return Optimizer(optimizer.init, update)

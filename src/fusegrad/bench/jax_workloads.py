@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 
 from .cases_science import DIFFUSIVITY, L2_PENALTY
-from .jax_optim import Optimizer, Params, adam, sgd
+from .cases_sequence import TRANSFORMER_LR
+from .jax_optim import Optimizer, Params, adam, clipped, rmsprop, sgd
 from .workload import Arrays, Sizes, outputs_of
 
 
@@ -157,6 +158,65 @@ def vae(sizes: Sizes, params: Arrays) -> JaxBuilt:
         return (reconstruction + divergence) / images.shape[0]
 
     return training(loss, params, adam(1e-3))
+
+
+@builds("lstm")
+def lstm(sizes: Sizes, params: Arrays) -> JaxBuilt:
+    """LSTM classifier; the input product in front of the scan, RMSprop."""
+    jax, jnp = _jax()
+
+    def loss(params: Params, sequences: Any, labels: Any) -> Any:
+        bias = params["lstm.bias_ih_l0"] + params["lstm.bias_hh_l0"]
+        projected = jnp.swapaxes(sequences, 0, 1) @ params["lstm.weight_ih_l0"].T + bias
+
+        def step(state: Any, row: Any) -> tuple[Any, None]:
+            hidden, cell = state
+            gates = row + hidden @ params["lstm.weight_hh_l0"].T
+            i, f, g, o = jnp.split(gates, 4, axis=1)
+            cell = jax.nn.sigmoid(f) * cell + jax.nn.sigmoid(i) * jnp.tanh(g)
+            return (jax.nn.sigmoid(o) * jnp.tanh(cell), cell), None
+
+        zeros = jnp.zeros((sequences.shape[0], sizes["hidden"]), sequences.dtype)
+        (hidden, _), _ = jax.lax.scan(step, (zeros, zeros), projected)
+        return cross_entropy(linear(params, "head", hidden), labels)
+
+    return training(loss, params, rmsprop(1e-3))
+
+
+@builds("transformer")
+def transformer(sizes: Sizes, params: Arrays) -> JaxBuilt:
+    """Character GPT, AdamW, gradient norm clipped to 1."""
+    jax, jnp = _jax()
+    heads = sizes["heads"]
+
+    def norm(params: Params, name: str, x: Any) -> Any:
+        centred = x - jnp.mean(x, -1, keepdims=True)
+        variance = jnp.mean(centred * centred, -1, keepdims=True)
+        scaled = centred * jax.lax.rsqrt(variance + 1e-5)
+        return scaled * params[f"{name}.weight"] + params[f"{name}.bias"]
+
+    def attend(params: Params, name: str, x: Any) -> Any:
+        batch, length, width = x.shape
+        parts = linear(params, f"{name}.qkv", x).reshape(batch, length, 3, heads, width // heads)
+        q, k, v = (parts[:, :, i] for i in range(3))
+        scores = jnp.einsum("nlhd,nshd->nhls", q, k) * (width // heads) ** -0.5
+        causal = jnp.tril(jnp.ones((length, length), bool))
+        weights = jax.nn.softmax(jnp.where(causal, scores, -jnp.inf))
+        out = jnp.einsum("nhls,nshd->nlhd", weights, v).reshape(batch, length, width)
+        return linear(params, f"{name}.project", out)
+
+    def loss(params: Params, text: Any, following: Any) -> Any:
+        x = params["tokens.weight"][text] + params["positions.weight"][: text.shape[1]]
+        for layer in range(sizes["layers"]):
+            name = f"blocks.{layer}"
+            x = x + attend(params, name, norm(params, f"{name}.norm1", x))
+            hidden = linear(params, f"{name}.widen", norm(params, f"{name}.norm2", x))
+            x = x + linear(params, f"{name}.narrow", jax.nn.gelu(hidden, approximate=False))
+        logits = norm(params, "norm", x) @ params["head.weight"].T
+        return cross_entropy(logits.reshape(-1, logits.shape[-1]), following.reshape(-1))
+
+    optimizer = clipped(adam(TRANSFORMER_LR, weight_decay=0.01), 1.0)
+    return training(loss, params, optimizer)
 
 
 @builds("pinn")

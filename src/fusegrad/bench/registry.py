@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import difflib
 
-from . import cases_dense, cases_kernels, cases_science
+from . import cases_dense, cases_kernels, cases_science, cases_sequence
 from .workload import Workload
 
 ALIASES = {"layernorm": "layernorm_fwd_bwd"}
-SECTIONS = (cases_dense, cases_science, cases_kernels)
+SECTIONS = (cases_dense, cases_sequence, cases_science, cases_kernels)
 
 
 def all_workloads() -> dict[str, Workload]:

@@ -57,7 +57,7 @@ def generate_contraction(job: Contraction, label: str, parts: int) -> Generated:
     }
     need = tiles.workspace_bytes(short, job.m, job.n, job.k, parts)
     names["workspace"] = signature.scratch("workspace", job.eqn.outputs[0].aval.dtype, need)
-    epilogue, constants = _epilogue_lines(job, signature, parts)
+    epilogue, constants = epilogue_lines(job, signature, parts)
     lines = tiles.contract_lines(
         short,
         batch_axes=len(job.batch),
@@ -96,10 +96,10 @@ def generate_contraction(job: Contraction, label: str, parts: int) -> Generated:
         if kind == "i64":
             params = (*params, (name, kind))
             arguments.append(Argument("int", value=values[name]))
-    return _assemble(label, lines, params, arguments, signature, job, parts)
+    return assemble(label, lines, params, arguments, signature, job, parts)
 
 
-def _assemble(
+def assemble(
     label: str,
     lines: Sequence[str],
     params: tuple[tuple[str, str], ...],
@@ -108,6 +108,7 @@ def _assemble(
     job: Contraction,
     parts: int,
 ) -> Generated:
+    """A kernel from the lines of its body."""
     head = f"def {label}({', '.join([*[n for n, _ in params], 'thread', 'threads'])}):"
     body = [f"    {line}" for line in lines if not line.lstrip().startswith("#")]
     about = [
@@ -139,7 +140,7 @@ def _segment_lines(segment: Segment, slot: dict[str, tuple[int, DType]]) -> list
     return out
 
 
-def _epilogue_lines(
+def epilogue_lines(
     job: Contraction, signature: Signature, parts: int
 ) -> tuple[list[str], list[str]]:
     """Loops over the block that apply the fused values, and the constants they use."""

@@ -21,8 +21,10 @@ from .source import Body, Generated, Signature, Writer, fetched, store_value
 from .tail import CACHE_LINE
 
 STRIP = 256  # elements of a strip-mined loop: its buffers stay in the first-level cache
-BLOCKED = 1024  # inner extents up to this may be walked in blocks of rows
+LANES = 16  # elements of the widest vector
+BLOCKED = 128  # inner extents up to this may be walked in blocks of rows
 STREAMED_BYTES = 24 << 20  # larger results bypass the caches: no line is read before it is written
+AHEAD = 16384  # bytes; DRAM answers after some hundred nanoseconds, shorter rows are faster
 SAVED_ELEMENTS = 1 << 17  # longer rows do not stay in the second-level cache
 
 
@@ -127,14 +129,15 @@ class _Printer(RowBlocks):
             self._tail(1 + max(nest.kept, 0))
 
     def _rows(self, depth: int, phases: Sequence[Phase]) -> None:
-        """The phases of one row, one after the other; the last asks for the next row early."""
+        """The phases of one row, one after the other; the busiest asks for the next row early."""
         walks = [phase for phase in phases if phase.inner]
         ahead = self._prefetches(walks) if len(walks) > 1 else []
+        busiest = max(walks, key=lambda walk: sum(line.cost for line in walk.lines), default=None)
         for phase in phases:
             for scalar, name in phase.reduces:
                 self.writer.put(depth, f"{name} = {scalar.identity}", scalar.eqn)
             if phase.inner:
-                coming = ahead if phase is walks[-1] else []
+                coming = ahead if phase is busiest else []
                 self._inner_loops(depth, phase.lines, phase.streams, coming)
             else:
                 self.put(depth, phase.lines)
@@ -158,7 +161,8 @@ class _Printer(RowBlocks):
                 plain = load.guard is None and all(isinstance(k, int) for k in terms)
                 far = plain and terms.get(inner) == 1 and terms.get(row, 0) >= STRIP
                 if far and size >= STREAMED_BYTES and key not in found:
-                    step = self.signature.integer(("ahead", len(found)), terms[row])
+                    rows = max(1, AHEAD // (terms[row] * buffer.dtype.itemsize))
+                    step = self.signature.integer(("ahead", len(found)), rows * terms[row])
                     here = self.body.index(load.index, {})
                     text = f"prefetch({self.signature.buffer(buffer)}, {here} + {step})"
                     found[key] = (text, CACHE_LINE // buffer.dtype.itemsize)
@@ -364,11 +368,16 @@ class _Printer(RowBlocks):
         if len(self.inner) != 1 or not self.split:
             return False
         extent = self.nest.extents[self.inner[0]]
+        plain = not self.nest.accs and self.nest.stages == 1
+        if plain and self.body.windowed:
+            return False  # rows that are shuffled beat columns that are gathered
         cost = sum(
             s.eqn.primitive.cost
             for s in self.main
             if s.level == ROW and s.op == "apply" and s.eqn is not None
         )
+        if plain and extent >= LANES and cost < ROW_COST:
+            return False  # long enough for vectors, and nothing to gain across rows
         return extent <= SHORT or (extent <= BLOCKED and cost >= ROW_COST)
 
     def _saved_values(self) -> dict[Scalar, tuple[int, str]]:

@@ -17,6 +17,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from ..dtypes import DType, bool_
 from ..ir.graph import Eqn, Literal
 from ..schedule.index import Ix, Quotient
@@ -27,12 +29,13 @@ from .lines import Line
 
 @dataclass
 class Argument:
-    """One run-time argument: a buffer, an integer, or scratch memory of ``size`` bytes."""
+    """One run-time argument: a buffer, an integer, a table, or scratch of ``size`` bytes."""
 
     kind: str
     buffer: Buffer | None = None
     value: int = 0
     size: int = 0
+    table: np.ndarray | None = None
 
 
 @dataclass
@@ -89,6 +92,12 @@ class Signature:
         self.arguments.append(Argument("counter" if dtype is None else "scratch", size=nbytes))
         return name
 
+    def table(self, name: str, words: np.ndarray) -> str:
+        """A pointer parameter to constant 32-bit words."""
+        self.params.append((name, "i32*"))
+        self.arguments.append(Argument("table", size=words.nbytes, table=words))
+        return name
+
     def integer(self, key: object, value: int, prefix: str = "s") -> str:
         """Name of an integer parameter; one per ``key``."""
         if key not in self._ints:
@@ -97,6 +106,12 @@ class Signature:
             self._ints[key] = name
             self._tail.append(((name, "i64"), Argument("int", value=value)))
         return self._ints[key]
+
+    def named(self, name: str, value: int) -> str:
+        """An integer parameter with a name of its own."""
+        self._ints[name] = name
+        self._tail.append(((name, "i64"), Argument("int", value=value)))
+        return name
 
     def finish(self) -> tuple[tuple[tuple[str, str], ...], list[Argument]]:
         """All parameters, pointers first, and their arguments."""
@@ -116,11 +131,24 @@ class Body:
         self.constants: dict[object, tuple[str, str, object]] = {}
         # Memory that the kernel changes must not be read again later.
         self.written = {store.buffer for store in nest.stores}
+        self.windowed = nest.windowed()
 
     # --- integers --------------------------------------------------------------------------------
     def extent(self, axis: int) -> str:
         """Name of the extent of a loop axis."""
         return self.signature.integer(("extent", axis), self.nest.extents[axis], "n")
+
+    def number(self, kind: str, value: int) -> str:
+        """Name of a stride, offset or limit; its value where windows are read.
+
+        LLVM makes shuffles of interleaved accesses whose strides it knows, gathers of others.
+        Extents stay run-time values: short loops of a known length are unrolled before anything
+        is vectorised.
+        """
+        if self.windowed:
+            return str(value)
+        self.access += 1
+        return self.signature.integer((kind, self.access), value)
 
     def dense(self, first: int, last: int) -> dict[int, int]:
         strides, step = {}, 1
@@ -144,8 +172,7 @@ class Body:
             else:
                 parts.append(self._term(f"int64({scope[k]})", c))
         if ix.const:
-            self.access += 1
-            parts.append(self.signature.integer(("const", self.access), ix.const))
+            parts.append(self.number("const", ix.const))
         return " + ".join(parts) or "0"
 
     def dense_text(self, axes: dict[int, int]) -> str | None:
@@ -166,8 +193,7 @@ class Body:
             return factor
         if coefficient == -1:
             return f"-{factor}"
-        self.access += 1
-        return f"{factor} * {self.signature.integer(('stride', self.access), coefficient)}"
+        return f"{factor} * {self.number('stride', coefficient)}"
 
     def literal(self, literal: Literal) -> str:
         """A constant: simple ones in the text, others (1 / batch size, say) at run time."""
@@ -228,8 +254,7 @@ class Body:
             return self.index(s.index, scope)
         if s.op == "guard":
             at = self.index(s.index, scope)
-            self.access += 1
-            limit = self.signature.integer(("limit", self.access), s.extent)
+            limit = self.number("limit", s.extent)
             text = f"({at} >= 0) & ({at} < {limit})"
             return text if s.step == 1 else f"{text} & (({at}) % {s.step} == 0)"
         assert s.op == "load" and s.buffer is not None

@@ -14,7 +14,7 @@ import platform
 from typing import TYPE_CHECKING
 
 from .tiles_plan import workspace_bytes
-from .tiles_reference import REFERENCE
+from .tiles_reference import REFERENCE, WINDOW_REFERENCE
 from .tiles_text import contract_lines, contract_params
 
 if TYPE_CHECKING:
@@ -23,9 +23,12 @@ if TYPE_CHECKING:
 __all__ = [
     "REFERENCE",
     "SIGNATURES",
+    "WINDOW_REFERENCE",
+    "WINDOW_SIGNATURES",
     "contract_lines",
     "contract_params",
     "library_module",
+    "window_module",
     "workspace_bytes",
 ]
 
@@ -44,7 +47,27 @@ def _signatures() -> dict[str, tuple[str, ...]]:
     return table
 
 
+def _window_signatures() -> dict[str, tuple[str, ...]]:
+    """Argument types of the functions of convolutions, a library of their own."""
+    table: dict[str, tuple[str, ...]] = {}
+    for dtype in ("f32", "f64"):
+        p, i, offsets = f"{dtype}*", "i64", "i32*"
+        product = (p, i, i, p, i, p, i, i, i)
+        table[f"window_sweep_{dtype}"] = (*product, offsets, offsets, offsets, i, i, i)
+        table[f"window_turn_{dtype}"] = (p, i, i, i, p, i, i, i, i, i, i)
+    return table
+
+
 SIGNATURES: dict[str, tuple[str, ...]] = _signatures()
+WINDOW_SIGNATURES: dict[str, tuple[str, ...]] = _window_signatures()
+
+
+def _registers(lanes_bits: int) -> int:
+    """Number of vector registers of a machine with vectors of this width."""
+    if lanes_bits not in (128, 256, 512):
+        raise ValueError(f"vector width must be 128, 256 or 512 bits, got {lanes_bits}")
+    many = lanes_bits == 512 or platform.machine().lower() in ("aarch64", "arm64")
+    return 32 if many else 16
 
 
 def library_module(lanes_bits: int, dtypes: Sequence[str] = ("f32", "f64")) -> str:
@@ -61,14 +84,29 @@ def library_module(lanes_bits: int, dtypes: Sequence[str] = ("f32", "f64")) -> s
 
     from . import tiles_dot, tiles_drive, tiles_emit, tiles_native, tiles_pack
 
-    if lanes_bits not in (128, 256, 512):
-        raise ValueError(f"vector width must be 128, 256 or 512 bits, got {lanes_bits}")
-    many = lanes_bits == 512 or platform.machine().lower() in ("aarch64", "arm64")
     module = ir.Module("fusegrad_tiles")
     for dtype in dtypes:
-        shape = tiles_emit.tile_shape(dtype, lanes_bits, 32 if many else 16)
+        shape = tiles_emit.tile_shape(dtype, lanes_bits, _registers(lanes_bits))
         tiles_native.build_block(module, shape)
         tiles_pack.build_pack(module, shape)
         tiles_dot.build_dot(module, shape)
         tiles_drive.build_next(module, shape)
+    return str(module)
+
+
+def window_module(lanes_bits: int, dtypes: Sequence[str] = ("f32", "f64")) -> str:
+    """LLVM IR text of the functions that convolutions call, like ``library_module``.
+
+    >>> "define void @\\"window_sweep_f32\\"" in window_module(256)
+    True
+    """
+    from llvmlite import ir
+
+    from . import tiles_emit, tiles_window
+
+    module = ir.Module("fusegrad_windows")
+    for dtype in dtypes:
+        registers = _registers(lanes_bits)
+        shape = tiles_emit.tile_shape(dtype, lanes_bits, registers)
+        tiles_window.build_windows(module, shape, registers)
     return str(module)

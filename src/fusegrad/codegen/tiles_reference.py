@@ -221,8 +221,65 @@ def gemm_next(
     state[Word.STATUS] = -1
 
 
+def window_sweep(
+    a: Flat,
+    a_off: int,
+    a_rs: int,
+    b: Flat,
+    b_off: int,
+    c: Flat,
+    c_off: int,
+    c_rs: int,
+    m: int,
+    ks: Flat,
+    vs: Flat,
+    segments: Flat,
+    first: int,
+    last: int,
+    accumulate: int,
+) -> None:
+    """C = A.B for vectors of 64 bytes, where tables of byte offsets say where elements lie."""
+    size = a.itemsize
+    lanes = np.arange(64 // size)
+    k_pairs, v_pairs = ks.reshape(-1, 2) // size, vs.reshape(-1, 2) // size
+    rows = np.arange(m)[:, None]
+    for k_lo, k, v_lo, v in segments.reshape(-1, 4)[first:last]:
+        taken, vectors = k_pairs[k_lo : k_lo + k], v_pairs[v_lo : v_lo + v]
+        left = a[a_off + rows * a_rs + taken[:, 0]]
+        where = taken[:, 1, None, None] + vectors[:, 0, None] + lanes
+        product = np.tensordot(left, b[b_off + where], 1)
+        target = c_off + rows[:, :, None] * c_rs + vectors[:, 1, None] + lanes
+        c[target] = product + c[target] if accumulate else product
+
+
+def window_turn(
+    src: Flat,
+    src_off: int,
+    src_rs: int,
+    src_step: int,
+    dst: Flat,
+    dst_off: int,
+    dst_rs: int,
+    dst_step: int,
+    rows: int,
+    columns: int,
+    times: int,
+) -> None:
+    """``dst[column, row] = src[row, column]``, several times at equal steps."""
+    if rows <= 0 or columns <= 0:
+        return
+    for t in range(times):
+        source = matrix(src, src_off + t * src_step, src_rs, 1, rows, columns)
+        matrix(dst, dst_off + t * dst_step, dst_rs, 1, columns, rows)[:] = source.T
+
+
 REFERENCE: dict[str, Callable[..., None]] = {
     f"{function.__name__}_{dtype}": function
     for function in (gemm_pack_b, gemm_pack_a, gemm_block, gemm_dot, gemm_next)
+    for dtype in ("f32", "f64")
+}
+WINDOW_REFERENCE: dict[str, Callable[..., None]] = {
+    f"{function.__name__}_{dtype}": function
+    for function in (window_sweep, window_turn)
     for dtype in ("f32", "f64")
 }

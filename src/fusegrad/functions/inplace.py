@@ -72,7 +72,25 @@ def _deepcopy(self: Tensor, memo: dict[int, Any]) -> Tensor:
     return out
 
 
+def _pickled(self: Tensor, protocol: Any) -> tuple[Any, ...]:
+    """Values travel, histories and gradients do not; a view becomes a tensor of its own."""
+    array = np.asarray(self._concrete("pickling"), order="C")
+    own = {k: v for k, v in self.__dict__.items() if not k.startswith("_") or k == "_is_buffer"}
+    return _unpickled, (type(self), array, self.requires_grad, own)
+
+
+def _unpickled(
+    kind: type[Tensor], array: np.ndarray, requires_grad: bool, attributes: dict[str, Any]
+) -> Tensor:
+    out = kind.__new__(kind)
+    Tensor.__init__(out, array)
+    out.__dict__.update(attributes)
+    out._requires_grad = requires_grad
+    return out
+
+
 Tensor.__deepcopy__ = _deepcopy  # type: ignore[attr-defined]
+Tensor.__reduce_ex__ = _pickled  # type: ignore[assignment]
 Tensor.device = property(lambda self: device("cpu"))  # type: ignore[attr-defined]
 Tensor.T = property(lambda self: self.permute(*range(self.dim() - 1, -1, -1)))  # type: ignore[attr-defined]
 Tensor.mT = property(lambda self: self.transpose(-2, -1))  # type: ignore[attr-defined]

@@ -81,8 +81,14 @@ def var(
         correction = 1 if unbiased is None or unbiased else 0
     axes = axes_of(dim, input.aval.ndim)
     count = math.prod(input.aval.shape[a] for a in axes)
-    centred = pointwise(ew.sub, input, mean(input, axes or None, True))
-    total = _reduce(reduce.sum_, pointwise(ew.mul, centred, centred), axes or None, keepdim)
+    if not input.dtype.is_floating_point:
+        raise DTypeError(
+            f"var of {input.aval}", "The variance needs a floating dtype.", "x.float().var()"
+        )
+    if axes:
+        total = _reduce(reduce.squared_deviations, input, axes, keepdim)
+    else:  # a single number is its own mean
+        total = ew.sub(input, input)
     divisor = count - correction if count > correction else 0
     return pointwise(ew.mul, total, 1.0 / divisor) if divisor else pointwise(ew.div, total, 0.0)
 
@@ -121,13 +127,10 @@ def _arg(primitive: Any, input: Tensor, dim: int | None, keepdim: bool) -> Tenso
     shape = x.aval.shape
     if not shape:
         return Tensor(source.full(shape=(), dtype=int64, value=0))
-    x = x.detach()
-    best = _reduce(primitive, x, axis, True)
-    hit = pointwise(ew.eq, x, best)
-    if x.dtype.is_floating_point:  # the extremum is nan where any element is
-        hit = pointwise(ew.or_, hit, ew.isnan(x))
-    position = Tensor(source.iota(shape=shape, dtype=int64, axis=axis))
-    index = _reduce(reduce.min_, where(hit, position, shape[axis]), axis, keepdim)
+    index = primitive(x.detach(), axis=axis)
+    if keepdim and dim is not None:
+        kept = tuple(1 if k == axis else n for k, n in enumerate(shape))
+        return movement.reshape(index, shape=kept)
     if dim is None and keepdim:
         return movement.reshape(index, shape=(1,) * input.aval.ndim)
     return index
@@ -136,21 +139,23 @@ def _arg(primitive: Any, input: Tensor, dim: int | None, keepdim: bool) -> Tenso
 @method()
 def argmax(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
     """Index of the first maximum along ``dim`` (of the flattened tensor when ``None``)."""
-    return _arg(reduce.max_, input, dim, keepdim)
+    return _arg(reduce.argmax, input, dim, keepdim)
 
 
 @method()
 def argmin(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
     """Index of the first minimum along ``dim`` (of the flattened tensor when ``None``)."""
-    return _arg(reduce.min_, input, dim, keepdim)
+    return _arg(reduce.argmin, input, dim, keepdim)
 
 
-def _extremum(primitive: Any, pair: Any, input: Tensor, dim: Any, keepdim: bool) -> Any:
+def _extremum(
+    primitive: Any, position: Any, pair: Any, input: Tensor, dim: Any, keepdim: bool
+) -> Any:
     if dim is None:
         return _reduce(primitive, input, None, False)
     if isinstance(dim, Tensor):
         return pointwise(pair, input, dim)
-    index = _arg(primitive, input, dim, True)
+    index = _arg(position, input, dim, True)
     values = gather(input, dim, index)
     axes = (axis_of(dim, input.aval.ndim),)
     if not keepdim:
@@ -162,13 +167,13 @@ def _extremum(primitive: Any, pair: Any, input: Tensor, dim: Any, keepdim: bool)
 @method()
 def max(input: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
     """Maximum; with ``dim`` also the index of the first one; with a tensor, elementwise."""
-    return _extremum(reduce.max_, ew.maximum, input, dim, keepdim)
+    return _extremum(reduce.max_, reduce.argmax, ew.maximum, input, dim, keepdim)
 
 
 @method()
 def min(input: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
     """Minimum; with ``dim`` also the index of the first one; with a tensor, elementwise."""
-    return _extremum(reduce.min_, ew.minimum, input, dim, keepdim)
+    return _extremum(reduce.min_, reduce.argmin, ew.minimum, input, dim, keepdim)
 
 
 @method()

@@ -51,27 +51,29 @@ class Builder:
             self.consts[var] = array
         return var
 
-    def append(self, primitive: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Var:
-        """Append ``primitive`` applied to atoms, arrays or Python numbers; returns its output."""
+    def append(self, primitive: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Any:
+        """Append ``primitive`` applied to atoms, arrays or Python numbers; returns its result."""
         atoms = self._atoms(primitive, args)
         aval = primitive.aval_rule(*[a.aval for a in atoms], **params)
-        out = Var(aval, "", self)
+        outputs = tuple(Var(a, "", self) for a in (aval if primitive.multiple else (aval,)))
         site, backward = self._site or (user_site(), False)
-        self.eqns.append(Eqn(primitive, atoms, params, (out,), site, backward))
-        return out
+        self.eqns.append(Eqn(primitive, atoms, params, outputs, site, backward))
+        return outputs if primitive.multiple else outputs[0]
+
+    def foreign(self, var: Var, primitive: Primitive) -> Var:
+        """The Var that stands for one of another builder; a capture of a loop body has some."""
+        raise LeakedTracerError(
+            f"{primitive.name} got {var.aval} from another trace",
+            "A tensor created inside one jitted call was kept and used in another.",
+            "return the tensor from the function instead of storing it",
+        )
 
     def _atoms(self, primitive: Primitive, args: Sequence[Any]) -> tuple[Atom, ...]:
         dtype = next((d for a in reversed(args) if (d := _dtype_of(a)) is not None), None)
         atoms: list[Atom] = []
         for arg in args:
             if isinstance(arg, Var):
-                if arg.owner is not self:
-                    raise LeakedTracerError(
-                        f"{primitive.name} got {arg.aval} from another trace",
-                        "A tensor created inside one jitted call was kept and used in another.",
-                        "return the tensor from the function instead of storing it",
-                    )
-                atoms.append(arg)
+                atoms.append(arg if arg.owner is self else self.foreign(arg, primitive))
             elif isinstance(arg, Literal):
                 atoms.append(arg)
             elif isinstance(arg, (bool, int, float, complex)):

@@ -84,6 +84,11 @@ class Eqn:
         return f"Eqn({self.primitive.name})"
 
 
+def nested_graphs(eqn: Eqn) -> list[Graph]:
+    """The graphs among the parameters of an equation (the body of a loop), by parameter name."""
+    return [v for _, v in sorted(eqn.params.items()) if isinstance(v, Graph)]
+
+
 class Graph:
     """Inputs, equations, outputs; ``consts`` pairs some inputs with fixed arrays."""
 

@@ -20,5 +20,6 @@ def interpret(graph: Graph, args: Sequence[Any]) -> list[Any]:
         return atom if isinstance(atom, Literal) else env[atom]
 
     for eqn in graph.eqns:
-        env[eqn.outputs[0]] = bind(eqn.primitive, *map(read, eqn.inputs), **eqn.params)
+        result = bind(eqn.primitive, *map(read, eqn.inputs), **eqn.params)
+        env.update(zip(eqn.outputs, result if eqn.primitive.multiple else (result,), strict=True))
     return [a.value if isinstance(a, Literal) else env[a] for a in graph.outputs]

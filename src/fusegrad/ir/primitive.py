@@ -40,6 +40,7 @@ class Primitive:
         kind: one of ``KINDS``.
         arg_names: names of the array operands.
         aval_rule: ``(*avals, **params) -> Aval``; raises the user's shape and dtype errors.
+            A tuple of avals for ``multiple`` outputs, as then is what the reference returns.
         reference: NumPy implementation ``(*arrays, **params) -> array``; the oracle.
         derivs: one rule per operand (``None``: no gradient), see the module docstring.
         linearity: ``"diagonal"`` (rules serve vjp and jvp), ``"linear"`` (linear in every operand,
@@ -47,20 +48,25 @@ class Primitive:
         jvps: rules with ``t`` for the tangent, for ``linearity="explicit"``.
         scalar: text of the scalar expression, operands as ``{0}``; or a function
             ``(operand dtypes, out dtype, params) -> text``.
-        identity, combine: for reductions, text of the neutral element and of the combination.
+        identity, combine: for reductions, text of the neutral element and of the combination;
+            a ``combine`` makes an indexing record a scatter: old element ``{0}``, new one ``{1}``.
+        pointwise: for indexing, every element has an index of its own (else every slice).
         index_map: for movement: ``(index, in_aval, out_aval, params)`` -> operand index, see
             ``schedule/index.py``.
+        expand: the composition that stands for the record in kernels, ``(*operands, **params)``;
+            for records that kernels need not know.
         cost: relative scalar cost, 1 for an addition; guides recomputation.
         dtypes: dtypes that property tests draw.
         domain: interval the property tests draw operands from.
         alias: the result may share memory with the operand (a view).
+        multiple: any number of outputs; ``bind`` returns a tuple.
         doc: one sentence.
     """
 
     name: str
     kind: str
     arg_names: tuple[str, ...]
-    aval_rule: Callable[..., Aval]
+    aval_rule: Callable[..., Any]
     reference: Callable[..., Any]
     derivs: tuple[Rule | None, ...] = ()
     linearity: str = "diagonal"
@@ -68,6 +74,8 @@ class Primitive:
     scalar: Any = None
     identity: Any = None
     combine: str = ""
+    pointwise: bool = False
+    expand: Callable[..., Any] | None = None
     index_map: Callable[..., Any] | None = None
     cost: float = 1.0
     dtypes: tuple[DType, ...] = ALL
@@ -75,6 +83,7 @@ class Primitive:
     samples: Callable[..., Any] | None = None
     commutative: bool = False
     alias: bool = False
+    multiple: bool = False
     doc: str = ""
     needs: tuple[tuple[str, ...], ...] = field(init=False, default=())
     jvp_needs: tuple[tuple[str, ...], ...] = field(init=False, default=())
@@ -97,6 +106,16 @@ class Primitive:
     def differentiable(self) -> bool:
         """Whether any operand has a derivative rule."""
         return any(rule is not None for rule in self.derivs)
+
+    @property
+    def gathers(self) -> bool:
+        """Whether it reads at computed positions (and so is inlined where it is used)."""
+        return self.kind == "indexing" and not self.combine
+
+    @property
+    def scatters(self) -> bool:
+        """Whether it writes at computed positions."""
+        return self.kind == "indexing" and bool(self.combine)
 
     def __repr__(self) -> str:
         return self.name
@@ -159,7 +178,7 @@ def bind(primitive: Primitive, *args: Any, **params: Any) -> Any:
     return evaluate(primitive, args, params)
 
 
-def evaluate(primitive: Primitive, args: Sequence[Any], params: dict[str, Any]) -> np.ndarray:
+def evaluate(primitive: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Any:
     """Run the NumPy reference; scalars given as ``Literal`` or Python numbers are accepted."""
     arrays: list[Any] = []
     like: np.dtype | None = None
@@ -181,6 +200,12 @@ def evaluate(primitive: Primitive, args: Sequence[Any], params: dict[str, Any]) 
     aval = primitive.aval_rule(*map(aval_of, arrays), **params)  # first: its errors explain
     with np.errstate(all="ignore"):
         out = primitive.reference(*arrays, **params)
-    if isinstance(out, np.ndarray) and out.dtype == aval.dtype.np:
-        return out
-    return np.asarray(out, dtype=aval.dtype.np)
+    if primitive.multiple:
+        return tuple(map(_typed, out, aval))
+    return _typed(out, aval)
+
+
+def _typed(value: Any, aval: Aval) -> np.ndarray:
+    if isinstance(value, np.ndarray) and value.dtype == aval.dtype.np:
+        return value
+    return np.asarray(value, dtype=aval.dtype.np)

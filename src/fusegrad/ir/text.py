@@ -7,20 +7,26 @@ One line an equation, the user's line behind ``#``::
       d: f32[2,3] = mul a c                                  # train.py:7
       return d
     }
+
+A graph among the parameters (the body of a loop) is printed below its equation, indented, and the
+parameter names it: ``body=graph``.
 """
 
 from __future__ import annotations
 
 import ast
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from ..dtypes import DType, from_short
 from .aval import parse_aval
-from .graph import Atom, Eqn, Graph, Literal, Var
+from .graph import Atom, Eqn, Graph, Literal, Var, nested_graphs
 from .primitive import REGISTRY
+
+_NESTED = object()  # stands for a graph that is printed below its equation
 
 
 def var_name(index: int) -> str:
@@ -44,6 +50,8 @@ def name_vars(graph: Graph) -> dict[Var, str]:
 
 
 def _param(value: Any) -> str:
+    if isinstance(value, Graph):
+        return "graph"
     if isinstance(value, DType):
         return value.short
     if isinstance(value, (np.integer, np.floating, np.bool_)):
@@ -68,15 +76,23 @@ def print_eqn(eqn: Eqn, names: dict[Var, str], sites: bool = True) -> str:
 
 def print_graph(graph: Graph, sites: bool = True) -> str:
     """The whole graph as text; ``sites=False`` leaves the user's lines out."""
+    return "\n".join(_graph_lines(graph, sites))
+
+
+def _graph_lines(graph: Graph, sites: bool) -> list[str]:
     names = name_vars(graph)
     inputs = ", ".join(f"{names[v]}: {v.aval}" for v in graph.inputs)
     lines = [f"graph({inputs}) {{"]
-    lines += ["  " + print_eqn(eqn, names, sites) for eqn in graph.eqns]
+    for eqn in graph.eqns:
+        lines.append("  " + print_eqn(eqn, names, sites))
+        for nested in nested_graphs(eqn):
+            lines += ["    " + line for line in _graph_lines(nested, sites)]
     lines.append("  return " + ", ".join(_atom(a, names) for a in graph.outputs))
-    return "\n".join([*lines, "}"])
+    return [*lines, "}"]
 
 
-_EQN = re.compile(r"^(?P<out>\w+): (?P<aval>\w+\[[\d,]*\]) = (?P<prim>\w+)(?P<rest>.*)$")
+_OUT = r"\w+: \w+\[[\d,]*\]"
+_EQN = re.compile(rf"^(?P<outs>({_OUT}(, {_OUT})*)?) = (?P<prim>\w+)(?P<rest>.*)$")
 
 
 def parse_graph(text: str) -> Graph:
@@ -85,7 +101,12 @@ def parse_graph(text: str) -> Graph:
     Raises:
         ValueError: a line that is not of the printed form.
     """
-    head, *body = [re.sub(r"\s+# .*$", "", line).strip() for line in text.strip().splitlines()]
+    lines = [re.sub(r"\s+# .*$", "", line).strip() for line in text.strip().splitlines()]
+    return _parse_lines(iter(lines))
+
+
+def _parse_lines(body: Iterator[str]) -> Graph:
+    head = next(body, "")
     match = re.match(r"^graph\((.*)\) \{$", head)
     if match is None:
         raise ValueError(f"not a graph: {head!r}")
@@ -106,9 +127,14 @@ def parse_graph(text: str) -> Graph:
         if found is None:
             raise ValueError(f"not an equation: {line!r}")
         params, operands = _split_params(found["rest"])
+        for name in sorted(k for k, v in params.items() if v is _NESTED):
+            params[name] = _parse_lines(body)
         atoms = tuple(_parse_atom(a, table) for a in operands.split())
-        out = table[found["out"]] = Var(parse_aval(found["aval"]))
-        eqns.append(Eqn(REGISTRY[found["prim"]], atoms, params, (out,)))
+        outs = []
+        for name, aval in re.findall(r"(\w+): (\w+\[[\d,]*\])", found["outs"]):
+            table[name] = Var(parse_aval(aval))
+            outs.append(table[name])
+        eqns.append(Eqn(REGISTRY[found["prim"]], atoms, params, tuple(outs)))
     return Graph(inputs, eqns, outputs)
 
 
@@ -137,5 +163,5 @@ def _split_params(rest: str) -> tuple[dict[str, Any], str]:
 
 def _parse_param(node: ast.expr) -> Any:
     if isinstance(node, ast.Name):
-        return from_short(node.id)
+        return _NESTED if node.id == "graph" else from_short(node.id)
     return ast.literal_eval(node)

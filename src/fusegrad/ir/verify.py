@@ -6,7 +6,7 @@ Runs after every pass in tests and under ``FUSEGRAD_VERIFY=1``.
 from __future__ import annotations
 
 from ..errors import VerifyError
-from .graph import Graph, Literal, Var
+from .graph import Graph, Literal, Var, nested_graphs
 
 
 def verify(graph: Graph, stage: str = "graph") -> Graph:
@@ -40,9 +40,12 @@ def verify(graph: Graph, stage: str = "graph") -> Graph:
             if out in defined:
                 raise fail(eqn.primitive.name, "output assigned twice")
             defined.add(out)
-        if len(eqn.outputs) != 1 or eqn.outputs[0].aval != expected:
-            got = ", ".join(str(o.aval) for o in eqn.outputs)
+        avals = tuple(o.aval for o in eqn.outputs)
+        if avals != (tuple(expected) if eqn.primitive.multiple else (expected,)):
+            got = ", ".join(map(str, avals))
             raise fail(eqn.primitive.name, f"aval is {got}, its rule says {expected}")
+        for body in nested_graphs(eqn):
+            verify(body, f"{stage}: body of {eqn.primitive.name}")
     for atom in graph.outputs:
         if not isinstance(atom, Literal) and atom not in defined:
             raise fail("return", f"{atom!r} is not defined")

@@ -7,7 +7,10 @@ In: a tensor. Out: the same tensor, refilled. Names and distributions are those 
 from __future__ import annotations
 
 import math
+import threading
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -58,7 +61,8 @@ def calculate_gain(nonlinearity: str, param: Any = None) -> float:
     )
 
 
-def _fan_in_and_fan_out(tensor: Tensor) -> tuple[int, int]:
+def _calculate_fan_in_and_fan_out(tensor: Tensor) -> tuple[int, int]:
+    """Number of inputs and outputs of a weight; user code knows it by PyTorch's name."""
     shape = tensor.aval.shape
     if len(shape) < 2:
         raise ArgumentError(
@@ -67,6 +71,23 @@ def _fan_in_and_fan_out(tensor: Tensor) -> tuple[int, int]:
         )
     field = math.prod(shape[2:])
     return shape[1] * field, shape[0] * field
+
+
+class _Skip(threading.local):
+    on = False
+
+
+_skip = _Skip()
+
+
+@contextmanager
+def skipped() -> Iterator[None]:
+    """Leave tensors as they are inside the ``with`` block; no random number is drawn."""
+    before, _skip.on = _skip.on, True
+    try:
+        yield
+    finally:
+        _skip.on = before
 
 
 def _set(tensor: Tensor, value: Tensor) -> Tensor:
@@ -78,6 +99,8 @@ def uniform_(
     tensor: Tensor, a: float = 0.0, b: float = 1.0, generator: Generator | None = None
 ) -> Tensor:
     """Uniform numbers in [a, b)."""
+    if _skip.on:
+        return tensor
     with no_grad():
         return tensor.uniform_(a, b, generator=generator)  # type: ignore[attr-defined]
 
@@ -86,6 +109,8 @@ def normal_(
     tensor: Tensor, mean: float = 0.0, std: float = 1.0, generator: Generator | None = None
 ) -> Tensor:
     """Normal numbers."""
+    if _skip.on:
+        return tensor
     with no_grad():
         return tensor.normal_(mean, std, generator=generator)  # type: ignore[attr-defined]
 
@@ -99,6 +124,9 @@ def trunc_normal_(
     generator: Generator | None = None,
 ) -> Tensor:
     """Normal numbers limited to [a, b], by inversion of the distribution function."""
+
+    if _skip.on:
+        return tensor
 
     def cdf(x: float) -> float:
         return (1.0 + math.erf(x / math.sqrt(2.0))) / 2.0
@@ -118,6 +146,8 @@ def trunc_normal_(
 
 def constant_(tensor: Tensor, val: float) -> Tensor:
     """Every element ``val``."""
+    if _skip.on:
+        return tensor
     with no_grad():
         return tensor.fill_(val)  # type: ignore[attr-defined]
 
@@ -138,21 +168,56 @@ def eye_(tensor: Tensor) -> Tensor:
         raise ArgumentError(
             f"eye_ of {tensor.aval}", "Only tensors with 2 dimensions are supported."
         )
-    return _set(tensor, eye(*tensor.aval.shape, dtype=tensor.dtype))
+    return tensor if _skip.on else _set(tensor, eye(*tensor.aval.shape, dtype=tensor.dtype))
+
+
+def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
+    """Convolution weights that pass the input channels on, as many as there are.
+
+    Args:
+        tensor: the weight of a convolution over one, two or three axes.
+        groups: number of groups of output channels, each of which starts anew.
+
+    Raises:
+        ValueError: other shapes, or output channels that the groups do not divide.
+
+    Example:
+        >>> import fusegrad as fg
+        >>> fg.nn.init.dirac_(fg.empty(2, 1, 3)).tolist()
+        [[[0.0, 1.0, 0.0]], [[0.0, 0.0, 0.0]]]
+    """
+    shape = tensor.aval.shape
+    if len(shape) not in (3, 4, 5):
+        raise ArgumentError(
+            f"dirac_ of {tensor.aval}", "Only tensors with 3, 4, or 5 dimensions are supported."
+        )
+    if shape[0] % groups:
+        raise ArgumentError(
+            f"dirac_ of {tensor.aval} with groups={groups}", "dim 0 must be divisible by groups."
+        )
+    if _skip.on:
+        return tensor
+    per_group = shape[0] // groups
+    values = np.zeros(shape, tensor.dtype.np)
+    centre = tuple(extent // 2 for extent in shape[2:])
+    for group in range(groups):
+        for channel in range(min(per_group, shape[1])):
+            values[(group * per_group + channel, channel, *centre)] = 1
+    return _set(tensor, Tensor(values))
 
 
 def xavier_uniform_(
     tensor: Tensor, gain: float = 1.0, generator: Generator | None = None
 ) -> Tensor:
     """Uniform numbers of variance gain**2 * 2 / (fan_in + fan_out)."""
-    fan_in, fan_out = _fan_in_and_fan_out(tensor)
+    fan_in, fan_out = _calculate_fan_in_and_fan_out(tensor)
     bound = math.sqrt(3.0) * gain * math.sqrt(2.0 / (fan_in + fan_out))
     return uniform_(tensor, -bound, bound, generator)
 
 
 def xavier_normal_(tensor: Tensor, gain: float = 1.0, generator: Generator | None = None) -> Tensor:
     """Normal numbers of variance gain**2 * 2 / (fan_in + fan_out)."""
-    fan_in, fan_out = _fan_in_and_fan_out(tensor)
+    fan_in, fan_out = _calculate_fan_in_and_fan_out(tensor)
     return normal_(tensor, 0.0, gain * math.sqrt(2.0 / (fan_in + fan_out)), generator)
 
 
@@ -162,7 +227,7 @@ def _kaiming_std(tensor: Tensor, a: float, mode: str, nonlinearity: str) -> floa
             f"kaiming initializer with mode={mode!r}",
             "Mode not supported, please use one of ['fan_in', 'fan_out'].",
         )
-    fan_in, fan_out = _fan_in_and_fan_out(tensor)
+    fan_in, fan_out = _calculate_fan_in_and_fan_out(tensor)
     fan = fan_in if mode.lower() == "fan_in" else fan_out
     return calculate_gain(nonlinearity, a) / math.sqrt(fan)
 
@@ -203,7 +268,7 @@ def orthogonal_(tensor: Tensor, gain: float = 1, generator: Generator | None = N
         raise ArgumentError(
             f"orthogonal_ of {tensor.aval}", "Only tensors with 2 or more dimensions are supported."
         )
-    if tensor.aval.size == 0:
+    if tensor.aval.size == 0 or _skip.on:
         return tensor
     rows, columns = shape[0], math.prod(shape[1:])
     flat = randn(rows, columns, dtype=tensor.dtype, generator=generator)
@@ -222,6 +287,8 @@ def sparse_(
         raise ArgumentError(
             f"sparse_ of {tensor.aval}", "Only tensors with 2 dimensions are supported."
         )
+    if _skip.on:
+        return tensor
     rows, columns = tensor.aval.shape
     draw = ew.mul(randn(rows, columns, dtype=tensor.dtype, generator=generator), std)
     values = draw._concrete("sparse_")

@@ -4,6 +4,8 @@ Importing this package fills ``ir.primitive.REGISTRY``. Rules are written in the
 themselves, so second derivatives and fusion of derivative code need nothing more.
 """
 
-from . import contract, elementwise, indexing, movement, reduce, source
+from . import contract, control, elementwise, indexing, movement, reduce, source, window
 
-__all__ = ["contract", "elementwise", "indexing", "movement", "reduce", "source"]
+__all__ = [
+    "contract", "control", "elementwise", "indexing", "movement", "reduce", "source", "window",
+]  # fmt: skip

@@ -3,6 +3,8 @@
 Two families: ``take`` reads whole slices at positions of one axis (embedding, ``x[index]``);
 ``take_along`` reads one element per index (``torch.gather``). Indices must be non-negative and in
 range; the tensor layer wraps negatives and checks bounds.
+
+A scatter of two operands adds the first into zeros; one of three writes the third into the first.
 """
 
 from __future__ import annotations
@@ -73,6 +75,7 @@ take_add: Primitive = Primitive(
         ([(0, 2), []], {"axis": 0, "extent": 3}),
     ),
     dtypes=REAL,
+    combine="{0} + {1}",
     doc="Add slices into zeros at positions `index` of one axis.",
 )
 
@@ -95,6 +98,7 @@ take_along: Primitive = Primitive(
     ),
     cost=2,
     dtypes=ANY,
+    pointwise=True,
     doc="One element of x per index along one axis.",
 )
 
@@ -132,6 +136,8 @@ along_add: Primitive = Primitive(
         ([(3,), [1, 1, 0]], {"axis": 0, "shape": (2,)}),
     ),
     dtypes=REAL,
+    combine="{0} + {1}",
+    pointwise=True,
     doc="Add elements into zeros at positions along one axis.",
 )
 
@@ -175,5 +181,6 @@ take_set: Primitive = Primitive(
         ([(5,), [4], (1,)], {"axis": 0}),
     ),
     dtypes=ANY,
+    combine="{1}",
     doc="x with the slices at positions `index` of one axis replaced by y.",
 )

@@ -149,6 +149,34 @@ def _reshape_index(
     return [Access(tuple(result))]
 
 
+def repeats_index(
+    index: Index, source: Shape, target: Shape, repeated: Sequence[int]
+) -> Index | None:
+    """The index behind a merge in which every axis but the first of a run is ``repeated``.
+
+    That is a ``repeat_interleave``: quotients of the merged index, no remainder. ``None`` for any
+    other reshape.
+    """
+    result: list[Any] = []
+    position = 0
+    for axis, extent in enumerate(target):
+        run = []
+        covered = 1
+        while position < len(source) and (covered < extent or source[position] == 1):
+            covered *= source[position]
+            run.append(position)
+            position += 1
+        wide = [k for k in run if source[k] != 1]
+        if covered != extent or any(k not in repeated for k in wide[1:]):
+            return None
+        inner = 1
+        for k in wide[1:]:
+            inner *= source[k]
+        for k in run:
+            result.append(index[axis] // inner if wide and k == wide[0] else 0)
+    return tuple(result) if position == len(source) else None
+
+
 reshape: Primitive = Primitive(
     name="reshape",
     kind="movement",
@@ -174,7 +202,8 @@ reshape: Primitive = Primitive(
 
 
 # --- transpose ------------------------------------------------------------------------------------
-def _inverse(perm: Shape) -> Shape:
+def inverse(perm: Shape) -> Shape:
+    """The permutation that undoes ``perm``."""
     return tuple(int(i) for i in np.argsort(perm))
 
 
@@ -184,10 +213,10 @@ transpose: Primitive = Primitive(
     arg_names=("x",),
     aval_rule=lambda x, perm: Aval(tuple(x.shape[p] for p in perm), x.dtype),
     reference=lambda x, perm: np.transpose(x, perm),
-    derivs=(lambda g, perm: transpose(g, perm=_inverse(perm)),),
+    derivs=(lambda g, perm: transpose(g, perm=inverse(perm)),),
     linearity="linear",
     index_map=lambda index, avals, out, params: [
-        Access(tuple(index[k] for k in _inverse(params["perm"])))
+        Access(tuple(index[k] for k in inverse(params["perm"])))
     ],
     samples=cases(
         ([(2, 3)], {"perm": (1, 0)}),

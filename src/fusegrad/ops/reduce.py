@@ -5,18 +5,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from ..dtypes import DType, bool_
+from ..dtypes import DType, bool_, int64
 from ..errors import DimError, ShapeError
 from ..ir.aval import Aval
 from ..ir.primitive import Primitive, Rule
-from .elementwise import convert, div, eq, mul, where
-from .kinds import REAL
-from .movement import broadcast
+from .elementwise import convert, div, eq, isnan, mul, or_, sub, where
+from .kinds import FLOAT, REAL
+from .movement import broadcast, concat, inverse, pad, reshape, slice_, transpose
+from .samples import cases
+from .source import full, iota
 
 Axes = tuple[int, ...]
 
@@ -106,13 +109,35 @@ def _tied_tangent(t: Any, x: Any, out: Any, x_aval: Aval, axes: Axes) -> Any:
     return div(sum_(mul(t, mask), axes=axes), sum_(mask, axes=axes))
 
 
-def _prod_partial(x: Any, out: Any, x_aval: Aval, axes: Axes) -> Any:
-    """Product of the other elements; exact also where one element is zero."""
-    zero = eq(x, 0.0)
-    others = prod(where(zero, 1.0, x), axes=axes)
-    count = sum_(convert(zero, dtype=x_aval.dtype), axes=axes)
-    single = where(eq(count, 1.0), others, 0.0)
-    return where(zero, spread(single, x_aval, axes), div(spread(out, x_aval, axes), x))
+def _prod_partial(x: Any, x_aval: Aval, axes: Axes) -> Any:
+    """Product of the other elements, exact at zeros and in every higher derivative.
+
+    Halves are multiplied up a tree; on the way down each half is multiplied by the other's.
+    """
+    kept = kept_axes(x_aval.ndim, axes)
+    perm = kept + axes
+    shape = tuple(x_aval.shape[a] for a in perm)
+    rows, n = math.prod(shape[: len(kept)]), math.prod(shape[len(kept) :])
+    if rows * n == 0:
+        return x
+    level = reshape(transpose(x, perm=perm), shape=(rows, n))
+    halves: list[tuple[Any, Any, int]] = []
+    while n > 1:
+        if n % 2:
+            level = pad(level, low=(0, 0), high=(0, 1), interior=(0, 0), value=1)
+        middle = (n + 1) // 2
+        left, right = _columns(level, rows, 0, middle), _columns(level, rows, middle, 2 * middle)
+        halves.append((left, right, n))
+        level, n = mul(left, right), middle
+    others = full(shape=(rows, 1), dtype=x_aval.dtype, value=1)
+    for left, right, n in reversed(halves):
+        both = concat(mul(others, right), mul(others, left), axis=1)
+        others = _columns(both, rows, 0, n)
+    return transpose(reshape(others, shape=shape), perm=inverse(perm))
+
+
+def _columns(x: Any, rows: int, start: int, limit: int) -> Any:
+    return slice_(x, start=(0, start), limit=(rows, limit), step=(1, 1))
 
 
 sum_: Primitive = reduction(
@@ -129,16 +154,8 @@ prod: Primitive = reduction(
     _numpy_prod,
     lambda d: f"{d.name}(1)",
     "{0} * {1}",
-    (
-        lambda g, x, out, x_aval, axes: mul(
-            spread(g, x_aval, axes), _prod_partial(x, out, x_aval, axes)
-        ),
-    ),
-    jvps=(
-        lambda t, x, out, x_aval, axes: sum_(
-            mul(t, _prod_partial(x, out, x_aval, axes)), axes=axes
-        ),
-    ),
+    (lambda g, x, x_aval, axes: mul(spread(g, x_aval, axes), _prod_partial(x, x_aval, axes)),),
+    jvps=(lambda t, x, x_aval, axes: sum_(mul(t, _prod_partial(x, x_aval, axes)), axes=axes),),
     doc="Product over axes.",
 )
 max_: Primitive = reduction(
@@ -180,4 +197,92 @@ all_: Primitive = reduction(
     (None,),
     dtypes=(bool_,),
     doc="Whether all elements are true.",
+)
+
+
+# --- squared deviations ---------------------------------------------------------------------------
+def _centred(x: Any, aval: Aval, axes: Axes) -> Any:
+    """x minus its mean over ``axes``, in the equations that ``mean(keepdim=True)`` makes."""
+    count = math.prod(aval.shape[a] for a in axes)
+    kept = tuple(1 if k in axes else n for k, n in enumerate(aval.shape))
+    total = reshape(sum_(x, axes=axes), shape=kept)
+    mean = mul(total, 1.0 / count if count else 0.0)
+    return sub(x, broadcast(mean, shape=aval.shape, axes=tuple(range(aval.ndim))))
+
+
+def _deviations_reference(x: np.ndarray, axes: Axes) -> np.ndarray:
+    count = math.prod(x.shape[a] for a in axes)
+    mean = np.sum(x, axis=axes, keepdims=True, dtype=x.dtype) * x.dtype.type(
+        1.0 / count if count else 0.0
+    )
+    return np.sum(np.square(x - mean), axis=axes, dtype=x.dtype)
+
+
+def _expand_deviations(x: Any, axes: Axes) -> Any:
+    centred = _centred(x, x.aval, axes)
+    return sum_(mul(centred, centred), axes=axes)
+
+
+# Written as a composition its gradient runs through the mean as well, whose share is zero but costs
+# a walk over the data.
+squared_deviations: Primitive = Primitive(
+    name="squared_deviations",
+    kind="reduce",
+    arg_names=("x",),
+    aval_rule=_aval_rule("squared_deviations", needs_elements=False),
+    reference=_deviations_reference,
+    derivs=(
+        lambda g, x, x_aval, axes: mul(
+            spread(mul(g, 2.0), x_aval, axes), _centred(x, x_aval, axes)
+        ),
+    ),
+    linearity="explicit",
+    jvps=(lambda t, x, x_aval, axes: mul(sum_(mul(t, _centred(x, x_aval, axes)), axes=axes), 2.0),),
+    expand=_expand_deviations,
+    dtypes=FLOAT,
+    doc="Sum over axes of the squared distances from the mean over these axes.",
+)
+
+
+# --- positions of extrema -------------------------------------------------------------------------
+def _position(name: str, reference: Callable[..., Any], extremum: Primitive, doc: str) -> Primitive:
+    """Declare the index of the first extremum along one axis; the first nan counts as one."""
+
+    def aval_rule(x: Aval, axis: int) -> Aval:
+        return extremum.aval_rule(x, axes=(axis,))._replace(dtype=int64)
+
+    def expand(x: Any, axis: int) -> Any:
+        aval = x.aval
+        hit = eq(x, spread(extremum(x, axes=(axis,)), aval, (axis,)))
+        if aval.dtype.is_floating_point:
+            hit = or_(hit, isnan(x))
+        place = iota(shape=aval.shape, dtype=int64, axis=axis)
+        return min_(where(hit, place, aval.shape[axis]), axes=(axis,))
+
+    return Primitive(
+        name=name,
+        kind="reduce",
+        arg_names=("x",),
+        aval_rule=aval_rule,
+        reference=lambda x, axis: reference(x, axis=axis),
+        derivs=(None,),
+        expand=expand,
+        samples=cases(
+            ([(4,)], {"axis": 0}),
+            ([(3, 5)], {"axis": 1}),
+            ([(3, 5)], {"axis": 0}),
+            ([(2, 3, 4)], {"axis": 1}),
+            ([(1,)], {"axis": 0}),
+            ([(0, 3)], {"axis": 1}),
+        ),
+        dtypes=REAL,
+        doc=doc,
+    )
+
+
+argmax: Primitive = _position(
+    "argmax", np.argmax, max_, "Index of the first maximum along an axis."
+)
+argmin: Primitive = _position(
+    "argmin", np.argmin, min_, "Index of the first minimum along an axis."
 )

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from ..functions.creation import full
 from ..ops import elementwise as ew
 from ..tensor import Tensor
-from .compiled import CompiledOptimizer, check_non_negative
+from .compiled import CompiledOptimizer, Fresh, check_non_negative, rate
 from .param_group import ParamGroup
 
 
@@ -23,6 +22,13 @@ class Adagrad(CompiledOptimizer):
         initial_accumulator_value: start of the sum of squares.
         eps: added to the denominator.
         maximize: ascend instead of descend.
+
+    Example:
+        >>> import fusegrad as fg
+        >>> p = fg.nn.Parameter(fg.tensor([1.0]))
+        >>> optimizer = fg.optim.Adagrad([p], lr=0.25)
+        >>> p.sum().backward(); optimizer.step(); p.tolist()
+        [0.75]
     """
 
     branches = ("weight_decay",)
@@ -64,16 +70,16 @@ class Adagrad(CompiledOptimizer):
         )
         self._prepare([True] * sum(len(g["params"]) for g in self.param_groups))
 
-    def _init_state(self, group: ParamGroup, p: Tensor, fresh: Callable[[], Tensor]) -> None:
+    def _init_state(self, group: ParamGroup, p: Tensor, fresh: Fresh) -> None:
         state = self.state[p]
         if not state:
             start = self.defaults["initial_accumulator_value"]
             state["step"] = fresh()
             state["sum"] = full(p.aval.shape, float(start), dtype=p.dtype)
 
-    def _scalars(self, group: ParamGroup, step: Tensor | None) -> Any:
+    def _scalars(self, group: ParamGroup, step: Tensor | None, state: dict[str, Any]) -> Any:
         assert step is not None
-        return group["lr"] / (1.0 + (step - 1.0) * group["lr_decay"])  # type: ignore[operator]
+        return rate(group) / (1.0 + (step - 1.0) * group["lr_decay"])  # type: ignore[operator]
 
     def _update_one(
         self, group: ParamGroup, p: Any, grad: Any, state: dict[str, Any], scalars: Any

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
-from ..errors import ArgumentError
 from ..functions.pointwise import maximum
 from ..ops import elementwise as ew
 from ..tensor import Tensor
-from .compiled import CompiledOptimizer, check_non_negative, zeros_state
+from .compiled import CompiledOptimizer, Fresh, check_betas, check_non_negative, rate, zeros_state
 from .param_group import ParamGroup
 
 
@@ -25,8 +23,15 @@ class Adam(CompiledOptimizer):
         amsgrad: divide by the largest second moment seen.
         maximize: ascend instead of descend.
 
-    ``foreach``, ``capturable``, ``differentiable`` and ``fused`` are accepted; updates are always
-    fused.
+    ``differentiable`` records the update for a backward pass through it. ``foreach``,
+    ``capturable`` and ``fused`` are accepted; updates are always fused.
+
+    Example:
+        >>> import fusegrad as fg
+        >>> p = fg.nn.Parameter(fg.tensor([1.0]))
+        >>> optimizer = fg.optim.Adam([p], lr=0.25)
+        >>> (p * p).sum().backward(); optimizer.step(); p.tolist()
+        [0.75]
     """
 
     branches = ("weight_decay",)
@@ -48,11 +53,7 @@ class Adam(CompiledOptimizer):
         decoupled_weight_decay: bool = False,
     ) -> None:
         check_non_negative(learning_rate=lr, epsilon=eps, weight_decay=weight_decay)
-        for k, beta in enumerate(betas):
-            if not 0.0 <= beta < 1.0:
-                raise ArgumentError(
-                    f"Invalid beta parameter at index {k}: {beta}", "Betas lie in [0, 1)."
-                )
+        check_betas(betas)
         super().__init__(
             params,
             {
@@ -70,7 +71,7 @@ class Adam(CompiledOptimizer):
             },
         )
 
-    def _init_state(self, group: ParamGroup, p: Tensor, fresh: Callable[[], Tensor]) -> None:
+    def _init_state(self, group: ParamGroup, p: Tensor, fresh: Fresh) -> None:
         state = self.state[p]
         if not state:
             state["step"] = fresh()
@@ -79,12 +80,12 @@ class Adam(CompiledOptimizer):
         if group["amsgrad"] and "max_exp_avg_sq" not in state:
             state["max_exp_avg_sq"] = zeros_state(p, "max_exp_avg_sq")
 
-    def _scalars(self, group: ParamGroup, step: Tensor | None) -> Any:
+    def _scalars(self, group: ParamGroup, step: Tensor | None, state: dict[str, Any]) -> Any:
         """Step size and scale of the root, in float64: 1 - beta ** step cancels."""
         beta1, beta2 = group["betas"]
         correction1 = 1.0 - beta1**step  # type: ignore[operator]
         correction2 = 1.0 - beta2**step  # type: ignore[operator]
-        return group["lr"] / correction1, ew.rsqrt(correction2), 1.0 - beta1, 1.0 - beta2
+        return rate(group) / correction1, ew.rsqrt(correction2), 1.0 - beta1, 1.0 - beta2
 
     def _update_one(
         self, group: ParamGroup, p: Any, grad: Any, state: dict[str, Any], scalars: Any
@@ -93,7 +94,7 @@ class Adam(CompiledOptimizer):
         beta2, value = group["betas"][1], p
         if not group.is_zero("weight_decay"):
             if group["decoupled_weight_decay"]:
-                value = p * (1.0 - group["lr"] * group["weight_decay"])
+                value = p * (1.0 - rate(group) * group["weight_decay"])
             else:
                 grad = grad + p * group["weight_decay"]
         mean, square = state["exp_avg"], state["exp_avg_sq"]
@@ -109,7 +110,17 @@ class Adam(CompiledOptimizer):
 
 
 class AdamW(Adam):
-    """Adam with decoupled weight decay: ``p`` shrinks by ``lr * weight_decay`` per step."""
+    """Adam with decoupled weight decay: ``p`` shrinks by ``lr * weight_decay`` per step.
+
+    Its arguments are those of ``Adam``.
+
+    Example:
+        >>> import fusegrad as fg
+        >>> p = fg.nn.Parameter(fg.tensor([1.0]))
+        >>> optimizer = fg.optim.AdamW([p], lr=0.25, weight_decay=0.5)
+        >>> (p * p).sum().backward(); optimizer.step(); p.tolist()
+        [0.625]
+    """
 
     def __init__(
         self,

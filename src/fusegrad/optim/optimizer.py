@@ -105,6 +105,10 @@ class Optimizer:
     """
 
     branches: tuple[str, ...] = ()  # options that the update branches on being zero
+    static: tuple[str, ...] = ()  # options whose number shapes the update
+    # 0-d state that the parameters of a group share while they are at the same step; it keeps its
+    # dtype when it is loaded, so that saving and loading does not change a trajectory
+    shared_state: tuple[str, ...] = ("step",)
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -113,6 +117,12 @@ class Optimizer:
             cls.step = _with_hooks(step)  # type: ignore[method-assign]
 
     def __init__(self, params: Any, defaults: dict[str, Any]) -> None:
+        if current_builder() is not None:
+            raise CaptureError(
+                f"{type(self).__name__} created inside a jitted function",
+                "Its options and state must live on from one compiled step to the next.",
+                "create the optimizer outside and let the jitted function call its step()",
+            )
         self.defaults = defaults
         self._step_pre_hooks: Hooks = OrderedDict()
         self._step_post_hooks: Hooks = OrderedDict()
@@ -197,7 +207,7 @@ class Optimizer:
                 "Each parameter is updated once per step.",
             )
         group["params"] = listed
-        self.param_groups.append(ParamGroup(group, self.branches))
+        self.param_groups.append(ParamGroup(group, self.branches, self.static))
         bump_epoch()
 
     def _structure(self) -> tuple[Any, ...]:
@@ -314,7 +324,8 @@ class Optimizer:
         for key, values in state_dict["state"].items():
             p = by_number.get(key)
             self.state[key if p is None else p] = {
-                name: _loaded(name, value, p) for name, value in values.items()
+                name: _loaded(value, None if name in self.shared_state else p)
+                for name, value in values.items()
             }
         for group, old in zip(self.param_groups, saved, strict=True):
             group.update({k: v for k, v in old.items() if k != "params"})
@@ -334,27 +345,29 @@ class Optimizer:
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self.state = defaultdict(dict, state.get("state", {}))
-        self.param_groups = [ParamGroup(g, self.branches) for g in self.param_groups]
+        self.param_groups = [ParamGroup(g, self.branches, self.static) for g in self.param_groups]
         bump_epoch()
 
     def __repr__(self) -> str:
         lines = []
         for k, group in enumerate(self.param_groups):
-            lines.append(f"Parameter Group {k}\n")
+            lines.append(f"\nParameter Group {k}\n")
             options = group.copy()
             lines += [f"    {key}: {options[key]}\n" for key in sorted(options) if key != "params"]
-        return f"{type(self).__name__} (\n{''.join(lines)})"
+        return f"{type(self).__name__} ({''.join(lines)})"
 
 
-def _loaded(name: str, value: Any, p: Tensor | None) -> Any:
-    """A copy of a loaded state value, floating ones in the dtype of their parameter."""
+def _loaded(value: Any, p: Tensor | None) -> Any:
+    """A copy of a loaded state value; floating ones in the dtype of the parameter ``p``."""
+    if isinstance(value, (list, tuple)):
+        return type(value)(_loaded(v, p) for v in value)
+    if not isinstance(value, (Tensor, np.ndarray)) and hasattr(value, "detach"):
+        value = value.detach().cpu().numpy()  # a tensor of PyTorch, which need not be installed
     if isinstance(value, np.ndarray):
         value = Tensor(value)
     if not isinstance(value, Tensor):
         return copy.deepcopy(value)
     array = np.array(value._value)
-    if name == "step":
-        return Tensor(array.astype(np.float32))
     if p is not None and p.dtype.is_floating_point:
         array = array.astype(p.dtype.np)
     return Tensor(array)

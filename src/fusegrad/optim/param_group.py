@@ -43,12 +43,17 @@ class ParamGroup(dict[str, Any]):
         items: the options.
         branches: keys that the update branches on being zero; changing whether one of them is
             zero means a new trace.
+        static: keys of numbers that shape the update, such as a number of iterations; every
+            change means a new trace.
     """
 
-    def __init__(self, items: Any = (), branches: Iterable[str] = ()) -> None:
+    def __init__(
+        self, items: Any = (), branches: Iterable[str] = (), static: Iterable[str] = ()
+    ) -> None:
         super().__init__()
         self._cells: dict[str, Any] = {}
         self._branches = frozenset(branches)
+        self._static = frozenset(static)
         for key, value in dict(items).items():
             self[key] = value
 
@@ -79,17 +84,18 @@ class ParamGroup(dict[str, Any]):
         if cells is None or isinstance(cells, tuple) is single or len(held) != len(values):
             held = tuple(_new_cell(v, key) for v in values)
             self._cells[key] = held[0] if single else held
-            bump_epoch()
+            if cells is not None or not single:
+                bump_epoch()
             return
         for cell, value in zip(held, values, strict=True):
             cell._value[...] = value
             cell._storage.counter += 1
 
     def _is_structural(self, key: str, old: Any, new: Any) -> bool:
-        if old is new:
+        if old is new or (old is _MISSING and _is_number(new) and key not in self._branches):
             return False
         numbers = _is_number(old) and _is_number(new)
-        if numbers:
+        if numbers and key not in self._static:
             return key in self._branches and (old == 0) != (new == 0)
         if _is_numbers(old) and _is_numbers(new):
             return len(old) != len(new)
@@ -122,8 +128,10 @@ class ParamGroup(dict[str, Any]):
             value = dict.__getitem__(self, key)
             if key == "params":
                 continue
-            if _is_number(value):
-                out.append((key, value == 0 if key in self._branches else None))
+            if _is_number(value) and key not in self._static:
+                # Plain numbers are read from cells, so one that a scheduler adds changes nothing.
+                if key in self._branches:
+                    out.append((key, value == 0))
             elif _is_numbers(value):
                 out.append((key, len(value)))
             elif isinstance(value, Tensor):

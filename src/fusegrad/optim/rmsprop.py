@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from ..ops import elementwise as ew
 from ..tensor import Tensor
-from .compiled import CompiledOptimizer, check_non_negative, zeros_state
+from .compiled import CompiledOptimizer, Fresh, check_non_negative, rate, zeros_state
 from .param_group import ParamGroup
 
 
@@ -23,6 +22,13 @@ class RMSprop(CompiledOptimizer):
         momentum: factor of the velocity.
         centered: subtract the squared running mean of the gradient.
         maximize: ascend instead of descend.
+
+    Example:
+        >>> import fusegrad as fg
+        >>> p = fg.nn.Parameter(fg.tensor([1.0]))
+        >>> optimizer = fg.optim.RMSprop([p], lr=0.25, alpha=0.75)
+        >>> p.sum().backward(); optimizer.step(); round(p.item(), 4)
+        0.5
     """
 
     branches = ("momentum", "weight_decay")
@@ -60,7 +66,7 @@ class RMSprop(CompiledOptimizer):
             },
         )
 
-    def _init_state(self, group: ParamGroup, p: Tensor, fresh: Callable[[], Tensor]) -> None:
+    def _init_state(self, group: ParamGroup, p: Tensor, fresh: Fresh) -> None:
         state = self.state[p]
         if not state:
             state["step"] = fresh()
@@ -89,4 +95,4 @@ class RMSprop(CompiledOptimizer):
             buffer = state["momentum_buffer"]
             change = buffer * group["momentum"] + change
             buffer._assign(change, "RMSprop.step")
-        p._assign(p - change * group["lr"], "RMSprop.step")
+        p._assign(p - change * rate(group), "RMSprop.step")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,7 @@ from ..errors import ArgumentError
 from ..functions.pointwise import where
 from ..ops import elementwise as ew
 from ..tensor import Tensor
-from .compiled import CompiledOptimizer, check_non_negative, zeros_state
+from .compiled import CompiledOptimizer, Fresh, check_non_negative, rate, zeros_state
 from .param_group import ParamGroup
 
 
@@ -32,7 +31,8 @@ class SGD(CompiledOptimizer):
         nesterov: look ahead along the velocity.
         maximize: ascend instead of descend.
 
-    ``foreach``, ``differentiable`` and ``fused`` are accepted; updates are always fused.
+    ``differentiable`` records the update for a backward pass through it. ``foreach`` and ``fused``
+    are accepted; updates are always fused.
 
     Example:
         >>> import fusegrad as fg
@@ -79,7 +79,7 @@ class SGD(CompiledOptimizer):
             },
         )
 
-    def _init_state(self, group: ParamGroup, p: Tensor, fresh: Callable[[], Tensor]) -> None:
+    def _init_state(self, group: ParamGroup, p: Tensor, fresh: Fresh) -> None:
         if group.is_zero("momentum"):
             return
         state = self.state[p]
@@ -109,4 +109,4 @@ class SGD(CompiledOptimizer):
                 velocity = velocity + grad * share
             buffer._assign(velocity, "SGD.step")
             grad = grad + velocity * group["momentum"] if group["nesterov"] else velocity
-        p._assign(p - grad * group["lr"], "SGD.step")
+        p._assign(p - grad * rate(group), "SGD.step")

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from ..ir.graph import Atom, Eqn, Graph, Literal, Var
+from ..ops import control
+from .loops import prune
 
 
 def atom_key(atom: Atom) -> Any:
@@ -17,7 +19,7 @@ def atom_key(atom: Atom) -> Any:
 def eliminate_common(graph: Graph) -> Graph:
     """Keep the first of equal equations; operands of commutative primitives are unordered."""
     replaced: dict[Var, Var] = {}
-    seen: dict[Any, Var] = {}
+    seen: dict[Any, Eqn] = {}
     eqns: list[Eqn] = []
 
     def read(atom: Atom) -> Atom:
@@ -32,9 +34,9 @@ def eliminate_common(graph: Graph) -> Graph:
             )
         key = (eqn.primitive.name, keys, tuple(sorted((k, repr(v)) for k, v in eqn.params.items())))
         if key in seen:
-            replaced[eqn.outputs[0]] = seen[key]
+            replaced.update(zip(eqn.outputs, seen[key].outputs, strict=True))
             continue
-        seen[key] = eqn.outputs[0]
+        seen[key] = eqn
         eqns.append(eqn.replace(inputs, eqn.outputs))
     return Graph(graph.inputs, eqns, map(read, graph.outputs))
 
@@ -45,6 +47,7 @@ def eliminate_dead(graph: Graph) -> Graph:
     kept: list[Eqn] = []
     for eqn in reversed(graph.eqns):
         if any(o in live for o in eqn.outputs):
+            eqn = prune(eqn, live) if eqn.primitive is control.scan else eqn
             kept.append(eqn)
             live.update(a for a in eqn.inputs if isinstance(a, Var))
     return Graph(graph.inputs, reversed(kept), graph.outputs)

@@ -47,7 +47,7 @@ class Rewriter:
         if found is not None:
             return found
         self.eqns.append(eqn)
-        self.maker[eqn.outputs[0]] = eqn
+        self.maker.update(dict.fromkeys(eqn.outputs, eqn))
         return eqn.outputs[0]
 
     def made_by(self, atom: Atom, primitive: Primitive) -> Eqn | None:
@@ -119,7 +119,7 @@ def _operands_as_arrays(rw: Rewriter, eqn: Eqn) -> Atom | None:
         fixed.append(atom)
     new = eqn.replace(tuple(fixed), eqn.outputs)
     rw.eqns.append(new)
-    rw.maker[eqn.outputs[0]] = new
+    rw.maker.update(dict.fromkeys(eqn.outputs, new))
     return eqn.outputs[0]
 
 

@@ -7,14 +7,20 @@ that runs it. A table is an array of entries of eight 64-bit words:
 word  name     meaning
 ====  =======  ================================================================================
 0     fn       ``void fn(i64* args, i64 part, i64 parts)``
-1     args     address of the first argument block; of the condition cell for a jump
+1     args     address of the first argument block; of the condition cell for a jump; of the
+               loop's block for ops 2 and 3
 2     count    calls with consecutive argument blocks
 3     stride   bytes between them
 4     active   parts the work is split into; part p runs on thread p modulo the team's size
 5     barrier  1: all threads wait for each other after this entry
-6     op       0: call; 1: jump to entry ``target`` while the condition cell is not zero
+6     op       0: call; 1: jump to entry ``target`` while the condition cell is not zero;
+               2: end a step of a loop, to ``target`` while there are steps left; 3: start a loop
 7     target   index of an entry
 ====  =======  ================================================================================
+
+A loop's block holds the step number, the length and records of argument slots to move: the address
+of the slot, where it starts, an offset, and the bytes to add after even and after odd steps. Ops 2
+and 3 are barriers in which one thread updates them.
 
 An entry that sets the job's stop flag (a Python callback that failed) needs a barrier; the program
 then ends there on all threads. A callback must have one part: part 0 runs on the calling thread.
@@ -32,7 +38,7 @@ from . import compile as compiler
 from . import executor_ir, machine
 
 ENTRY_WORDS = 8
-OP_CALL, OP_JUMP = 0, 1
+OP_CALL, OP_JUMP, OP_STEP, OP_LOOP = 0, 1, 2, 3
 
 _METH_NOARGS = 0x0004
 _SYMBOLS = (

@@ -29,6 +29,9 @@ from __future__ import annotations
 import signal
 import sys
 
+from . import executor_cores
+from .executor_loops import LOOPS
+
 POOL_WORDS = 192
 
 # Signals that a faulty instruction raises in the thread itself; all others go to Python's threads.
@@ -145,15 +148,19 @@ entry:
   %stop.at = getelementptr inbounds i64, ptr %job, i64 2
   br label %check
 check:
-  %i = phi i64 [ 0, %entry ], [ %i.called, %called ], [ %i.jumped, %jump ]
+  %i = phi i64 [ 0, %entry ], [ %i.called, %called ], [ %i.jumped, %jump ], [ %i.turned, %turned ]
   %inside = icmp slt i64 %i, %n
   br i1 %inside, label %body, label %end
 body:
   %at = getelementptr inbounds [8 x i64], ptr %table, i64 %i
   %op.at = getelementptr inbounds i64, ptr %at, i64 6
   %op = load i64, ptr %op.at, align 8
-  %is.jump = icmp ne i64 %op, 0
-  br i1 %is.jump, label %jump, label %call
+  switch i64 %op, label %turned [ i64 0, label %call
+                                  i64 1, label %jump ]
+turned:
+  call void @turn(ptr %at)
+  %i.turned = call i64 @again(ptr %at, i64 %i)
+  br label %check
 jump:
   %i.jumped = call i64 @follow(ptr %at, i64 %i)
   br label %check
@@ -170,8 +177,9 @@ end:
 }
 
 ; Wait for all threads of the team. The last one reads the stop flag and publishes it with the new
-; barrier number in one word, so that every thread takes the same decision.
-define internal i1 @barrier(ptr %job, i64 %team) {
+; barrier number in one word, so that every thread takes the same decision. Before that it runs the
+; loop entry `row`, if there is one, while nobody else touches the argument blocks.
+define internal i1 @barrier(ptr %job, i64 %team, ptr %row) {
 entry:
   %release.at = call ptr @cell(i64 64)
   %old = load atomic i64, ptr %release.at monotonic, align 8
@@ -183,6 +191,12 @@ entry:
   br i1 %last, label %open, label %wait
 open:
   store atomic i64 0, ptr %arrived.at monotonic, align 8
+  %plain = icmp eq ptr %row, null
+  br i1 %plain, label %release, label %loop
+loop:
+  call void @turn(ptr %row)
+  br label %release
+release:
   %stop.at = getelementptr inbounds i64, ptr %job, i64 2
   %stop = load atomic i64, ptr %stop.at monotonic, align 8
   %stopped = icmp ne i64 %stop, 0
@@ -215,22 +229,28 @@ entry:
   %n = load i64, ptr %n.at, align 8
   br label %check
 check:
-  %i = phi i64 [ 0, %entry ], [ %i.called, %called ], [ %i.jumped, %jumped ]
+  %i = phi i64 [ 0, %entry ], [ %i.called, %called ], [ %i.jumped, %jumped ], [ %i.turned, %turned ]
   %inside = icmp slt i64 %i, %n
   br i1 %inside, label %body, label %end
 body:
   %at = getelementptr inbounds [8 x i64], ptr %table, i64 %i
   %op.at = getelementptr inbounds i64, ptr %at, i64 6
   %op = load i64, ptr %op.at, align 8
-  %is.jump = icmp ne i64 %op, 0
-  br i1 %is.jump, label %jump, label %call
+  switch i64 %op, label %turn [ i64 0, label %call
+                                i64 1, label %jump ]
+turn:
+  %stop.turn = call i1 @barrier(ptr %job, i64 %team, ptr %at)
+  br i1 %stop.turn, label %end, label %turned
+turned:
+  %i.turned = call i64 @again(ptr %at, i64 %i)
+  br label %check
 jump:
   ; The first barrier makes the condition final, the second keeps it until everybody has read it.
-  %stop.before = call i1 @barrier(ptr %job, i64 %team)
+  %stop.before = call i1 @barrier(ptr %job, i64 %team, ptr null)
   br i1 %stop.before, label %end, label %read
 read:
   %i.jumped = call i64 @follow(ptr %at, i64 %i)
-  %stop.after = call i1 @barrier(ptr %job, i64 %team)
+  %stop.after = call i1 @barrier(ptr %job, i64 %team, ptr null)
   br i1 %stop.after, label %end, label %jumped
 jumped:
   br label %check
@@ -241,7 +261,7 @@ call:
   %has.barrier = icmp ne i64 %flag, 0
   br i1 %has.barrier, label %meet, label %called
 meet:
-  %stop = call i1 @barrier(ptr %job, i64 %team)
+  %stop = call i1 @barrier(ptr %job, i64 %team, ptr null)
   br i1 %stop, label %end, label %called
 called:
   %i.called = add i64 %i, 1
@@ -313,6 +333,7 @@ posted:
   br i1 %member, label %work, label %next
 work:
   %job = load ptr, ptr %job.at, align 8
+  call void @settle(i64 %index)
   call void @walk(ptr %job, i64 %index, i64 %team)
   %d = atomicrmw add ptr %done.at, i64 1 release
   br label %next
@@ -367,6 +388,7 @@ entry:
   %job.at = call ptr @cell(i64 32)
   %done.at = call ptr @cell(i64 80)
   %sleepers.at = call ptr @cell(i64 96)
+  call void @settle(i64 0)
   store ptr %job, ptr %job.at, align 8
   store atomic i64 0, ptr %done.at monotonic, align 8
   %old = load atomic i64, ptr %ticket.at monotonic, align 8
@@ -527,4 +549,5 @@ def text(triple: str) -> str:
     )
     set_mask = int(getattr(signal, "SIG_SETMASK", 2 if sys.platform != "darwin" else 3))
     workers = WORKERS.replace("{set_mask}", str(set_mask))
-    return shared + WALK + workers + ENTRY_POINTS.replace("POOL_BYTES", str(POOL_WORDS * 8))
+    entries = ENTRY_POINTS.replace("POOL_BYTES", str(POOL_WORDS * 8))
+    return "".join([shared, executor_cores.text(triple), LOOPS, WALK, workers, entries])

@@ -280,7 +280,8 @@ def namespace() -> dict[str, Any]:
     names: dict[str, Any] = {
         name: _vector_function(record) for name, record in vecmath.FUNCTIONS.items()
     }
-    names |= {name: _library_function(name, kinds) for name, kinds in tiles.SIGNATURES.items()}
+    libraries = tiles.SIGNATURES | tiles.WINDOW_SIGNATURES
+    names |= {name: _library_function(name, kinds) for name, kinds in libraries.items()}
     names |= {
         "math": math,
         "np": np,

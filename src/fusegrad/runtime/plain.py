@@ -105,7 +105,7 @@ def stream_fence() -> None:
 def plain_namespace() -> dict[str, Any]:
     """Globals for kernel text under CPython, the same names as when it is compiled."""
     names: dict[str, Any] = {name: vecmath.reference(name) for name in vecmath.FUNCTIONS}
-    names |= dict(tiles.REFERENCE)
+    names |= tiles.REFERENCE | tiles.WINDOW_REFERENCE
     for kind in ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"):
         names[kind] = getattr(np, kind)
     names |= {

@@ -15,20 +15,34 @@ from typing import Any
 import numpy as np
 
 from ..codegen.contract import generate_contraction
+from ..codegen.convolve import generate_convolution
 from ..codegen.nest import generate
+from ..codegen.scatter import generate_scatter
 from ..codegen.source import Argument, Generated
 from ..ir.graph import Literal
-from ..schedule.kernels import Contraction, HostCall, KernelPlan, Plan
+from ..schedule.kernels import (
+    Contraction,
+    Convolution,
+    HostCall,
+    KernelPlan,
+    LoopBegin,
+    LoopEnd,
+    Plan,
+    Scatter,
+)
 from ..schedule.loops import Buffer, LoopNest
 from ..schedule.memory import Lifetime, plan_arena
 from . import allocator
 from .compile import load_kernels
+from .looptable import LoopBlocks, repeated
 from .threads import get_num_threads, make_runner
 
 ENTRY = 8
 # A kernel is split among threads when one thread would take longer than this; a barrier costs
 # about 0.3 microseconds and waking a sleeping worker several.
 SPLIT_SECONDS = 1.5e-5
+# Inside a loop the workers are awake, so less work is worth a barrier.
+LOOP_SECONDS = 3e-6
 BYTES_PER_SECOND = 30e9
 FLOPS_PER_SECOND = 1e11
 DOT_FLOPS_PER_SECOND = 200e9
@@ -44,17 +58,27 @@ def seconds_on_one_thread(kernel: KernelPlan) -> float:
 class Launch:
     """One kernel of a program: what was planned, its text, its place in the table."""
 
-    def __init__(self, kernel: KernelPlan, threads: int) -> None:
+    def __init__(self, kernel: KernelPlan, threads: int, times: int = 1) -> None:
         self.kernel = kernel
+        self.times = times
         self.generated: Generated | None = None
         self.barrier = False
         self.seconds = seconds_on_one_thread(kernel)
-        parts = threads if self.seconds > SPLIT_SECONDS else 1
+        parts = threads if self.seconds > (SPLIT_SECONDS if times == 1 else LOOP_SECONDS) else 1
         if isinstance(kernel.work, LoopNest):
             self.generated = generate(kernel.work, kernel.label, parts)
+        elif isinstance(kernel.work, Convolution):
+            self.generated = generate_convolution(kernel.work, kernel.label, parts)
         elif isinstance(kernel.work, Contraction):
             self.generated = generate_contraction(kernel.work, kernel.label, parts)
+        elif isinstance(kernel.work, Scatter):
+            self.generated = generate_scatter(kernel.work, kernel.label, parts)
         self.parts = self.generated.parts if self.generated else 1
+
+    @property
+    def loops(self) -> bool:
+        """Whether this is no kernel but the begin or end of a loop."""
+        return isinstance(self.kernel.work, (LoopBegin, LoopEnd))
 
     def joins(self, following: Launch) -> bool:
         """Whether the next launch runs the same kernel on other data: one launch for both."""
@@ -82,7 +106,7 @@ class Program:
         self.calls = 0
         threads = get_num_threads()
         started = time.perf_counter()
-        self.launches = [Launch(k, threads) for k in plan.kernels]
+        self.launches = [Launch(k, threads, times) for k, times in repeated(plan.kernels)]
         self.codegen_seconds = time.perf_counter() - started
         self._set_barriers()
         self.addresses: dict[Buffer, int] = {}
@@ -100,6 +124,9 @@ class Program:
         previous: Launch | None = None
         for launch in self.launches:
             k = launch.kernel
+            if launch.loops:  # a barrier of its own
+                reads, writes, previous = set(), set(), None
+                continue
             clash = (k.reads | k.writes) & writes or k.writes & reads
             host = isinstance(k.work, HostCall)
             if previous is not None and (
@@ -111,7 +138,7 @@ class Program:
             writes |= k.writes
             previous = launch
         for launch in self.launches:
-            launch.barrier |= isinstance(launch.kernel.work, HostCall)
+            launch.barrier |= launch.loops or isinstance(launch.kernel.work, HostCall)
         self._gather_equal()
 
     def _gather_equal(self) -> None:
@@ -137,16 +164,24 @@ class Program:
         sources = [x.generated.source for x in self.launches if x.generated is not None]
         functions = iter(load_kernels(sources))
         counts = [
-            len(x.generated.arguments) if x.generated else len(host_buffers(x.kernel.work))
+            0 if x.loops
+            else len(x.generated.arguments) if x.generated
+            else len(host_buffers(x.kernel.work))
             for x in self.launches
-        ]
-        self.block = np.zeros(max(1, sum(counts)), np.int64)
+        ]  # fmt: skip
+        blocks = LoopBlocks(self.launches, sum(counts))
+        self.block = np.zeros(max(1, sum(counts) + blocks.words), np.int64)
         self.cells = memoryview(self.block)
         base = self.block.__array_interface__["data"][0]
         self.table = np.zeros((max(1, len(self.launches)), ENTRY), np.int64)
         position, self.entries = 0, 0
         before: Launch | None = None
         for launch, count in zip(self.launches, counts, strict=True):
+            if launch.loops:
+                self.table[self.entries] = blocks.entry(launch, self.entries)
+                self.entries += 1
+                before = None
+                continue
             if launch.generated is not None:
                 function = next(functions)
                 for k, argument in enumerate(launch.generated.arguments):
@@ -172,8 +207,12 @@ class Program:
                 self.entries += 1
             before = launch
             position += count
+        blocks.finish(self)
         self._place_memory()
-        total = sum(x.seconds for x in self.launches)
+        self._make_runner()
+
+    def _make_runner(self) -> None:
+        total = sum(x.seconds * x.times for x in self.launches)
         threads = max([x.parts for x in self.launches], default=1)
         hosted = any(isinstance(x.kernel.work, HostCall) for x in self.launches)
         self._run, self.job = make_runner(
@@ -190,6 +229,8 @@ class Program:
         elif argument.kind == "buffer":
             assert argument.buffer is not None
             self.positions.setdefault(argument.buffer, []).append(position)
+        elif argument.table is not None:  # kept alive by the launch
+            self.block[position] = argument.table.__array_interface__["data"][0]
         else:
             self._scratch.append((position, argument))
 
@@ -203,6 +244,10 @@ class Program:
                 first.setdefault(buffer, epoch)
                 last[buffer] = epoch
             epoch += launch.barrier
+        for child, (parent, _) in reversed(self.plan.aliases.items()):
+            if child in first:
+                first[parent] = min(first.get(parent, first[child]), first[child])
+                last[parent] = max(last.get(parent, last[child]), last[child])
         lives = {
             b: Lifetime(_nbytes(b), first.get(b, 0), last.get(b, 0)) for b in self.plan.temporaries
         }
@@ -216,6 +261,8 @@ class Program:
             self.block[position] = address + life.offset
         for buffer, life in lives.items():
             self.place(buffer, address + life.offset)
+        for child, (parent, offset) in self.plan.aliases.items():
+            self.place(child, self.addresses[parent] + offset)
 
     def place(self, buffer: Buffer, address: int) -> None:
         """Tell all launches where a buffer lies."""

@@ -10,15 +10,18 @@ several kernels at a cost are promoted to sinks and the grouping runs again.
 from __future__ import annotations
 
 from ..dtypes import bool_
-from ..ir.graph import Graph, Var
-from ..ops import indexing
-from .groups import Group, Sink, no_buffer, size_of, squeezed
+from ..ir.graph import Eqn, Graph, Var
+from ..ops import window
+from ..ops.contract import dot
+from .groups import Group, Sink, no_buffer, sections, size_of, squeezed
 from .index import Ix
 from .loops import LoopNest, Store
-from .lower import Unfusable, view_of
+from .lower import Crowded, Unfusable, view_of
 from .recompute import Recompute
+from .windows import lowerable
 
 MAX_SINKS = 24
+MAX_ROUNDS = 64  # of grouping; each round but the last moves a value into memory
 
 
 class Fusion(Recompute):
@@ -34,10 +37,13 @@ class Fusion(Recompute):
         self.promoted: set[Var] = set()
         self.promoted = self._scattered()
         self.early: set[Var] = set()  # reductions that run in a kernel before the others
-        for _ in range(12):
+        for _ in range(MAX_ROUNDS):
             known = len(self.early)
-            self._group()
-            more = self._expensive() | self._invariant() if len(self.early) == known else set()
+            try:
+                self._group()
+                more = self._expensive() | self._invariant() if len(self.early) == known else set()
+            except Crowded as crowded:
+                more = {crowded.var}
             if not more and len(self.early) == known:
                 break
             self.promoted |= more
@@ -49,7 +55,9 @@ class Fusion(Recompute):
         self.home: dict[Var, Group] = {}
         for eqn in self.graph.eqns:
             var = eqn.outputs[0]
-            if self.is_sink(var):
+            if eqn.primitive.multiple:
+                self._open_loop(eqn)
+            elif self.is_sink(var):
                 self._place(Sink(var, eqn))
         for group in list(self.groups):
             if group.kind == "loops":
@@ -98,8 +106,9 @@ class Fusion(Recompute):
                 f"kernel {other.number} walks the same data but stays apart: {reason}."
             )
             return
-        group.reasons.append(f"kernel {other.number} is merged in: both walk the same data.")
+        group.reasons.append("A kernel that walks the same data is merged in.")
         group.reasons += other.reasons
+        group.merged |= {other.number, *other.merged}
         self.groups.remove(other)
         for user in self.groups:
             if other in user.needs:
@@ -108,12 +117,13 @@ class Fusion(Recompute):
 
     def _place(self, sink: Sink) -> None:
         kind = sink.eqn.primitive.kind
-        if kind == "contract":
+        if kind == "contract" and (sink.eqn.primitive is dot or lowerable(sink.eqn)):
             self._open(sink, "dot", squeezed(sink.var.aval.shape))
             return
-        if kind not in ("elementwise", "movement", "source", "reduce") and (
-            sink.eqn.primitive not in (indexing.take, indexing.take_along)
-        ):
+        if sink.eqn.primitive.scatters:
+            self._open(sink, "scatter", ())
+            return
+        if kind not in ("elementwise", "movement", "source", "reduce", "indexing"):
             self._open(sink, "host", ())
             return
         refusals: list[str] = []
@@ -138,18 +148,32 @@ class Fusion(Recompute):
         found = [
             (g, "it uses a value computed there")
             for g in sorted(producers, key=lambda g: -g.number)
-            if g.kind != "host"
+            if not g.closed
         ]
         size = sink.var.aval.size
         heavy = {v for v in probe if v.aval.size * 2 >= size and v.aval.size > 1}
-        for group in reversed(self.groups):
-            if group in producers or group.kind == "host":
+        # the busiest first: later sinks are more likely to need what it computes
+        for group in sorted(reversed(self.groups), key=lambda g: -len(g.sinks)):
+            if group in producers or group.closed:
                 continue
             if heavy & group.reads:
                 found.append((group, "it loads the same data"))
             elif size == 1 and not group.shape and group.kind == "loops":
                 found.append((group, "both are single numbers"))
         return found
+
+    def _open_loop(self, eqn: Eqn) -> None:
+        """A loop is a group of its own that produces all results; its body is planned apart."""
+        group = Group(len(self.groups), "loop")
+        group.sinks = [Sink(o, eqn, "loop") for o in eqn.outputs]
+        for atom in eqn.inputs:
+            view = view_of(atom, self.makers, self.in_memory)  # type: ignore[arg-type]
+            assert view is not None, "operands of loops were made dense"
+            group.reads.add(view.root)
+            if view.root in self.home:
+                group.needs.add(self.home[view.root])
+        self.groups.append(group)
+        self.home.update(dict.fromkeys(eqn.outputs, group))
 
     def _open(self, sink: Sink, kind: str, shape: tuple[int, ...] | None) -> None:
         group = Group(len(self.groups), kind)
@@ -200,11 +224,10 @@ class Fusion(Recompute):
 
     def _check_epilogue(self, group: Group, sink: Sink) -> None:
         """An epilogue walks (item, row, column): every load must agree with that."""
-        dot = group.sinks[0].eqn
-        nb = len(squeezed(tuple(dot.inputs[0].aval.shape[i] for i in dot.params["bx"])))
-        x = dot.inputs[0].aval
-        free = [a for a in range(x.ndim) if a not in dot.params["cx"] + dot.params["bx"]]
-        nm = len(squeezed(tuple(x.shape[a] for a in free)))
+        eqn = group.sinks[0].eqn
+        if eqn.primitive is window.conv_weight_rows:
+            raise Unfusable("its values are partial sums")
+        nb, nm, _ = sections(eqn)
         ends = {nb, nb + nm, len(group.shape)}
         lowering = self._lowering_of(group, sink)
         nest = LoopNest(list(group.shape), len(group.shape), 0)

@@ -9,13 +9,17 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..ir.graph import Eqn, Var
+from ..ops.contract import dot, free_axes
 from .index import Ix
 from .loops import Buffer
 
 
 @dataclass(eq=False)
 class Sink:
-    """A value a kernel produces; ``how`` is point, inner, outer, total, tail, dot or host."""
+    """A value a kernel produces.
+
+    ``how`` is point, inner, outer, total or tail, or the kind of a kernel that makes nothing else.
+    """
 
     var: Var
     eqn: Eqn
@@ -30,6 +34,7 @@ class Group:
         shape: extents of the loops, unit axes left out.
         split: number of outer axes, -1 while free.
         kept: leading outer axes kept by outer reductions, -1 while free.
+        merged: numbers of the groups that were merged in; reasons may name them.
     """
 
     number: int
@@ -41,6 +46,12 @@ class Group:
     needs: set[Group] = field(default_factory=set)
     reads: set[Var] = field(default_factory=set)
     reasons: list[str] = field(default_factory=list)
+    merged: set[int] = field(default_factory=set)
+
+    @property
+    def closed(self) -> bool:
+        """Whether nothing else can run in this kernel."""
+        return self.kind in ("host", "scatter", "loop")
 
     def reaches(self, other: Group) -> bool:
         """Whether this group needs ``other``, directly or not."""
@@ -72,6 +83,24 @@ def natural_index(shape: tuple[int, ...], axes: list[int]) -> tuple[Any, ...]:
     """Index of a value whose non-unit axes are the given loop axes."""
     position = iter(axes)
     return tuple(0 if n == 1 else Ix({next(position): 1}) for n in shape)
+
+
+def sections(eqn: Eqn) -> tuple[int, int, int]:
+    """Axes of a contraction's result, unit ones left out: items, rows, columns.
+
+    A product has batch axes, free axes of x and of y; a convolution images, channels, positions.
+    """
+    out = eqn.outputs[0].aval.shape
+    counts = [1, 1, len(out) - 2]
+    if eqn.primitive is dot:
+        x, batch = eqn.inputs[0].aval, len(eqn.params["bx"])
+        rows = len(free_axes(x.ndim, eqn.params["cx"], eqn.params["bx"]))
+        counts = [batch, rows, len(out) - batch - rows]
+    found, start = [], 0
+    for count in counts:
+        found.append(len(squeezed(out[start : start + count])))
+        start += count
+    return found[0], found[1], found[2]
 
 
 def no_buffer(var: Var) -> Buffer:

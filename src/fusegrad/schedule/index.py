@@ -46,7 +46,7 @@ class Ix:
         return self * -1 + other
 
     def __floordiv__(self, divisor: int) -> Ix:
-        if self.const % divisor == 0 and all(c % divisor == 0 for c in self.terms.values()):
+        if all(c % divisor == 0 for c in self.terms.values()):
             return Ix({k: c // divisor for k, c in self.terms.items()}, self.const // divisor)
         return Ix({Quotient(self, divisor): 1})
 

@@ -36,6 +36,35 @@ class Contraction:
 
 
 @dataclass(eq=False)
+class Convolution(Contraction):
+    """A convolution, or the sums of its weight's cotangent: ``c`` from dense operands a and b.
+
+    ``batch``, ``m`` and ``n`` are images, channels and positions of the result; the rest of the
+    geometry is that of the equation (``schedule/windows.py``).
+    """
+
+
+@dataclass(eq=False)
+class Scatter:
+    """``out[...] = start[...]``, then ``out[..., position, ...] = combine(old, value)`` in order.
+
+    Attributes:
+        nest: axes of the result, then those of the values; two stores, start and values.
+        position: where along ``axis`` a value goes.
+        depth: number of value axes that ``position`` needs.
+        ready: the result lies in the memory of ``start``, which need not be copied.
+    """
+
+    nest: LoopNest
+    out: Buffer
+    axis: int
+    position: Scalar
+    depth: int
+    combine: str
+    ready: bool = False
+
+
+@dataclass(eq=False)
 class HostCall:
     """A primitive run by its NumPy reference: operands as strided views, one dense output."""
 
@@ -45,16 +74,50 @@ class HostCall:
 
 
 @dataclass(eq=False)
+class Move:
+    """A pointer that walks while a loop runs: ``buffer`` lies at ``base`` plus ``offset`` bytes.
+
+    After each step it moves by ``step`` bytes, after every second one by ``back``.
+    """
+
+    buffer: Buffer
+    base: Buffer
+    offset: int
+    step: int
+    back: int
+
+
+@dataclass(eq=False)
+class LoopBegin:
+    """The launches up to the matching ``LoopEnd`` run ``length`` times."""
+
+    length: int
+    moves: list[Move]
+
+
+@dataclass(eq=False)
+class LoopEnd:
+    """The end of a loop in the order of launches."""
+
+    begin: LoopBegin
+
+
+@dataclass(eq=False)
 class KernelPlan:
-    """One launch before code generation."""
+    """One launch before code generation; ``groups`` are the numbers by which reasons name it.
+
+    Numbers of kernels inside loops are told apart by ``scope``, the loops from the outermost in.
+    """
 
     label: str
-    work: LoopNest | Contraction | HostCall
+    work: LoopNest | Contraction | Scatter | HostCall | LoopBegin | LoopEnd
     reads: set[Buffer]
     writes: set[Buffer]
     reasons: list[str] = field(default_factory=list)
     flops: float = 0.0
     eqns: list[Eqn] = field(default_factory=list)
+    groups: frozenset[int] = frozenset()
+    scope: tuple[object, ...] = ()
 
     @property
     def bytes(self) -> int:
@@ -71,10 +134,14 @@ def _nbytes(buffer: Buffer) -> int:
 
 @dataclass(eq=False)
 class Plan:
-    """All kernels, the buffers of inputs and outputs, and what was decided."""
+    """All kernels, the buffers of inputs and outputs, and what was decided.
+
+    ``aliases`` are buffers that lie inside a temporary, with their offset in bytes.
+    """
 
     graph: Graph
     kernels: list[KernelPlan]
     inputs: list[Buffer]
     outputs: list[Buffer]
     temporaries: list[Buffer]
+    aliases: dict[Buffer, tuple[Buffer, int]] = field(default_factory=dict)

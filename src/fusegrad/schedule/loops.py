@@ -15,6 +15,7 @@ from ..ir.graph import Eqn, Literal, Var
 from .index import Ix, Quotient
 
 CONST, ROW, FULL, TAIL = 0, 1, 2, 3
+WINDOW = 16  # strides up to this along the last axis are those of windows
 
 
 @dataclass(eq=False)
@@ -77,6 +78,10 @@ def _index_scalars(index: Ix) -> list[Scalar]:
     return found
 
 
+def _depth(ix: Ix) -> int:
+    return max((1 + _depth(k.inner) for k in ix.terms if isinstance(k, Quotient)), default=0)
+
+
 @dataclass(eq=False)
 class Store:
     """``buffer[index] = value``."""
@@ -125,6 +130,26 @@ class LoopNest:
         for acc in self.accs:
             visit(acc)
         return order
+
+    def windowed(self) -> bool:
+        """Whether memory is read along the last axis in small steps, repeats or guarded pieces.
+
+        The text of such a kernel states its strides, which depend on the extents of an image but
+        not on the size of a batch.
+        """
+        last = len(self.extents) - 1
+        if not 0 < self.split <= last:
+            return False
+        for s in self.scalars():
+            if s.index is None:
+                continue
+            if s.op == "guard" and last in s.index.axes():
+                return True
+            if 1 < abs(s.index.terms.get(last, 0)) <= WINDOW:
+                return True
+            if any(isinstance(k, Quotient) and last in k.inner.axes() for k in s.index.terms):
+                return True
+        return False
 
     def arrange(self) -> None:
         """Merge axes that all accesses walk together, then give every scalar level and stage."""
@@ -189,12 +214,20 @@ class LoopNest:
                     acc.args = (row,)
 
     def _indices(self) -> list[Ix]:
-        found = [st.index for st in self.stores]
-        for s in self.scalars():
-            if s.index is not None:
-                found.append(s.index)
-                found += [k.inner for k in s.index.terms if isinstance(k, Quotient)]
-        return found
+        """All affine forms, those inside quotients before the forms that hold them."""
+        found: list[Ix] = []
+
+        def visit(ix: Ix) -> None:
+            for k in ix.terms:
+                if isinstance(k, Quotient):
+                    visit(k.inner)
+            found.append(ix)
+
+        inner = [s.index for s in self.scalars() if s.index is not None]
+        for ix in (*[st.index for st in self.stores], *inner):
+            visit(ix)
+        # a quotient compares by its form, which a merge of axes changes: innermost first
+        return sorted(found, key=_depth)
 
     def _coalesce(self) -> None:
         axis = 0

@@ -15,13 +15,21 @@ import numpy as np
 
 from ..dtypes import bool_, from_short, int64, uint64
 from ..ir.graph import Atom, Eqn, Literal, Var
-from ..ops import indexing, movement, source
-from .index import Ix, as_ix, flat, row_major
+from ..ops import movement, source
+from .index import Ix, Quotient, as_ix, flat, row_major
 from .loops import Buffer, Scalar
 
 
 class Unfusable(Exception):
     """A value that cannot be computed inside this kernel; the message is the reason."""
+
+
+class Crowded(Exception):
+    """A value that one kernel would compute at very many positions; it belongs in memory."""
+
+    def __init__(self, var: Var) -> None:
+        super().__init__()
+        self.var = var
 
 
 class View:
@@ -45,6 +53,7 @@ class View:
         return self.array.__array_interface__["data"][0] - self.base
 
 
+MAX_POSITIONS = 64  # windows over windows multiply: a chain of them is cut by a value in memory
 _DUMMY = np.zeros(1, np.int8)
 _DUMMY_BASE = _DUMMY.__array_interface__["data"][0]
 
@@ -78,6 +87,25 @@ def view_of(var: Var, makers: dict[Var, Eqn], stored: Callable[[Var], bool]) -> 
     return View(inner.root, array, inner.base)
 
 
+def repeated_index(
+    eqn: Eqn, makers: dict[Var, Eqn], index: tuple[Any, ...]
+) -> tuple[Any, ...] | None:
+    """The index behind a reshape that merges axes into what a broadcast repeated in place."""
+    x = eqn.inputs[0]
+    made = makers.get(x) if isinstance(x, Var) else None
+    if made is None or made.primitive is not movement.broadcast:
+        return None
+    kept = {
+        a
+        for k, a in enumerate(made.params["axes"])
+        if made.inputs[0].aval.shape[k] == x.aval.shape[a]
+    }
+    repeated = [a for a in range(x.aval.ndim) if a not in kept]
+    return movement.repeats_index(
+        tuple(as_ix(i) for i in index), x.aval.shape, eqn.outputs[0].aval.shape, repeated
+    )
+
+
 class Lowering:
     """Scalars of one kernel.
 
@@ -100,6 +128,8 @@ class Lowering:
         self.loads: list[tuple[Var, Any]] = []
         self.used: set[Var] = set()
         self.walked: dict[Var, set[int]] = {}  # loop axes that inlined values depend on
+        self.count: dict[Var, int] = {}  # at how many positions inlined values are computed
+        self.times: dict[Var, int] = {}  # how often each element is, because an axis repeats it
 
     def evaluate(self, atom: Atom, index: tuple[Any, ...], guard: Scalar | None = None) -> Scalar:
         """The scalar holding ``atom[index]``."""
@@ -130,6 +160,10 @@ class Lowering:
         eqn = self.makers[var]
         kind = eqn.primitive.kind
         if kind == "elementwise":
+            self.count[var] = self.count.get(var, 0) + 1
+            if self.count[var] > MAX_POSITIONS:
+                raise Crowded(var)
+            self.times[var] = max(self.times.get(var, 1), _repetitions(index))
             axes = self.walked.setdefault(var, set())
             axes.update(*[as_ix(i).axes() for i in index])
             args = tuple(self._operand(a, index, guard) for a in eqn.inputs)
@@ -138,7 +172,7 @@ class Lowering:
             return self._movement(var, eqn, index, guard)
         if kind == "source":
             return self._source(var, eqn, index)
-        if eqn.primitive is indexing.take or eqn.primitive is indexing.take_along:
+        if eqn.primitive.gathers:
             return self._gather(eqn, index, guard)
         raise Unfusable(f"{eqn.primitive.name} has a kernel of its own")
 
@@ -161,7 +195,10 @@ class Lowering:
         accesses = eqn.primitive.index_map(
             tuple(as_ix(i) for i in index), avals, var.aval, eqn.params
         )
-        if accesses is None:  # a merge of axes: only as an alias of memory
+        if accesses is None:  # a merge of axes: a repetition, or an alias of memory
+            behind = repeated_index(eqn, self.makers, index)
+            if behind is not None:
+                return self.evaluate(eqn.inputs[0], behind, guard)
             return self._load_view(var, index, guard, f"a reshape to {list(var.aval.shape)}")
         if not accesses[0].guards and len(accesses) == 1:
             return self.evaluate(eqn.inputs[0], accesses[0].index, guard)
@@ -224,18 +261,21 @@ class Lowering:
 
     def _gather(self, eqn: Eqn, index: tuple[Any, ...], guard: Scalar | None) -> Scalar:
         x, where = eqn.inputs
-        axis = eqn.params["axis"]
         assert isinstance(x, Var)
-        if eqn.primitive is indexing.take:
-            n = where.aval.ndim
-            position = self.evaluate(where, index[axis : axis + n], guard)
-            full = (*index[:axis], Ix({position: 1}), *index[axis + n :])
-        else:
-            position = self.evaluate(where, index, guard)
-            full = (*index[:axis], Ix({position: 1}), *index[axis + 1 :])
+        _, full = self.picked(eqn, where, index, guard)
         if 0 not in x.aval.shape and view_of(x, self.makers, self.stored) is None:
             return self.evaluate(x, full, guard)  # computed where it is read
         return self._load_view(x, full, guard, f"a {eqn.primitive.name}")
+
+    def picked(
+        self, eqn: Eqn, where: Atom, index: tuple[Any, ...], guard: Scalar | None
+    ) -> tuple[Scalar, tuple[Any, ...]]:
+        """The position an indexing equation reads from its index, and the full index with it."""
+        axis = eqn.params["axis"]
+        end = axis + (1 if eqn.primitive.pointwise else where.aval.ndim)
+        names = index if eqn.primitive.pointwise else index[axis:end]
+        position = self.evaluate(where, names, guard)
+        return position, (*index[:axis], Ix({position: 1}), *index[end:])
 
     def _load_view(
         self, var: Var, index: tuple[Any, ...], guard: Scalar | None, reader: str
@@ -253,6 +293,14 @@ class Lowering:
         return Scalar(
             "load", var.aval.dtype, index=offset, buffer=self.buffer(view.root), guard=guard
         )
+
+
+def _repetitions(index: tuple[Any, ...]) -> int:
+    times = 1
+    for i in index:
+        for k in as_ix(i).terms:
+            times *= k.divisor if isinstance(k, Quotient) else 1
+    return times
 
 
 _CAST_INTEGERS = ("i8", "i16", "i32", "u8", "u16", "u32", "u64", "i64")

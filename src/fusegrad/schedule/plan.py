@@ -7,114 +7,58 @@ when no kernel can still need the old value; otherwise through a copy at the end
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
-from ..ir.graph import Atom, Eqn, Graph, Literal, Var
-from ..ops import elementwise as ew
-from ..ops import movement, source
-from ..ops.contract import free_axes
+from ..ir.graph import Eqn, Graph, Literal, Var
+from ..ops.contract import dot, free_axes
+from ..ops.window import conv_input, conv_weight_rows
 from .fusion import Fusion
-from .groups import Group, Sink, natural_index, squeezed
+from .groups import Group, Sink, natural_index, sections
 from .index import Ix, flat, row_major
-from .kernels import Contraction, HostCall, KernelPlan, Operand, Plan
+from .kernels import Contraction, Convolution, HostCall, KernelPlan, Operand, Plan, Scatter
+from .looping import LoopPlan, copy_kernel
 from .loops import Buffer, LoopNest, Scalar, Store
 from .lower import Lowering, View, view_of
-
-
-class OperandOrder(Exception):
-    """A contraction operand whose axes do not merge into a matrix; it must be copied."""
-
-    def __init__(self, eqn: Eqn, position: int) -> None:
-        super().__init__()
-        self.eqn = eqn
-        self.position = position
+from .operands import OperandOrder, copy_operand, dense_operands, distinct_outputs
+from .windows import geometry
 
 
 def make_plan(graph: Graph, in_place: dict[int, int], hints: Sequence[str]) -> Plan:
     """Plan ``graph``; ``in_place`` maps output positions to the input positions they overwrite."""
+    inputs = [
+        Buffer(f"in{k}", v.aval.shape, v.aval.dtype, hints[k] if k < len(hints) else "")
+        for k, v in enumerate(graph.inputs)
+    ]
+    return _plan(graph, in_place, inputs, copies=True)
+
+
+def _plan_body(graph: Graph, in_place: dict[int, int], inputs: list[Buffer]) -> Plan:
+    """Plan the body of a loop; outputs that cannot overwrite their input get a place beside it."""
+    return _plan(graph, in_place, inputs, copies=False)
+
+
+def _plan(graph: Graph, in_place: dict[int, int], inputs: list[Buffer], copies: bool) -> Plan:
     while True:
         try:
-            return _Planner(distinct_outputs(graph), in_place, hints).run()
+            whole = distinct_outputs(dense_operands(graph))
+            return _Planner(whole, in_place, inputs, copies).run()
         except OperandOrder as order:
-            graph = _copy_operand(graph, order.eqn, order.position)
-
-
-def distinct_outputs(graph: Graph) -> Graph:
-    """Every output is a value of its own that a kernel can write (copies are added)."""
-    makers = {o: e for e in graph.eqns for o in e.outputs}
-    eqns = list(graph.eqns)
-    taken: set[Var] = set()
-    outputs: list[Atom] = []
-    for atom in graph.outputs:
-        root = atom
-        while (
-            isinstance(root, Var)
-            and root in makers
-            and (makers[root].primitive is movement.reshape)
-        ):
-            root = makers[root].inputs[0]
-        computed = (
-            isinstance(root, Var)
-            and root in makers
-            and root not in taken
-            and (not makers[root].primitive.alias)
-        )
-        if computed:
-            taken.add(root)  # type: ignore[arg-type]
-            outputs.append(root)
-            continue
-        out = Var(atom.aval)
-        if isinstance(atom, Literal):
-            params = {
-                "shape": atom.aval.shape,
-                "dtype": atom.aval.dtype,
-                "value": atom.value.item(),
-            }
-            eqns.append(Eqn(source.full, (), params, (out,)))
-        else:
-            eqns.append(Eqn(ew.convert, (atom,), {"dtype": atom.aval.dtype}, (out,)))
-        taken.add(out)
-        outputs.append(out)
-    return Graph(graph.inputs, eqns, outputs)
-
-
-def _copy_operand(graph: Graph, eqn: Eqn, position: int) -> Graph:
-    """Put a contraction's operand into memory, its axes in the order batch, free, contracted."""
-    x = eqn.inputs[position]
-    contract, batch = ("cx", "bx") if position == 0 else ("cy", "by")
-    c, b = eqn.params[contract], eqn.params[batch]
-    f = free_axes(x.aval.ndim, c, b)
-    perm = (*b, *f, *c)
-    moved = Var(movement.transpose.aval_rule(x.aval, perm=perm))
-    copied = Var(moved.aval)
-    params = {
-        **eqn.params,
-        batch: tuple(range(len(b))),
-        contract: tuple(range(len(b) + len(f), len(perm))),
-    }
-    inputs = tuple(copied if i == position else a for i, a in enumerate(eqn.inputs))
-    eqns: list[Eqn] = []
-    for e in graph.eqns:
-        if e.outputs == eqn.outputs:
-            eqns.append(Eqn(movement.transpose, (x,), {"perm": perm}, (moved,), e.site, e.backward))
-            eqns.append(Eqn(ew.convert, (moved,), {"dtype": x.aval.dtype}, (copied,), e.site))
-            eqns.append(Eqn(e.primitive, inputs, params, e.outputs, e.site, e.backward))
-        else:
-            eqns.append(e)
-    return Graph(graph.inputs, eqns, graph.outputs)
+            graph = copy_operand(graph, order.eqn, order.position)
 
 
 class _Planner:
-    def __init__(self, graph: Graph, in_place: dict[int, int], hints: Sequence[str]) -> None:
+    def __init__(
+        self, graph: Graph, in_place: dict[int, int], inputs: list[Buffer], copies: bool
+    ) -> None:
         self.graph = graph
         self.fusion = Fusion(graph)
         self.makers = self.fusion.makers
-        self.buffers: dict[Var, Buffer] = {}
+        self.buffers: dict[Var, Buffer] = dict(zip(graph.inputs, inputs, strict=True))
         self.temporaries: list[Buffer] = []
-        for k, var in enumerate(graph.inputs):
-            hint = hints[k] if k < len(hints) else ""
-            self.buffers[var] = Buffer(f"in{k}", var.aval.shape, var.aval.dtype, hint)
+        self.aliases: dict[Buffer, tuple[Buffer, int]] = {}
+        self.may_copy = copies
         self.outputs: list[Buffer] = []
         self.copies: list[tuple[Buffer, Buffer]] = []
         self.after: dict[Group, set[Group]] = {g: set(g.needs) for g in self.fusion.groups}
@@ -132,6 +76,7 @@ class _Planner:
             if self._safe(root, old):
                 self.buffers[root] = place
                 return place
+        if target is not None and self.may_copy:
             temporary = Buffer(f"new{k}", aval.shape, aval.dtype, place.hint)
             self.temporaries.append(temporary)
             self.buffers[root] = temporary
@@ -147,10 +92,20 @@ class _Planner:
             return False
         if home.kind == "dot" and old in self._operand_roots(home):
             return False
-        if home.kind != "host" and old in home.reads and not self._same_position(home, root, old):
+        if home.kind == "scatter" and old in home.reads and not self._starts_from(home, old):
+            return False
+        if not home.closed and old in home.reads and not self._same_position(home, root, old):
             return False
         self.after[home] |= set(readers)
         return True
+
+    def _starts_from(self, group: Group, old: Var) -> bool:
+        """Whether a scatter changes exactly ``old`` and reads it for nothing else."""
+        start, *others = group.sinks[0].eqn.inputs
+        views = [
+            view_of(a, self.makers, self.fusion.in_memory) for a in others if isinstance(a, Var)
+        ]
+        return bool(others) and start is old and all(v is None or v.root is not old for v in views)
 
     def _reaches(self, start: Group, goal: Group) -> bool:
         seen: set[Group] = set()
@@ -221,11 +176,20 @@ class _Planner:
     # --- kernels ---------------------------------------------------------------------------------
     def run(self) -> Plan:
         """Kernels in an order that respects data and in-place dependencies."""
-        kernels = [self._kernel(g) for g in self._order()]
+        kernels: list[KernelPlan] = []
+        for group in self._order():
+            if group.kind == "loop":
+                kernels += LoopPlan(self, group, _plan_body).run()
+            else:
+                kernels.append(self._kernel(group))
+                kernels[-1].groups = frozenset({group.number, *group.merged})
         for old, new in self.copies:
-            kernels.append(_copy_kernel(old, new))
+            why = (
+                "The old value is still needed by kernels that run later, so the new one is copied."
+            )
+            kernels.append(copy_kernel(old, new, 0, why))
         inputs = [self.buffers[v] for v in self.graph.inputs]
-        return Plan(self.graph, kernels, inputs, self.outputs, self.temporaries)
+        return Plan(self.graph, kernels, inputs, self.outputs, self.temporaries, self.aliases)
 
     def _order(self) -> list[Group]:
         order: list[Group] = []
@@ -254,6 +218,8 @@ class _Planner:
     def _kernel(self, group: Group) -> KernelPlan:
         if group.kind == "host":
             return self._host(group)
+        if group.kind == "scatter":
+            return self._scatter(group)
         work: LoopNest | Contraction
         work = self._contraction(group) if group.kind == "dot" else self._nest(group)
         nest = work.nest if isinstance(work, Contraction) else work
@@ -322,6 +288,36 @@ class _Planner:
         nest.arrange()
         return nest
 
+    def _scatter(self, group: Group) -> KernelPlan:
+        """Writes at computed positions: the start everywhere, then the values in order."""
+        (sink,) = group.sinks
+        eqn, out = sink.eqn, self._buffer(sink.var)
+        start, where, values = (None, eqn.inputs[1], eqn.inputs[0])
+        if len(eqn.inputs) == 3:
+            start, where, values = eqn.inputs
+        lowering = self._lowering()
+        shape, m = sink.var.aval.shape, sink.var.aval.ndim
+        nest = LoopNest([*shape, *values.aval.shape], m, 0)
+        here = tuple(Ix({a: 1}) for a in range(m))
+        there = tuple(Ix({m + a: 1}) for a in range(values.aval.ndim))
+        zero = Scalar("literal", out.dtype, literal=Literal(0, out.dtype))
+        old = zero if start is None else lowering.evaluate(start, here)
+        position, target = lowering.picked(eqn, where, there, None)
+        new = lowering.evaluate(values, there)
+        strides = row_major(shape)
+        nest.stores = [
+            Store(out, flat(here, strides), old, sink.var),
+            Store(out, flat(target, strides), new, sink.var),
+        ]
+        axis = eqn.params["axis"]
+        depth = values.aval.ndim if eqn.primitive.pointwise else axis + where.aval.ndim
+        ready = isinstance(start, Var) and self.buffers.get(start) is out
+        work = Scatter(nest, out, axis, position, depth, eqn.primitive.combine, ready)
+        reads = {s.buffer for s in nest.scalars() if s.op == "load" and s.buffer is not None}
+        flops = float(values.aval.size)
+        name = f"scatter_{eqn.primitive.name}"
+        return KernelPlan(name, work, reads, {out}, group.reasons, flops, [eqn])
+
     def _host(self, group: Group) -> KernelPlan:
         (sink,) = group.sinks
         operands: list[Any] = []
@@ -349,7 +345,8 @@ class _Planner:
     def _contraction(self, group: Group) -> Contraction:
         sink = group.sinks[0]
         eqn = sink.eqn
-        sections, a, b, (m, n, k), batch = self._matrices(eqn)
+        product = eqn.primitive is dot
+        a, b, (m, n, k), batch = self._matrices(eqn) if product else self._images(eqn)
         lowering = self._lowering()
         nest = LoopNest(list(group.shape), len(group.shape), 0)
         scalars = self._members(lowering, group)
@@ -361,10 +358,10 @@ class _Planner:
             axes = list(range(len(group.shape)))
             index = flat(natural_index(sink.var.aval.shape, axes), row_major(sink.var.aval.shape))
             nest.stores.append(Store(c, index, raw, sink.var))
-        merge_sections(nest, sections)
+        merge_sections(nest, sections(eqn))
         for s in nest.scalars():
             nest._place(s)
-        return Contraction(a, b, c, m, n, k, batch, nest, raw, eqn)
+        return (Contraction if product else Convolution)(a, b, c, m, n, k, batch, nest, raw, eqn)
 
     def _result_buffer(
         self, group: Group, sink: Sink, nest: LoopNest, operands: set[Buffer]
@@ -401,12 +398,29 @@ class _Planner:
         batch, step_x, step_y = _merge_batch(extents, bsx, bsy)
         a = Operand(self._buffer(vx.root), vx.offset, step_x, row_x, col_x)
         b = Operand(self._buffer(vy.root), vy.offset, step_y, row_y, col_y)
-        count = [
-            len(squeezed(tuple(x.aval.shape[i] for i in bx))),
-            len(squeezed(tuple(x.aval.shape[i] for i in fx))),
-            len(squeezed(tuple(y.aval.shape[i] for i in fy))),
-        ]
-        return count, a, b, (m, n, k), batch
+        return a, b, (m, n, k), batch
+
+    def _images(self, eqn: Eqn) -> Any:
+        """Operands of a convolution: dense memory."""
+        operands = []
+        for position, atom in enumerate(eqn.inputs):
+            assert isinstance(atom, Var)
+            view = view_of(atom, self.makers, self.fusion.in_memory)
+            assert view is not None
+            expected = row_major(atom.aval.shape)
+            rows = zip(atom.aval.shape, view.strides, expected, strict=True)
+            if any(n != 1 and have != want for n, have, want in rows):
+                raise OperandOrder(eqn, position)
+            operands.append(Operand(self._buffer(view.root), view.offset, (), 0, 0))
+        out = eqn.outputs[0].aval.shape
+        geo = geometry(eqn)
+        k = geo.places * geo.channels
+        if eqn.primitive is conv_weight_rows:
+            k = geo.images * math.prod(geo.y)
+        elif eqn.primitive is conv_input:
+            k = geo.places * geo.outputs // math.prod(geo.stride)
+        batch = (out[0],) if out[0] != 1 else ()
+        return *operands, (out[1], math.prod(out[2:]), k), batch
 
     def _section(self, eqn: Eqn, position: int, view: View, axes: Sequence[int]) -> tuple[int, int]:
         """Extent and stride of several axes as one."""
@@ -451,19 +465,6 @@ def merge_sections(nest: LoopNest, sections: Sequence[int]) -> bool:
     return True
 
 
-def _copy_kernel(old: Buffer, new: Buffer) -> KernelPlan:
-    """Move a new value into the memory it replaces, after every reader of the old one."""
-    size = 1
-    for extent in old.shape:
-        size *= extent
-    nest = LoopNest([size], 1, 0)
-    value = Scalar("load", old.dtype, index=Ix({0: 1}), buffer=old)
-    nest.stores.append(Store(new, Ix({0: 1}), value, Var(None)))  # type: ignore[arg-type]
-    nest.arrange()
-    why = "The old value is still needed by kernels that run later, so the new one is copied."
-    return KernelPlan("copy", nest, {old}, {new}, [why])
-
-
 def _label(group: Group, eqns: Sequence[Eqn]) -> str:
     """A readable name from the primitives: dot_add_relu, map_mul_exp, row_sub_exp_sum_..."""
     names: list[str] = []
@@ -472,10 +473,8 @@ def _label(group: Group, eqns: Sequence[Eqn]) -> str:
             name = eqn.primitive.name
             if name not in names and name != "convert":
                 names.append(name)
-    kind = (
-        "dot"
-        if group.kind == "dot"
-        else ("row" if any(s.how == "inner" for s in group.sinks) else "map")
-    )
-    rest = [n for n in names if n != "dot"][:5]
-    return "_".join([kind, *rest]) if rest else (kind if kind == "dot" else "copy")
+    kind = "row" if any(s.how == "inner" for s in group.sinks) else "map"
+    if group.kind == "dot":
+        kind = group.sinks[0].eqn.primitive.name
+    rest = [n for n in names if n != kind][:5]
+    return "_".join([kind, *rest]) if rest else (kind if group.kind == "dot" else "copy")

@@ -24,6 +24,10 @@ def _place(index: tuple[Any, ...], guards: Any) -> Any:
     return tuple(as_ix(i).key for i in index), guards
 
 
+def _bytes(values: set[Var]) -> int:
+    return sum(v.aval.size * v.aval.dtype.itemsize for v in values)
+
+
 class Recompute(Values):
     """The choice between recomputing and storing, given a grouping."""
 
@@ -92,7 +96,7 @@ class Recompute(Values):
         where: dict[Var, set[Group]] = {}
         for group in self.groups:
             for sink in group.sinks:
-                if sink.how in ("dot", "host"):
+                if group.closed or sink.how == "dot":
                     continue
                 self._mark(sink, group, where)
         found: set[Var] = set()
@@ -115,10 +119,14 @@ class Recompute(Values):
         return found
 
     def _invariant(self) -> set[Var]:
-        """Inlined values of a smaller shape that a kernel would compute again for every row."""
+        """Inlined values that one kernel would compute again and again.
+
+        Those of a smaller shape, once for every row; those that windows read or that are repeated
+        in place, once for every place in a window.
+        """
         found: set[Var] = set()
         for group in self.groups:
-            if group.kind == "host":
+            if group.closed:
                 continue
             split = group.split if group.split >= 0 else len(group.shape) - 1
             lowering = Lowering(self.makers, self.in_memory, no_buffer)
@@ -139,11 +147,28 @@ class Recompute(Values):
                 and not self.is_sink(var)
                 and self._cost_of(var) >= 8
             }
-            for var in repeated:
-                users = [e.outputs[0] for e in self.uses.get(var, [])]
-                if not all(u in repeated for u in users):
-                    found.add(var)
+            repeated |= {
+                var
+                for var, count in lowering.count.items()
+                if (count - 1) * self._cost_of(var) > 2 * RECOMPUTE_COST
+                or (lowering.times[var] - 1) * self._cost_of(var) > RECOMPUTE_COST / 2
+            }
+            found |= self._cut(repeated)
         return found
+
+    def _cut(self, repeated: set[Var]) -> set[Var]:
+        """Which of some values to keep: the last ones, or fewer bytes that they all come from."""
+        inside = {
+            v: [e.outputs[0] for e in self.uses.get(v, []) if e.outputs[0] in repeated]
+            for v in repeated
+        }
+        last = {v for v in repeated if len(inside[v]) < len(self.uses.get(v, []))}
+        if len(last) < 2:
+            return last
+        shared = {v for v in repeated if len(inside[v]) > 1}
+        below = {e.outputs[0] for v in shared for e in self._tree(v)[0] if e.outputs[0] is not v}
+        top = shared - below
+        return top if top and _bytes(top) * 2 <= _bytes(last) else last
 
     def _repeats(self, group: Group, axes: set[int]) -> int:
         """How often a kernel would compute a value that depends on ``axes`` only."""

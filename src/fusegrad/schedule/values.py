@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from ..dtypes import bool_
 from ..ir.graph import Eqn, Graph, Var
-from ..ops import indexing, movement, reduce
+from ..ops import movement, reduce
 from .groups import Group, Sink, natural_index, no_buffer, squeezed
 from .index import Ix
 from .loops import Scalar
-from .lower import Lowering, view_of
+from .lower import Lowering, repeated_index, view_of
 
 
 class Values:
@@ -34,7 +34,7 @@ class Values:
             kind = eqn.primitive.kind
             if kind in ("elementwise", "reduce", "source"):
                 continue
-            if eqn.primitive in (indexing.take, indexing.take_along):
+            if eqn.primitive.gathers:
                 x = eqn.inputs[0]
                 if not self._picks_little(eqn):
                     required.add(x)  # type: ignore[arg-type]
@@ -43,8 +43,10 @@ class Values:
                 index = tuple(Ix({k: 1}) for k in range(aval.ndim))
                 x = eqn.inputs[0]
                 assert movement.reshape.index_map is not None
-                if isinstance(x, Var) and (
-                    movement.reshape.index_map(index, [x.aval], aval, {}) is None
+                if (
+                    isinstance(x, Var)
+                    and movement.reshape.index_map(index, [x.aval], aval, {}) is None
+                    and repeated_index(eqn, self.makers, index) is None
                 ):
                     merged.add(self._root(x, eqn.outputs[0]))
             elif kind != "movement":
@@ -110,7 +112,7 @@ class Values:
             or kind in ("reduce", "contract")
             or (
                 kind in ("indexing", "window", "scan", "host", "control")
-                and self.makers[var].primitive not in (indexing.take, indexing.take_along)
+                and not self.makers[var].primitive.gathers
             )
         )
 

@@ -64,6 +64,10 @@ class Capture(Builder):
             cell = self.cells[storage] = Cell(var, var, storage)
         return cell
 
+    def encloses(self, owner: Any) -> bool:
+        """Whether ``owner`` is a capture around this one (that of a loop body has some)."""
+        return False
+
     def touch(self, tensor: Any) -> None:
         """Remember an outside tensor that took part, with its storage and requires_grad."""
         if tensor not in self.touched:

@@ -9,6 +9,7 @@ where it is known to be zero.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Any
 
 from ..ir.aval import Aval, aval_of
@@ -17,6 +18,7 @@ from ..ir.graph import Atom, Eqn, Graph, Literal, Var
 from ..ir.primitive import Primitive, bind
 from ..ops.elementwise import add
 from ..ops.source import full
+from .loopjvp import push_scan
 
 
 def jvp(graph: Graph, active: Sequence[bool] | None = None) -> Graph:
@@ -87,18 +89,27 @@ def push_forward(
     for eqn in graph.eqns:
         args = [read(a) for a in eqn.inputs]
         moves = [read_tangent(a) for a in eqn.inputs]
-        if builder is None:
-            out = bind(eqn.primitive, *args, **eqn.params)
-            moved = _tangent(eqn, args, moves, out)
-        else:
-            with builder.at(eqn.site, eqn.backward):
-                out = bind(eqn.primitive, *args, **eqn.params)
-                moved = _tangent(eqn, args, moves, out)
-        value[eqn.outputs[0]], tangent[eqn.outputs[0]] = out, moved
+        with nullcontext() if builder is None else builder.at(eqn.site, eqn.backward):
+            outs, moved = _apply(eqn, args, moves)
+        value.update(zip(eqn.outputs, outs, strict=True))
+        tangent.update(zip(eqn.outputs, moved, strict=True))
     outputs = [
         a.value if isinstance(a, Literal) and builder is None else read(a) for a in graph.outputs
     ]
     return outputs, [read_tangent(a) for a in graph.outputs]
+
+
+def _apply(
+    eqn: Eqn, args: Sequence[Any], tangents: Sequence[Any]
+) -> tuple[Sequence[Any], Sequence[Any]]:
+    """Results of one equation and their tangents."""
+    if eqn.primitive.multiple:
+        if any(t is not None for t in tangents):
+            return push_scan(eqn, args, tangents, push_forward)
+        outs = bind(eqn.primitive, *args, **eqn.params)
+        return outs, [None] * len(outs)
+    out = bind(eqn.primitive, *args, **eqn.params)
+    return [out], [_tangent(eqn, args, tangents, out)]
 
 
 def _tangent(eqn: Eqn, args: Sequence[Any], tangents: Sequence[Any], out: Any) -> Any:

@@ -164,6 +164,7 @@ def pull_back(
     unpack: Callable[[Any], Any],
     wanted: set[Any] | None = None,
     retain: bool = False,
+    floor: int = 0,
 ) -> dict[Any, Any]:
     """Cotangents of leaves (or of the ``wanted`` edges) for the given root cotangents.
 
@@ -172,18 +173,19 @@ def pull_back(
         unpack: turns a saved residual into an operand for the rules.
         wanted: edges ``(node or leaf, index)`` whose cotangent is asked for; ``None``: all leaves.
         retain: keep residuals for another pass.
+        floor: nodes numbered below count as leaves (they lie outside a loop body).
 
     Returns:
         cotangent by edge.
     """
-    useful = None if wanted is None else _reaching([e for e, _ in roots], wanted)
+    useful = None if wanted is None else _reaching([e for e, _ in roots], wanted, floor)
     found: dict[Any, Any] = {}
     pending: dict[Node, list[Any]] = {}
     queue: list[tuple[int, Node]] = []
 
     def deliver(edge: Any, cotangent: Any) -> None:
         target, index = edge
-        if not isinstance(target, Node):
+        if not isinstance(target, Node) or target.sequence < floor:
             if wanted is None or edge in wanted:
                 found[edge] = add(found[edge], cotangent) if edge in found else cotangent
             return
@@ -240,14 +242,14 @@ def _check_nan(node: Node, pulled: Sequence[Any]) -> None:
             )
 
 
-def _reaching(edges: Sequence[Any], wanted: set[Any]) -> set[Node]:
+def _reaching(edges: Sequence[Any], wanted: set[Any], floor: int) -> set[Node]:
     """Nodes from which a wanted edge can be reached by pulling further."""
     order: list[Node] = []
     seen: set[Node] = set()
     stack = [e[0] for e in edges if e is not None and isinstance(e[0], Node)]
     while stack:
         node = stack.pop()
-        if node not in seen:
+        if node not in seen and node.sequence >= floor:
             seen.add(node)
             order.append(node)
             stack.extend(e[0] for e in node.edges if e is not None and isinstance(e[0], Node))

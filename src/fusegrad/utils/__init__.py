@@ -1,4 +1,7 @@
-"""Utilities around training (``torch.utils``)."""
+"""Utilities around training (``torch.utils``).
+
+``utils.tensorboard`` is imported by name, as in PyTorch: it needs a package of its own.
+"""
 
 from . import data
 

@@ -105,8 +105,9 @@ def two_sum(a: V, b: V | float) -> tuple[V, V]:
 
 
 def clamp(x: V, low: float, high: float) -> V:
-    """Keep ``x`` in ``[low, high]``; NaN stays NaN."""
-    return select(x < low, low, select(x > high, high, x))
+    """Keep ``x`` in ``[low, high]``; NaN stays NaN. Each select is one minimum or maximum."""
+    x = select(x > high, high, x)
+    return select(x < low, low, x)
 
 
 def is_negative(x: V) -> V:
@@ -126,6 +127,23 @@ def nearest_integer(x: V, scale: float) -> tuple[V, V]:
     return shifted - MAGIC[x.type], bits(shifted) - MAGIC_BITS[x.type]
 
 
+def biased_integer(x: V, scale: float) -> tuple[V, V]:
+    """``k = x * scale`` rounded to nearest, and an integer whose low bits are ``k + 2 bias``.
+
+    ``scale_biased`` takes the integer: with the bias in it, both powers of two are bare shifts.
+    """
+    magic = MAGIC[x.type] + 2 * BIAS[x.type]
+    shifted = fma(x, scale, magic)
+    return shifted - magic, bits(shifted)
+
+
+def scale_biased(x: V, biased: V) -> V:
+    """``x * 2^k`` for an integer from ``biased_integer``; as ``scale_by_power``."""
+    half = biased >> 1
+    shift = MANTISSA[x.type]
+    return x * from_bits(half << shift) * from_bits((biased - half) << shift)
+
+
 def power_of_two(k: V, like: V) -> V:
     """``2^k`` for a ``k`` in the normal range, built from its bits."""
     return from_bits((k + BIAS[like.type]) << MANTISSA[like.type])
@@ -140,8 +158,13 @@ def scale_by_power(x: V, k: V) -> V:
 def reduce_exp(x: V) -> tuple[V, V]:
     """``x = k ln2 + r``: returns ``r`` and the integer ``k``."""
     k_float, k = nearest_integer(x, LOG2_E)
+    return remainder_of_ln2(x, k_float), k
+
+
+def remainder_of_ln2(x: V, k_float: V) -> V:
+    """``x - k ln2``."""
     r = fma(k_float, -LN2_HIGH[x.type], x)  # exact: both terms are multiples of the same ulp
-    return fma(k_float, -LN2_LOW[x.type], r), k
+    return fma(k_float, -LN2_LOW[x.type], r)
 
 
 def expm1_core(r: V) -> V:
@@ -152,8 +175,10 @@ def expm1_core(r: V) -> V:
 def exp_times_power(x: V, shift: int) -> V:
     """``exp(x) * 2^shift`` without intermediate overflow."""
     low, high = (-746.0, 711.0) if x.is_f64 else (-104.0, 90.0)
-    r, k = reduce_exp(clamp(x, low, high))
-    return scale_by_power(expm1_core(r) + 1.0, k + shift if shift else k)
+    x = clamp(x, low, high)
+    k_float, biased = biased_integer(x, LOG2_E)
+    r = remainder_of_ln2(x, k_float)
+    return scale_biased(expm1_core(r) + 1.0, biased + shift if shift else biased)
 
 
 def exp(x: V) -> V:
@@ -165,9 +190,9 @@ def exp2(x: V) -> V:
     """Power of two."""
     low, high = (-1076.0, 1025.0) if x.is_f64 else (-151.0, 129.0)
     x = clamp(x, low, high)
-    k_float, k = nearest_integer(x, 1.0)
+    k_float, biased = biased_integer(x, 1.0)
     r = x - k_float
-    return scale_by_power(fma(r, polynomial(r, EXP2_Q[x.type]), 1.0), k)
+    return scale_biased(fma(r, polynomial(r, EXP2_Q[x.type]), 1.0), biased)
 
 
 def expm1(x: V) -> V:

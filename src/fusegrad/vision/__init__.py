@@ -1,5 +1,5 @@
-"""Operators of images and boxes (``torchvision``)."""
+"""Data sets, transforms and operators of images (``torchvision``)."""
 
-from . import ops
+from . import datasets, ops, transforms
 
-__all__ = ["ops"]
+__all__ = ["datasets", "ops", "transforms"]

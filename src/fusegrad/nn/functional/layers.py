@@ -19,7 +19,7 @@ from ...functions.indexing import checked, wrap_index
 from ...functions.linear import linear
 from ...functions.pointwise import add, where
 from ...functions.random import Generator, rand
-from ...functions.reduction import mean, norm, sum
+from ...functions.reduction import mean, norm, sum, var
 from ...functions.shape import pad_constant, unsqueeze
 from ...ops import contract, indexing, source
 from ...ops import elementwise as ew
@@ -189,7 +189,7 @@ def layer_norm(
     """Mean 0 and variance 1 over the last axes, then weight and bias."""
     axes = _normalized_axes("layer_norm", input, normalized_shape, weight, bias)
     centred = pointwise(ew.sub, input, mean(input, axes, keepdim=True))
-    variance = mean(ew.mul(centred, centred), axes, keepdim=True)
+    variance = var(input, axes, correction=0, keepdim=True)
     out = pointwise(ew.mul, centred, ew.rsqrt(ew.add(variance, eps)))
     if weight is not None:
         out = pointwise(ew.mul, out, weight)

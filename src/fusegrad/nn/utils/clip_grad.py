@@ -29,7 +29,22 @@ def get_total_norm(
     error_if_nonfinite: bool = False,
     foreach: bool | None = None,
 ) -> Tensor:
-    """The norm of all tensors as if they were one vector."""
+    """The norm of all tensors as if they were one vector.
+
+    Args:
+        tensors: one tensor or several.
+        norm_type: the p of the norm; ``inf`` for the largest magnitude.
+        error_if_nonfinite: raise when the norm is inf or nan (not while traced).
+        foreach: accepted; the norm is always fused.
+
+    Raises:
+        RuntimeError: ``error_if_nonfinite`` and the norm is not finite.
+
+    Example:
+        >>> import fusegrad as fg
+        >>> fg.nn.utils.get_total_norm([fg.tensor([3.0]), fg.tensor([[4.0]])]).item()
+        5.0
+    """
     listed = [tensors] if isinstance(tensors, Tensor) else list(tensors)
     norm_type = float(norm_type)
     if not listed:
@@ -61,7 +76,15 @@ def _added(parts: list[Tensor], like: list[Tensor]) -> Tensor:
 def clip_grads_with_norm_(
     parameters: Any, max_norm: float, total_norm: Tensor, foreach: bool | None = None
 ) -> None:
-    """Scale gradients by ``max_norm / total_norm`` where that is below 1, in place."""
+    """Scale gradients by ``max_norm / total_norm`` where that is below 1, in place.
+
+    Example:
+        >>> import fusegrad as fg
+        >>> p = fg.nn.Parameter(fg.tensor([2.0]))
+        >>> p.sum().backward()
+        >>> fg.nn.utils.clip_grads_with_norm_(p, 1.0, fg.tensor(4.0)); round(p.grad.item(), 4)
+        0.25
+    """
     factor = clamp(div(max_norm, ew.add(total_norm, 1e-6)), max=1.0)
     for gradient in _gradients(parameters):
         gradient.mul_(factor)  # type: ignore[attr-defined]
@@ -85,6 +108,15 @@ def clip_grad_norm_(
 
     Returns:
         the norm before clipping.
+
+    Example:
+        >>> import fusegrad as fg
+        >>> p = fg.nn.Parameter(fg.tensor([3.0, 4.0]))
+        >>> (p * p).sum().backward()
+        >>> fg.nn.utils.clip_grad_norm_(p, max_norm=1.0).item()
+        10.0
+        >>> [round(g, 3) for g in p.grad.tolist()]
+        [0.6, 0.8]
     """
     listed = [parameters] if isinstance(parameters, Tensor) else list(parameters)
     gradients = _gradients(listed)
@@ -97,7 +129,15 @@ def clip_grad_norm_(
 def clip_grad_value_(
     parameters: Tensor | Iterable[Tensor], clip_value: float, foreach: bool | None = None
 ) -> None:
-    """Limit every element of the gradients to [-clip_value, clip_value], in place."""
+    """Limit every element of the gradients to [-clip_value, clip_value], in place.
+
+    Example:
+        >>> import fusegrad as fg
+        >>> p = fg.nn.Parameter(fg.tensor([3.0, -0.25]))
+        >>> (p * p).sum().backward()
+        >>> fg.nn.utils.clip_grad_value_(p, 1.0); p.grad.tolist()
+        [1.0, -0.5]
+    """
     low = neg(clip_value) if isinstance(clip_value, Tensor) else -clip_value
     for gradient in _gradients(parameters):
         gradient.clamp_(low, clip_value)  # type: ignore[attr-defined]

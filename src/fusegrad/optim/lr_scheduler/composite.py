@@ -67,7 +67,30 @@ def _undo(scheduler: Any) -> None:
 
 
 class SequentialLR(_Composite):
-    """Schedules one after another; ``milestones`` are the epochs at which the next one starts."""
+    """Schedules one after another.
+
+    Args:
+        optimizer: the optimizer of all of them.
+        schedulers: the schedules, in order.
+        milestones: the epochs at which the next one starts, one fewer than schedules.
+        last_epoch: index of the last epoch when resuming.
+
+    Raises:
+        ValueError: none or too few, of different optimizers, or a ``ReduceLROnPlateau``.
+
+    Example:
+        >>> from fusegrad import nn, ones, optim
+        >>> optimizer = optim.SGD([nn.Parameter(ones(1))], lr=1.0)
+        >>> warm = optim.lr_scheduler.ConstantLR(optimizer, factor=0.5, total_iters=9)
+        >>> decay = optim.lr_scheduler.ExponentialLR(optimizer, gamma=0.25)
+        >>> schedule = optim.lr_scheduler.SequentialLR(optimizer, [warm, decay], [2])
+        >>> for _ in range(3):
+        ...     optimizer.step(); schedule.step()
+        ...     print(schedule.get_last_lr())
+        [0.5]
+        [1.0]
+        [0.25]
+    """
 
     def __init__(
         self,
@@ -98,7 +121,7 @@ class SequentialLR(_Composite):
         first._initial_step()
         self._last_lr = first.get_last_lr()
 
-    def step(self, epoch: int | None = None) -> None:
+    def step(self) -> None:  # type: ignore[override]
         """Advance the schedule in charge by one epoch."""
         refuse_capture()
         self.last_epoch += 1
@@ -112,7 +135,24 @@ class SequentialLR(_Composite):
 
 
 class ChainedScheduler(_Composite):
-    """Schedules that all act at every step."""
+    """Schedules that all act at every step.
+
+    Args:
+        schedulers: the schedules, of one optimizer.
+        optimizer: that optimizer; default that of the first schedule.
+
+    Raises:
+        ValueError: none, of different optimizers, or a ``ReduceLROnPlateau``.
+
+    Example:
+        >>> from fusegrad import nn, ones, optim
+        >>> optimizer = optim.SGD([nn.Parameter(ones(1))], lr=1.0)
+        >>> halved = optim.lr_scheduler.ConstantLR(optimizer, factor=0.5, total_iters=9)
+        >>> decay = optim.lr_scheduler.ExponentialLR(optimizer, gamma=0.25)
+        >>> schedule = optim.lr_scheduler.ChainedScheduler([halved, decay])
+        >>> optimizer.step(); schedule.step(); schedule.get_last_lr()
+        [0.125]
+    """
 
     def __init__(self, schedulers: Sequence[Any], optimizer: Optimizer | None = None) -> None:
         if not schedulers:
@@ -127,7 +167,7 @@ class ChainedScheduler(_Composite):
         self.optimizer = optimizer
         self._last_lr = values_of(optimizer, "lr")
 
-    def step(self, epoch: int | None = None) -> None:
+    def step(self) -> None:  # type: ignore[override]
         """Advance every schedule by one epoch."""
         for scheduler in self._schedulers:
             scheduler.step()
@@ -147,6 +187,15 @@ class ReduceLROnPlateau(LRScheduler):
         cooldown: epochs to wait after a reduction.
         min_lr: lower bound, one value or one per group.
         eps: smaller changes are not made.
+
+    Example:
+        >>> from fusegrad import nn, ones, optim
+        >>> optimizer = optim.SGD([nn.Parameter(ones(1))], lr=1.0)
+        >>> schedule = optim.lr_scheduler.ReduceLROnPlateau(optimizer, factor=0.5, patience=1)
+        >>> for loss in (3.0, 2.0, 2.0, 2.0):
+        ...     schedule.step(loss)
+        >>> schedule.get_last_lr()
+        [0.5]
     """
 
     def __init__(

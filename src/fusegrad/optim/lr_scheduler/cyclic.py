@@ -58,6 +58,17 @@ class CyclicLR(_WithMomentum):
         cycle_momentum: move momentum against the learning rate.
         base_momentum: lower bound of the momentum.
         max_momentum: upper bound of the momentum.
+
+    Example:
+        >>> from fusegrad import nn, ones, optim
+        >>> optimizer = optim.SGD([nn.Parameter(ones(1))], lr=1.0)
+        >>> schedule = optim.lr_scheduler.CyclicLR(
+        ...     optimizer, base_lr=0.25, max_lr=1.0, step_size_up=2, cycle_momentum=False
+        ... )
+        >>> for _ in range(2):
+        ...     optimizer.step(); schedule.step()
+        >>> [round(lr, 4) for lr in schedule.get_last_lr()]
+        [1.0]
     """
 
     def __init__(
@@ -168,6 +179,17 @@ class OneCycleLR(_WithMomentum):
         div_factor: the start is ``max_lr / div_factor``.
         final_div_factor: the end is the start divided by this.
         three_phase: fall back to the start symmetrically before the last phase.
+
+    Example:
+        >>> from fusegrad import nn, ones, optim
+        >>> optimizer = optim.SGD([nn.Parameter(ones(1))], lr=1.0)
+        >>> schedule = optim.lr_scheduler.OneCycleLR(
+        ...     optimizer, max_lr=1.0, total_steps=10, cycle_momentum=False
+        ... )
+        >>> for _ in range(3):
+        ...     optimizer.step(); schedule.step()
+        >>> [round(lr, 4) for lr in schedule.get_last_lr()]
+        [0.9505]
     """
 
     def __init__(

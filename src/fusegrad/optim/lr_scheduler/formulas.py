@@ -51,7 +51,22 @@ class _Functions(LRScheduler):
 
 
 class LambdaLR(_Functions):
-    """Initial learning rate times ``lr_lambda(epoch)``."""
+    """Initial learning rate times ``lr_lambda(epoch)``.
+
+    Args:
+        optimizer: the optimizer whose learning rates change.
+        lr_lambda: function of the epoch, one or one per group.
+        last_epoch: index of the last epoch when resuming, -1 to start.
+
+    Example:
+        >>> from fusegrad import nn, ones, optim
+        >>> optimizer = optim.SGD([nn.Parameter(ones(1))], lr=1.0)
+        >>> schedule = optim.lr_scheduler.LambdaLR(optimizer, lr_lambda=lambda epoch: 0.5**epoch)
+        >>> for _ in range(3):
+        ...     optimizer.step(); schedule.step()
+        >>> [round(lr, 4) for lr in schedule.get_last_lr()]
+        [0.125]
+    """
 
     def get_lr(self) -> list[Any]:
         """The next learning rates."""
@@ -62,7 +77,22 @@ class LambdaLR(_Functions):
 
 
 class MultiplicativeLR(_Functions):
-    """Current learning rate times ``lr_lambda(epoch)``."""
+    """Current learning rate times ``lr_lambda(epoch)``.
+
+    Args:
+        optimizer: the optimizer whose learning rates change.
+        lr_lambda: function of the epoch, one or one per group.
+        last_epoch: index of the last epoch when resuming, -1 to start.
+
+    Example:
+        >>> from fusegrad import nn, ones, optim
+        >>> optimizer = optim.SGD([nn.Parameter(ones(1))], lr=1.0)
+        >>> schedule = optim.lr_scheduler.MultiplicativeLR(optimizer, lr_lambda=lambda epoch: 0.5)
+        >>> for _ in range(3):
+        ...     optimizer.step(); schedule.step()
+        >>> [round(lr, 4) for lr in schedule.get_last_lr()]
+        [0.125]
+    """
 
     def get_lr(self) -> list[Any]:
         """The next learning rates."""
@@ -74,7 +104,23 @@ class MultiplicativeLR(_Functions):
 
 
 class StepLR(LRScheduler):
-    """Times ``gamma`` every ``step_size`` epochs."""
+    """Times ``gamma`` every ``step_size`` epochs.
+
+    Args:
+        optimizer: the optimizer whose learning rates change.
+        step_size: epochs between changes.
+        gamma: factor of a change.
+        last_epoch: index of the last epoch when resuming, -1 to start.
+
+    Example:
+        >>> from fusegrad import nn, ones, optim
+        >>> optimizer = optim.SGD([nn.Parameter(ones(1))], lr=1.0)
+        >>> schedule = optim.lr_scheduler.StepLR(optimizer, step_size=2, gamma=0.5)
+        >>> for _ in range(5):
+        ...     optimizer.step(); schedule.step()
+        >>> [round(lr, 4) for lr in schedule.get_last_lr()]
+        [0.25]
+    """
 
     def __init__(
         self, optimizer: Optimizer, step_size: int, gamma: float = 0.1, last_epoch: int = -1
@@ -94,7 +140,23 @@ class StepLR(LRScheduler):
 
 
 class MultiStepLR(LRScheduler):
-    """Times ``gamma`` at each milestone."""
+    """Times ``gamma`` at each milestone.
+
+    Args:
+        optimizer: the optimizer whose learning rates change.
+        milestones: epochs of the changes.
+        gamma: factor of a change.
+        last_epoch: index of the last epoch when resuming, -1 to start.
+
+    Example:
+        >>> from fusegrad import nn, ones, optim
+        >>> optimizer = optim.SGD([nn.Parameter(ones(1))], lr=1.0)
+        >>> schedule = optim.lr_scheduler.MultiStepLR(optimizer, milestones=[2, 3], gamma=0.5)
+        >>> for _ in range(4):
+        ...     optimizer.step(); schedule.step()
+        >>> [round(lr, 4) for lr in schedule.get_last_lr()]
+        [0.25]
+    """
 
     def __init__(
         self,
@@ -119,7 +181,23 @@ class MultiStepLR(LRScheduler):
 
 
 class ConstantLR(LRScheduler):
-    """Times ``factor`` until epoch ``total_iters``."""
+    """Times ``factor`` until epoch ``total_iters``.
+
+    Args:
+        optimizer: the optimizer whose learning rates change.
+        factor: factor of the first epochs, between 0 and 1.
+        total_iters: their number.
+        last_epoch: index of the last epoch when resuming, -1 to start.
+
+    Example:
+        >>> from fusegrad import nn, ones, optim
+        >>> optimizer = optim.SGD([nn.Parameter(ones(1))], lr=1.0)
+        >>> schedule = optim.lr_scheduler.ConstantLR(optimizer, factor=0.5, total_iters=2)
+        >>> for _ in range(3):
+        ...     optimizer.step(); schedule.step()
+        >>> [round(lr, 4) for lr in schedule.get_last_lr()]
+        [1.0]
+    """
 
     def __init__(
         self,
@@ -151,7 +229,24 @@ class ConstantLR(LRScheduler):
 
 
 class LinearLR(LRScheduler):
-    """A factor that goes linearly from ``start_factor`` to ``end_factor``."""
+    """A factor that goes linearly from ``start_factor`` to ``end_factor``.
+
+    Args:
+        optimizer: the optimizer whose learning rates change.
+        start_factor: factor at the start, above 0 and at most 1.
+        end_factor: factor at the end, between 0 and 1.
+        total_iters: epochs from one to the other.
+        last_epoch: index of the last epoch when resuming, -1 to start.
+
+    Example:
+        >>> from fusegrad import nn, ones, optim
+        >>> optimizer = optim.SGD([nn.Parameter(ones(1))], lr=1.0)
+        >>> schedule = optim.lr_scheduler.LinearLR(optimizer, start_factor=0.5, total_iters=4)
+        >>> for _ in range(2):
+        ...     optimizer.step(); schedule.step()
+        >>> [round(lr, 4) for lr in schedule.get_last_lr()]
+        [0.75]
+    """
 
     def __init__(
         self,
@@ -194,7 +289,22 @@ class LinearLR(LRScheduler):
 
 
 class ExponentialLR(LRScheduler):
-    """Times ``gamma`` every epoch."""
+    """Times ``gamma`` every epoch.
+
+    Args:
+        optimizer: the optimizer whose learning rates change.
+        gamma: factor of a change.
+        last_epoch: index of the last epoch when resuming, -1 to start.
+
+    Example:
+        >>> from fusegrad import nn, ones, optim
+        >>> optimizer = optim.SGD([nn.Parameter(ones(1))], lr=1.0)
+        >>> schedule = optim.lr_scheduler.ExponentialLR(optimizer, gamma=0.5)
+        >>> for _ in range(3):
+        ...     optimizer.step(); schedule.step()
+        >>> [round(lr, 4) for lr in schedule.get_last_lr()]
+        [0.125]
+    """
 
     def __init__(self, optimizer: Optimizer, gamma: float, last_epoch: int = -1) -> None:
         self.gamma = gamma
@@ -209,7 +319,23 @@ class ExponentialLR(LRScheduler):
 
 
 class PolynomialLR(LRScheduler):
-    """(1 - epoch / total_iters) ** power."""
+    """(1 - epoch / total_iters) ** power.
+
+    Args:
+        optimizer: the optimizer whose learning rates change.
+        total_iters: epoch at which zero is reached.
+        power: power of the polynomial.
+        last_epoch: index of the last epoch when resuming, -1 to start.
+
+    Example:
+        >>> from fusegrad import nn, ones, optim
+        >>> optimizer = optim.SGD([nn.Parameter(ones(1))], lr=1.0)
+        >>> schedule = optim.lr_scheduler.PolynomialLR(optimizer, total_iters=4, power=2.0)
+        >>> for _ in range(2):
+        ...     optimizer.step(); schedule.step()
+        >>> [round(lr, 4) for lr in schedule.get_last_lr()]
+        [0.25]
+    """
 
     def __init__(
         self, optimizer: Optimizer, total_iters: int = 5, power: float = 1.0, last_epoch: int = -1
@@ -232,7 +358,23 @@ class PolynomialLR(LRScheduler):
 
 
 class CosineAnnealingLR(LRScheduler):
-    """Half a cosine wave from the initial learning rate to ``eta_min`` in ``T_max`` epochs."""
+    """Half a cosine wave from the initial learning rate to ``eta_min`` in ``T_max`` epochs.
+
+    Args:
+        optimizer: the optimizer whose learning rates change.
+        T_max: epochs of half a wave.
+        eta_min: the lowest learning rate.
+        last_epoch: index of the last epoch when resuming, -1 to start.
+
+    Example:
+        >>> from fusegrad import nn, ones, optim
+        >>> optimizer = optim.SGD([nn.Parameter(ones(1))], lr=1.0)
+        >>> schedule = optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=4)
+        >>> for _ in range(2):
+        ...     optimizer.step(); schedule.step()
+        >>> [round(lr, 4) for lr in schedule.get_last_lr()]
+        [0.5]
+    """
 
     def __init__(
         self, optimizer: Optimizer, T_max: int, eta_min: float = 0.0, last_epoch: int = -1
@@ -267,7 +409,24 @@ class CosineAnnealingLR(LRScheduler):
 
 
 class CosineAnnealingWarmRestarts(LRScheduler):
-    """Half cosine waves of ``T_0`` epochs, each ``T_mult`` times longer than the one before."""
+    """Half cosine waves of ``T_0`` epochs, each ``T_mult`` times longer than the one before.
+
+    Args:
+        optimizer: the optimizer whose learning rates change.
+        T_0: epochs of the first wave.
+        T_mult: factor of the length of each following wave.
+        eta_min: the lowest learning rate.
+        last_epoch: index of the last epoch when resuming, -1 to start.
+
+    Example:
+        >>> from fusegrad import nn, ones, optim
+        >>> optimizer = optim.SGD([nn.Parameter(ones(1))], lr=1.0)
+        >>> schedule = optim.lr_scheduler.CosineAnnealingWarmRestarts(optimizer, T_0=2, T_mult=2)
+        >>> for _ in range(4):
+        ...     optimizer.step(); schedule.step()
+        >>> [round(lr, 4) for lr in schedule.get_last_lr()]
+        [0.5]
+    """
 
     def __init__(
         self,

@@ -1,37 +1,69 @@
-"""DataLoader: batches of a dataset, in one process.
+"""DataLoader: batches of a dataset, made in this process or by worker processes.
 
 In: a dataset and a sampler. Out: collated batches. Batches of a ``TensorDataset`` are gathered
-whole by NumPy; other datasets are read sample by sample.
+whole by NumPy; other datasets are read sample by sample. Next files: ``fetch.py`` (one batch),
+``iterator.py`` and ``pool.py`` (workers).
 """
 
 from __future__ import annotations
 
+import itertools
+import weakref
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ...errors import ArgumentError
-from ...functions.random import Generator
-from ...tensor import Tensor
+from ...functions.random import Generator, bits
+from ...ir.primitive import current_builder
 from .collate import default_collate, default_convert
-from .dataset import IterableDataset, Subset, TensorDataset
+from .dataset import IterableDataset
+from .fetch import Recipe
+from .iterator import WorkerIterator, with_progress
 from .sampler import BatchSampler, RandomSampler, SequentialSampler, _ArraySampler
+
+if TYPE_CHECKING:
+    from .pool import Pool
+
+_FIXED = frozenset(
+    ("batch_size", "batch_sampler", "sampler", "drop_last", "dataset", "persistent_workers")
+)
 
 
 class DataLoader:
     """Iterates over a dataset in batches.
 
+    With ``num_workers``, processes read ahead and hand batches over in shared memory. Every epoch
+    draws a base seed from ``generator``; worker ``k`` starts Python's, NumPy's and fusegrad's
+    random generators from it and ``k``, so a seeded program repeats its augmentations. The dataset
+    is pickled once; a script that defines it needs the ``if __name__ == "__main__":`` guard.
+
     Args:
-        dataset: map-style or iterable dataset.
+        dataset: map-style or iterable dataset. Of a stream every worker has a copy: it asks
+            ``get_worker_info()`` which part is its own.
         batch_size: samples per batch; ``None`` gives single samples.
         shuffle: a new random order every epoch.
         sampler: order of the samples, instead of ``shuffle``.
         batch_sampler: lists of indices, instead of the four options above and ``drop_last``.
-        num_workers: must be 0: batches are made in this process.
+        num_workers: processes that make batches; 0 makes them here.
         collate_fn: makes a batch from a list of samples.
+        pin_memory: accepted; there is no device to copy to.
         drop_last: drop the last batch when it is incomplete.
-        generator: source of randomness of ``shuffle``.
+        timeout: seconds to wait for a batch of a worker, 0 for no limit.
+        worker_init_fn: called in each worker with its number, after seeding.
+        multiprocessing_context: ``"forkserver"`` (default), ``"spawn"``, or such a context.
+        generator: source of randomness of ``shuffle`` and of the base seed.
+        prefetch_factor: batches that each worker makes ahead, 2 when ``None``.
+        persistent_workers: keep the processes, and their copies of the dataset, for the next epoch.
+        in_order: deliver batches in order; ``False`` delivers as they are ready.
+        progress: show a progress bar, with this title when it is a string.
+
+    Raises:
+        ValueError: options that exclude one another.
+        TypeError: a dataset that cannot be pickled, when the workers start.
+        RuntimeError: a worker ended or timed out. An exception in a worker is raised here with
+            its own type and the worker's traceback.
 
     Example:
         >>> import fusegrad as fg
@@ -53,7 +85,7 @@ class DataLoader:
         pin_memory: bool = False,
         drop_last: bool = False,
         timeout: float = 0,
-        worker_init_fn: Any = None,
+        worker_init_fn: Callable[[int], Any] | None = None,
         multiprocessing_context: Any = None,
         generator: Generator | None = None,
         *,
@@ -61,21 +93,24 @@ class DataLoader:
         persistent_workers: bool = False,
         pin_memory_device: str = "",
         in_order: bool = True,
+        progress: bool | str = False,
     ) -> None:
-        if num_workers != 0:
-            raise ArgumentError(
-                f"DataLoader with num_workers={num_workers}",
-                "Batches are made in the process of the training loop.",
-                "num_workers=0",
-            )
         self.dataset = dataset
-        self.num_workers = 0
+        self.num_workers = num_workers
+        self.prefetch_factor = 2 if num_workers > 0 and prefetch_factor is None else prefetch_factor
         self.pin_memory = pin_memory
+        self.pin_memory_device = pin_memory_device
         self.timeout = timeout
         self.worker_init_fn = worker_init_fn
+        self.multiprocessing_context = multiprocessing_context
+        self.persistent_workers = persistent_workers
+        self.in_order = in_order
+        self.progress = progress
         self.generator = generator
+        self._pool: Pool | None = None
         self._iterable = isinstance(dataset, IterableDataset)
         self._check(batch_size, shuffle, sampler, batch_sampler, drop_last)
+        self._check_workers(prefetch_factor)
         if batch_sampler is not None:
             batch_size, drop_last = None, False
         elif sampler is None and not self._iterable:
@@ -93,6 +128,16 @@ class DataLoader:
         batched = batch_sampler is not None or (self._iterable and batch_size is not None)
         self._batched = batched
         self.collate_fn = collate_fn or (default_collate if batched else default_convert)
+        self._ready = True
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in _FIXED and "_ready" in self.__dict__:
+            raise ArgumentError(
+                f"{name} set on a DataLoader",
+                f"{name} attribute should not be set after DataLoader is initialized.",
+                "a new DataLoader",
+            )
+        object.__setattr__(self, name, value)
 
     def _check(
         self, batch_size: Any, shuffle: Any, sampler: Any, batch_sampler: Any, drop_last: bool
@@ -121,6 +166,41 @@ class DataLoader:
                 "batch_size=None disables auto-batching: nothing to drop.",
             )
 
+    def _check_workers(self, prefetch_factor: int | None) -> None:
+        if not isinstance(self.num_workers, int) or self.num_workers < 0:
+            raise ArgumentError(
+                f"num_workers={self.num_workers!r}",
+                "num_workers option should be a non-negative integer.",
+                "num_workers=0 to make batches in this process",
+            )
+        if self.timeout < 0:
+            raise ArgumentError(
+                f"timeout={self.timeout}", "timeout option should be non-negative.", "timeout=0"
+            )
+        if self.num_workers > 0:
+            from .pool import context_of
+
+            context_of(self.multiprocessing_context)
+            if prefetch_factor is not None and prefetch_factor < 1:
+                raise ArgumentError(
+                    f"prefetch_factor={prefetch_factor}",
+                    "Each worker makes at least one batch at a time.",
+                    "prefetch_factor=2",
+                )
+            return
+        if prefetch_factor is not None:
+            raise ArgumentError(
+                f"prefetch_factor={prefetch_factor} with num_workers=0",
+                "prefetch_factor option could only be specified in multiprocessing.",
+                "num_workers > 0, or no prefetch_factor",
+            )
+        if self.persistent_workers:
+            raise ArgumentError(
+                "persistent_workers with num_workers=0",
+                "persistent_workers option needs num_workers > 0.",
+                "num_workers > 0",
+            )
+
     def __len__(self) -> int:
         if self._iterable:
             count = len(self.dataset)
@@ -131,36 +211,62 @@ class DataLoader:
         return len(self.batch_sampler if self._batched else self.sampler)
 
     def __iter__(self) -> Iterator[Any]:
-        if self._iterable:
-            return self._stream()
+        batches = self._workers() if self.num_workers else self._here()
+        if not self.progress:
+            return batches
+        try:
+            total: int | None = len(self)
+        except TypeError:  # a stream of unknown length
+            total = None
+        title = self.progress if isinstance(self.progress, str) else "batches"
+        return with_progress(batches, total, title)
+
+    def _recipe(self) -> Recipe:
+        return Recipe(self.dataset, self._batched, self.collate_fn, self.batch_size, self.drop_last)
+
+    def _base_seed(self) -> int:
+        """A draw per epoch, with and without workers, so that both leave the same stream."""
+        if current_builder() is not None:  # inside a trace no value can be read
+            return 0
+        return int(bits((), self.generator)._value) >> 1
+
+    def _here(self) -> Iterator[Any]:
+        self._base_seed()
+        recipe = self._recipe()
+        if recipe.streams:
+            return recipe.stream()
+        return map(recipe.fetcher(), self._indices(recipe))
+
+    def _workers(self) -> Iterator[Any]:
+        from .guard import check_nesting  # with multiprocessing: only who has workers pays for it
+        from .pool import Pool, context_of
+
+        check_nesting()
+        seed, recipe, pool = self._base_seed(), self._recipe(), self._pool
+        if pool is None or pool.closed:
+            context = context_of(self.multiprocessing_context)
+            pool = Pool(recipe, self.num_workers, self.worker_init_fn, context, seed, self.timeout)
+            if self.persistent_workers:
+                self._pool = pool
+                weakref.finalize(self, pool.close)
+        return WorkerIterator(
+            pool,
+            self._indices(recipe),
+            seed,
+            self.prefetch_factor or 2,
+            self.in_order,
+            self.persistent_workers,
+        )
+
+    def _indices(self, recipe: Recipe) -> Iterable[Any]:
+        """What each batch is made of: index arrays and slices where the dataset takes them."""
+        if recipe.streams:
+            return itertools.repeat(None)
         if not self._batched:
-            return (self.collate_fn(self.dataset[index]) for index in self.sampler)
-        source = _whole_tensors(self.dataset)
-        if source is not None and self.collate_fn is default_collate:
-            return _gathered(source, self._index_batches())
-        return (self.collate_fn(self._fetch(batch)) for batch in self.batch_sampler)
-
-    def _fetch(self, batch: Any) -> list[Any]:
-        many = getattr(self.dataset, "__getitems__", None)
-        return many(batch) if many is not None else [self.dataset[index] for index in batch]
-
-    def _stream(self) -> Iterator[Any]:
-        if self.batch_size is None:
-            for sample in self.dataset:
-                yield self.collate_fn(sample)
-            return
-        batch: list[Any] = []
-        for sample in self.dataset:
-            batch.append(sample)
-            if len(batch) == self.batch_size:
-                yield self.collate_fn(batch)
-                batch = []
-        if batch and not self.drop_last:
-            yield self.collate_fn(batch)
-
-    def _index_batches(self) -> Iterable[Any]:
-        """Index arrays per batch; slices where the order is sequential."""
+            return self.sampler
         batches = self.batch_sampler
+        if not recipe.gathers():
+            return batches
         if type(batches) is not BatchSampler or not isinstance(batches.sampler, _ArraySampler):
             return (np.asarray(batch, np.int64) for batch in batches)
         size, count = batches.batch_size, len(batches.sampler)  # type: ignore[arg-type]
@@ -170,27 +276,3 @@ class DataLoader:
             return (slice(k, min(k + size, stop)) for k in starts)
         order = batches.sampler.indices()
         return (order[k : min(k + size, stop)] for k in starts)
-
-
-def _whole_tensors(dataset: Any) -> tuple[list[np.ndarray], np.ndarray | None] | None:
-    """The arrays of a ``TensorDataset`` (or of a subset of one), ``None`` for anything else."""
-    if type(dataset) is Subset and type(dataset.dataset) is TensorDataset:
-        arrays = _whole_tensors(dataset.dataset)
-        return None if arrays is None else (arrays[0], np.asarray(dataset.indices, np.int64))
-    if type(dataset) is not TensorDataset:
-        return None
-    if any(t.requires_grad for t in dataset.tensors):
-        return None
-    return [t._concrete("DataLoader") for t in dataset.tensors], None
-
-
-def _gathered(
-    source: tuple[list[np.ndarray], np.ndarray | None], batches: Iterable[Any]
-) -> Iterator[list[Tensor]]:
-    arrays, subset = source
-    for index in batches:
-        rows = index if subset is None else subset[index]
-        if isinstance(rows, slice):
-            yield [Tensor(np.array(array[rows])) for array in arrays]
-        else:
-            yield [Tensor(array[rows]) for array in arrays]
