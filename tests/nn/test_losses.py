@@ -166,6 +166,18 @@ def test_binary_with_logits_is_stable() -> None:
     assert x.grad.tolist() == [0.0, -0.5, 0.0]
 
 
+def test_binary_with_confident_logits_is_accurate() -> None:
+    """The loss of a right and certain answer is small, not zero: exp(-|x|)."""
+    for dtype, rtol in ((fg.float32, 1e-6), (fg.float64, 1e-14)):
+        x, y = fg.tensor([30.0, -30.0], dtype=dtype), fg.tensor([1.0, 0.0], dtype=dtype)
+        for run in (F.binary_cross_entropy_with_logits, fg.jit(lambda x, y: _confident(x, y))):
+            assert run(x, y).item() == pytest.approx(math.exp(-30.0), rel=rtol)
+
+
+def _confident(x: fg.Tensor, y: fg.Tensor) -> fg.Tensor:
+    return F.binary_cross_entropy_with_logits(x, y)
+
+
 def test_overflowing_sides_have_finite_gradients() -> None:
     for function in (F.elu, F.selu, F.celu, F.softplus, F.mish, F.silu, F.logsigmoid, F.gelu):
         x = fg.tensor([-500.0, -1.0, 0.0, 1.0, 500.0], requires_grad=True)

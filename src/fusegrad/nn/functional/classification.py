@@ -301,7 +301,7 @@ def binary_cross_entropy_with_logits(
     reduction: str = "mean",
     pos_weight: Tensor | None = None,
 ) -> Tensor:
-    """Cross entropy of logits with targets in [0, 1], for any logit.
+    """Cross entropy of logits with targets in [0, 1], for any finite logit.
 
     Args:
         pos_weight: factor of the positive term, broadcast from the last axis.
@@ -311,11 +311,16 @@ def binary_cross_entropy_with_logits(
     x, y = input, target
     require_floating("binary_cross_entropy_with_logits", x, "input")
     require_floating("binary_cross_entropy_with_logits", y, "target")
-    log_odds = softplus_stable(ew.neg(x))  # -log(sigmoid(x)), accurate for confident logits too
-    if pos_weight is not None:
+    if pos_weight is None:
+        # max(x, 0) - x * y vanishes exactly for confident logits, so their small losses are right
+        tail = ew.log1p(ew.exp(ew.neg(ew.abs_(x))))
+        loss = pointwise(
+            ew.add, pointwise(ew.sub, ew.maximum(x, 0.0), pointwise(ew.mul, x, y)), tail
+        )
+    else:
         emphasis = ew.add(pointwise(ew.mul, y, pointwise(ew.sub, pos_weight, 1.0)), 1.0)
-        log_odds = pointwise(ew.mul, emphasis, log_odds)
-    loss = pointwise(ew.add, pointwise(ew.mul, ew.sub(1.0, y), x), log_odds)
+        positive = pointwise(ew.mul, emphasis, softplus_stable(ew.neg(x)))
+        loss = pointwise(ew.add, pointwise(ew.mul, ew.sub(1.0, y), x), positive)
     return reduced(weighted(loss, weight), reduction)
 
 
