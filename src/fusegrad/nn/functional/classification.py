@@ -139,6 +139,16 @@ def nll_loss(
         input: ``(C)``, ``(N, C)`` or ``(N, C, d1, ..., dK)``.
         target: ``()``, ``(N)`` or ``(N, d1, ..., dK)`` with values in [0, C) or ``ignore_index``.
         weight: one factor per class.
+
+    Raises:
+        IndexError: a class index out of range (nan in a compiled step, which cannot raise).
+        RuntimeError, ValueError: shapes or dtypes that do not fit.
+
+    Example:
+        >>> import fusegrad as fg
+        >>> from fusegrad.nn import functional as F
+        >>> F.nll_loss(fg.tensor([[-0.5, -1.0]]), fg.tensor([1])).item()
+        1.0
     """
     reduction = reduction_of(reduction, size_average, reduce)
     tensors("nll_loss", input=input, target=target)
@@ -276,7 +286,18 @@ def binary_cross_entropy(
     reduce: Any = None,
     reduction: str = "mean",
 ) -> Tensor:
-    """Cross entropy of probabilities with targets in [0, 1]."""
+    """Cross entropy of probabilities with targets in [0, 1]; see ``nn.BCELoss``.
+
+    Raises:
+        ValueError: shapes that differ.
+        RuntimeError: an input outside [0, 1], a target of another dtype.
+
+    Example:
+        >>> import fusegrad as fg
+        >>> from fusegrad.nn import functional as F
+        >>> round(F.binary_cross_entropy(fg.tensor([0.5]), fg.tensor([1.0])).item(), 4)
+        0.6931
+    """
     reduction = reduction_of(reduction, size_average, reduce)
     same_shape("binary_cross_entropy", input, target)
     require_floating("binary_cross_entropy", input, "input")
@@ -305,6 +326,16 @@ def binary_cross_entropy_with_logits(
 
     Args:
         pos_weight: factor of the positive term, broadcast from the last axis.
+
+    Raises:
+        ValueError: shapes that differ.
+        RuntimeError: a target that is not floating.
+
+    Example:
+        >>> import fusegrad as fg
+        >>> from fusegrad.nn import functional as F
+        >>> round(F.binary_cross_entropy_with_logits(fg.zeros(3), fg.ones(3)).item(), 4)
+        0.6931
     """
     reduction = reduction_of(reduction, size_average, reduce)
     same_shape("binary_cross_entropy_with_logits", input, target)
