@@ -127,6 +127,23 @@ def test_state_dict_round_trip_and_flat_weights() -> None:
     assert a.flatten_parameters() is None
 
 
+def test_weights_changed_before_an_eager_backward_pass_are_noticed() -> None:
+    layer = nn.GRU(3, 4)
+    x = fg.randn(5, 2, 3)
+    loss = layer(x)[0].sum()
+    with fg.no_grad():
+        layer.weight_hh_l0.mul_(2)
+    with pytest.raises(RuntimeError, match="changed in place"):
+        loss.backward()
+
+
+def test_results_have_memory_of_their_own() -> None:
+    state = fg.zeros(2, 3)
+    output, _ = fg.scan(lambda c, x: (c, x), state, fg.ones(0, 2, 3))
+    output.add_(1)
+    assert not state.numpy().any()
+
+
 def test_ctc_is_the_sum_over_alignments() -> None:
     """Two labels in four steps, every alignment written out."""
     rng = np.random.default_rng(0)
