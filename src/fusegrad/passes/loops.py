@@ -219,7 +219,9 @@ class _Tidy:
         """Replace hoisted values that cost something by loop constants; keep movements inside."""
         body, consts = eqn.params["body"], eqn.params["consts"]
         maker = {o: e for e in body.eqns for o in e.outputs}
-        lifted = [v for v in made if maker[v].primitive.kind != "movement"]
+        lifted = [
+            v for v in made if maker[v].primitive.kind != "movement" or _rows_of_products(body, v)
+        ]
         if not lifted:
             return eqn
         names = {v: Var(v.aval) for v in lifted}
@@ -237,6 +239,19 @@ class _Tidy:
         changed = {**eqn.params, "body": graph, "consts": consts + len(lifted)}
         whole = Eqn(eqn.primitive, operands, changed, eqn.outputs, eqn.site, eqn.backward)
         return prune(whole, set(eqn.outputs))
+
+
+def _rows_of_products(body: Graph, var: Var) -> bool:
+    """Whether a transposed constant is only read row by row, by products: a copy of it pays."""
+    uses = body.uses().get(var, [])
+    return bool(uses) and all(
+        e.primitive is dot
+        and e.inputs[1] is var
+        and e.inputs[0] is not var
+        and var.aval.ndim == 2
+        and (e.params["cy"], e.params["by"]) == ((0,), ())
+        for e in uses
+    )
 
 
 def _reads_columns(eqn: Eqn, var: Var) -> bool:

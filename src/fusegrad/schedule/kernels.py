@@ -41,7 +41,12 @@ class Convolution(Contraction):
 
     ``batch``, ``m`` and ``n`` are images, channels and positions of the result; the rest of the
     geometry is that of the equation (``schedule/windows.py``).
+
+    Attributes:
+        bias: memory and offset of one number per channel that is added before anything else.
     """
+
+    bias: tuple[Buffer, int] | None = None
 
 
 @dataclass(eq=False)

@@ -23,7 +23,7 @@ from .looping import copy_kernel
 from .loops import Buffer, LoopNest, Scalar, Store
 from .lower import Lowering, View, view_of
 from .operands import OperandOrder, copy_operand, dense_operands, distinct_outputs
-from .windows import geometry
+from .windows import geometry, take_bias
 
 
 def make_plan(graph: Graph, in_place: dict[int, int], hints: Sequence[str]) -> Plan:
@@ -248,6 +248,8 @@ class _Planner:
         if isinstance(work, Contraction):
             reads = (reads - {work.c}) | {work.a.buffer, work.b.buffer}
             writes.add(work.c)
+            if isinstance(work, Convolution) and work.bias is not None:
+                reads.add(work.bias[0])
             flops += 2.0 * size * work.k
         return KernelPlan(_label(group, eqns), work, reads, writes, group.reasons, flops, eqns)
 
@@ -376,7 +378,11 @@ class _Planner:
         merge_sections(nest, sections(eqn))
         for s in nest.scalars():
             nest._place(s)
-        return (Contraction if product else Convolution)(a, b, c, m, n, k, batch, nest, raw, eqn)
+        if product:
+            return Contraction(a, b, c, m, n, k, batch, nest, raw, eqn)
+        job = Convolution(a, b, c, m, n, k, batch, nest, raw, eqn)
+        take_bias(job)
+        return job
 
     def _result_buffer(
         self, group: Group, sink: Sink, nest: LoopNest, operands: set[Buffer]
