@@ -22,6 +22,7 @@ LAYERS = (
         "viewpath",
         "tensor",
         "loops",
+        "branches",
         "autograd",
         "functions",
         "guards",

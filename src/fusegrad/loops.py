@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from .errors import CaptureError, GradientError, user_site
-from .ir.aval import Aval, aval_of
+from .ir.aval import Aval
 from .ir.graph import Var
 from .ir.interpret import interpret
 from .ir.primitive import Primitive, bind, current_builder, set_builder
@@ -120,6 +120,22 @@ class Body:
         """Loop constants: the value from outside by the one that stands for it inside."""
         return {var: value for value, var in self.capture.lifted.values()}
 
+    def outside_edges(self) -> list[Any]:
+        """Edges of tensors from outside that the results depend on."""
+        found: dict[Any, None] = {}
+        stack = [e for e in self.edges if e is not None]
+        seen: set[Any] = set()
+        while stack:
+            edge = stack.pop()
+            target = edge[0]
+            if not isinstance(target, Node) or target.sequence < self.floor:
+                if target is not self.inputs:
+                    found[edge] = None
+            elif target not in seen:
+                seen.add(target)
+                stack.extend(e for e in target.edges if e is not None)
+        return list(found)
+
     def derive(self, given: Sequence[bool]) -> tuple[dict[Any, Any], dict[int, Var]]:
         """Append the derivative of the step for cotangents of the ``given`` outputs.
 
@@ -187,13 +203,16 @@ class Loop:
         """Trace the derivative of the body; decide what to keep."""
         body = self.body
         forward = len(body.capture.eqns)
-        given = [True] * (len(body.new) + len(body.emitted)) + [False] * len(body.new)
-        found, _ = body.derive(given)
-        self.outside = [e for e in found if e[0] is not body.inputs]
-        self.outside_avals = [aval_of(found[e]) for e in self.outside]
+        self.outside = body.outside_edges()
+        self.outside_avals = list(map(aval_of_edge, self.outside))
         if not self.outside and all(e is None for e in edges):
             return
         self.node = ScanNode(self, [*edges, *self.outside])
+        given = [True] * (len(body.new) + len(body.emitted)) + [False] * len(body.new)
+        try:
+            found, _ = body.derive(given)
+        except GradientError:
+            return  # a step without a derivative: the backward pass says so
         before, after = body.capture.eqns[:forward], body.capture.eqns[forward:]
         made = makers_of(before)
         cotangents = [v for v in found.values() if isinstance(v, Var)]
@@ -261,6 +280,12 @@ class Loop:
         return _Backward(self, cotangents).run()
 
 
+def aval_of_edge(edge: Any) -> Aval:
+    """Aval of what an edge leads to."""
+    target, index = edge
+    return target.out_avals[index] if isinstance(target, Node) else target.aval
+
+
 class _Either:
     """What ``needed_from`` stops at: known values, and cotangents that nothing makes."""
 
@@ -313,14 +338,14 @@ class _Backward:
             [*leaving, *added, *emitted], made, body.fixed, [*inner, *sum_inputs], stacks
         )
         begin = [
-            _zeros(body.new[k].aval) if self.cotangents[k] is None else self.cotangents[k]
+            zeros_of(body.new[k].aval) if self.cotangents[k] is None else self.cotangents[k]
             for k in self.carried
         ]
         results = bind(
             control.scan,
             *fixed,
             *begin,
-            *[_zeros(s.aval) for s in sums.values()],
+            *[zeros_of(s.aval) for s in sums.values()],
             *xs,
             body=graph,
             consts=len(fixed),
@@ -350,7 +375,7 @@ class _Backward:
         value = self.found.get((target, index))
         if value is None:
             with self.body.capture.active(), self.body.capture.at(None):
-                value = _zeros(aval)
+                value = zeros_of(aval)
             self.made.update(makers_of(self.body.capture.eqns[-1:]))
         return value
 
@@ -370,7 +395,8 @@ class _Backward:
         return recipes, sums
 
 
-def _zeros(aval: Aval) -> Any:
+def zeros_of(aval: Aval) -> Any:
+    """Zeros as a raw value."""
     return source.full(shape=aval.shape, dtype=aval.dtype, value=0)
 
 
@@ -431,11 +457,11 @@ def _pull_recorded(node: ScanNode, loop: Loop, cotangents: Sequence[Any]) -> lis
             for e, s in zip(loop.outside, carry[len(carried) :], strict=True)
         ]
         leaving = [found.get(e) for e in inner]
-        parts = [_or_zeros(leaving[k], body.new[k].aval) for k in carried]
-        return [*parts, *sums], [_or_zeros(leaving[n + k], starts[n + k].aval) for k in sliced]
+        parts = [or_zeros(leaving[k], body.new[k].aval) for k in carried]
+        return [*parts, *sums], [or_zeros(leaving[n + k], starts[n + k].aval) for k in sliced]
 
-    begin = [_or_zeros(cotangents[k], body.avals[k]) for k in carried]
-    begin += [_or_zeros(None, a) for a in loop.outside_avals]
+    begin = [or_zeros(cotangents[k], body.avals[k]) for k in carried]
+    begin += [or_zeros(None, a) for a in loop.outside_avals]
     stacks = [*began, *xs, *[cotangents[k] for k in given]]
     finals, ys = scan_tensors(back, begin, stacks, loop.length, not loop.reverse)
     result: list[Any] = [None] * (n + len(xs))
@@ -463,29 +489,35 @@ def _start(tensor: Tensor) -> Tensor:
     return out
 
 
-def _or_zeros(value: Any, aval: Aval) -> Tensor:
+def or_zeros(value: Any, aval: Aval) -> Tensor:
+    """A cotangent as a tensor, zeros where there is none."""
     if value is None:
-        return Tensor(_zeros(aval))
+        return Tensor(zeros_of(aval))
     return value if isinstance(value, Tensor) else Tensor(value)
 
 
 def bind_on_tensors(primitive: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Any:
     """Apply a recorded loop to tensors: its body is traced again, with gradients."""
+    if primitive is not control.scan:
+        from .branches import rebind  # late: it imports this module
+
+        return rebind(primitive, args, params)
     fixed, init, xs = control.split_operands(args, params)
     body, carries = params["body"], params["carries"]
 
     def step(carry: list[Tensor], slices: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
-        values = [_as_tensor(v) for v in interpret(body, [*fixed, *carry, *slices])]
+        values = [as_tensor(v) for v in interpret(body, [*fixed, *carry, *slices])]
         return values[:carries], values[carries:]
 
     finals, ys = scan_tensors(
-        step, list(map(_as_tensor, init)), list(map(_as_tensor, xs)), params["length"],
+        step, list(map(as_tensor, init)), list(map(as_tensor, xs)), params["length"],
         params["reverse"],
     )  # fmt: skip
     return (*finals, *ys)
 
 
-def _as_tensor(value: Any) -> Tensor:
+def as_tensor(value: Any) -> Tensor:
+    """A tensor from a tensor, a Var or an array."""
     if isinstance(value, Tensor):
         return value
     return Tensor(value if isinstance(value, Var) else np.asarray(value))

@@ -104,12 +104,12 @@ def test_turn(bits: int, dtype: str) -> None:
         src = rng.normal(size=4 + 2 * (rows + 1) * pitch).astype(DTYPES[dtype])
         start = rng.normal(size=6 + 2 * (columns + 1) * height).astype(DTYPES[dtype])
         found, want = start.copy(), start.copy()
-        name = f"window_turn_{dtype}"
-        for function, dst in ((native(bits)[1][name], found), (tiles.WINDOW_REFERENCE[name], want)):
-            function(
-                src, 4, pitch, rows * pitch, dst, 6, height, columns * height, rows, columns, 2
-            )
-        np.testing.assert_array_equal(found, want)
+        place = (height, columns * height, rows, columns, 2)
+        bias = rng.normal(size=5).astype(DTYPES[dtype])
+        for name, extra in ((f"window_turn_{dtype}", ()), (f"window_turn_add_{dtype}", (bias, 3))):
+            native(bits)[1][name](src, 4, pitch, rows * pitch, found, 6, *place, *extra)
+            tiles.WINDOW_REFERENCE[name](src, 4, pitch, rows * pitch, want, 6, *place, *extra)
+            np.testing.assert_array_equal(found, want)
 
 
 # --- tables ---------------------------------------------------------------------------------------

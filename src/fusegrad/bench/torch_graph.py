@@ -133,7 +133,13 @@ def graph_namespace(torch: Any) -> Namespace:
 
 
 def fused_namespace(torch: Any) -> Namespace:
-    """Return ``torch`` with ``fused=True`` as the default of the optimizers that have it."""
+    """Return ``torch`` with fused optimizers and channels-last convolutions.
+
+    A convolution whose weight is channels-last gives a channels-last result, and so on to the head.
+    """
+
+    def channels_last(*args: Any, **options: Any) -> Any:
+        return torch.nn.Conv2d(*args, **options).to(memory_format=torch.channels_last)
 
     def fused(optimizer: Any) -> Any:
         def make(parameters: Iterable[Any], **options: Any) -> Any:
@@ -142,4 +148,8 @@ def fused_namespace(torch: Any) -> Namespace:
         return make
 
     optimizers = {name: fused(getattr(torch.optim, name)) for name in ("SGD", "Adam", "AdamW")}
-    return Namespace(torch, optim=Namespace(torch.optim, **optimizers))
+    return Namespace(
+        torch,
+        optim=Namespace(torch.optim, **optimizers),
+        nn=Namespace(torch.nn, Conv2d=channels_last),
+    )

@@ -47,15 +47,15 @@ for job in range(jobs * thread // threads, jobs * (thread + 1) // threads):
     target = ((first * groups + group) * out_channels + start) * N + low
     whole = side if strips == 1 else min(strips, (N - high) // strip_out + 1)
     for t in range(turns):
-        window_turn_{d}(
+        window_turn_{turn}(
             result, sums + t * strips, lanes, width * lanes, {c}, target + t * out_step,
-            out_side, N, high - low, whole, made,
+            out_side, N, high - low, whole, made{bias},
         )
         for s in range(whole, side):
-            window_turn_{d}(
+            window_turn_{turn}(
                 result, sums + t * strips + s, lanes, width * lanes,
                 {c}, target + t * out_step + s * out_side, out_side, N,
-                max(min(high, N - s * out_side) - low, 0), 1, made,
+                max(min(high, N - s * out_side) - low, 0), 1, made{bias},
             )
 """
 
@@ -123,8 +123,16 @@ def _operands(job: Convolution, signature: Signature) -> list[str]:
 
 def _fill(text: str, job: Convolution, signature: Signature) -> list[str]:
     dtype = job.eqn.outputs[0].aval.dtype
+    turn, bias = dtype.short, ""
+    if job.bias is not None:
+        buffer, const = job.bias
+        at = signature.integer("bias_offset", const, "o")
+        turn = f"add_{turn}"
+        bias = f", {signature.buffer(buffer)}, {at} + group * out_channels + start"
     filled = text.format(
         d=dtype.short,
+        turn=turn,
+        bias=bias,
         c=signature.buffer(job.c),
         zero=f"{dtype.name}(0)",
         block=BLOCK_COLUMNS[dtype.short],

@@ -273,6 +273,30 @@ def window_turn(
         matrix(dst, dst_off + t * dst_step, dst_rs, 1, columns, rows)[:] = source.T
 
 
+def window_turn_add(
+    src: Flat,
+    src_off: int,
+    src_rs: int,
+    src_step: int,
+    dst: Flat,
+    dst_off: int,
+    dst_rs: int,
+    dst_step: int,
+    rows: int,
+    columns: int,
+    times: int,
+    bias: Flat,
+    bias_off: int,
+) -> None:
+    """``window_turn``, with one number added each time."""
+    if rows <= 0 or columns <= 0:
+        return
+    for t in range(times):
+        source = matrix(src, src_off + t * src_step, src_rs, 1, rows, columns)
+        target = matrix(dst, dst_off + t * dst_step, dst_rs, 1, columns, rows)
+        target[:] = source.T + bias[bias_off + t]
+
+
 REFERENCE: dict[str, Callable[..., None]] = {
     f"{function.__name__}_{dtype}": function
     for function in (gemm_pack_b, gemm_pack_a, gemm_block, gemm_dot, gemm_next)
@@ -280,6 +304,6 @@ REFERENCE: dict[str, Callable[..., None]] = {
 }
 WINDOW_REFERENCE: dict[str, Callable[..., None]] = {
     f"{function.__name__}_{dtype}": function
-    for function in (window_sweep, window_turn)
+    for function in (window_sweep, window_turn, window_turn_add)
     for dtype in ("f32", "f64")
 }

@@ -211,12 +211,15 @@ def build_window_sweep(module: ir.Module, shape: TileShape, registers: int) -> N
     fn.finish()
 
 
-def build_window_turn(module: ir.Module, shape: TileShape) -> None:
+def build_window_turn(module: ir.Module, shape: TileShape, *, adds: bool) -> None:
     """``window_turn``: ``dst[column, row] = src[row, column]``, several times at equal steps.
 
-    Whole squares in registers, the edges element by element.
+    Whole squares in registers, the edges element by element. ``window_turn_add`` adds one number to
+    all of them, another one each time: the bias of a channel.
     """
-    fn = Function(module, f"window_turn_{shape.dtype}", TURN_PARAMS, internal=False)
+    name = f"window_turn_{'add_' if adds else ''}{shape.dtype}"
+    extra = [("bias", POINTER), ("bias_off", I64)] if adds else []
+    fn = Function(module, name, [*TURN_PARAMS, *extra], internal=False)
     build, size, lanes = fn.build, const(shape.itemsize), shape.lanes
 
     def scaled(name: str) -> Value:
@@ -227,17 +230,20 @@ def build_window_turn(module: ir.Module, shape: TileShape) -> None:
     whole_rows = build.and_(fn["rows"], const(-lanes))
     whole_columns = build.and_(fn["columns"], const(-lanes))
 
-    def elements(source: Value, target: Value, row: Value, column: Value) -> None:
-        """Rows from ``row`` on, columns from ``column`` on."""
-        with fn.loop(row, fn["rows"]) as i, fn.loop(column, fn["columns"]) as j:
-            at = fn.at(fn.at(source, build.mul(i, src_rs)), build.mul(j, size))
-            element = build.load(at, typ=shape.scalar, align=shape.itemsize)
-            to = fn.at(fn.at(target, build.mul(j, dst_rs)), build.mul(i, size))
-            build.store(element, to, align=shape.itemsize)
+    def element(source: Value, target: Value, i: Value, j: Value, more: Value | None) -> None:
+        at = fn.at(fn.at(source, build.mul(i, src_rs)), build.mul(j, size))
+        value = build.load(at, typ=shape.scalar, align=shape.itemsize)
+        to = fn.at(fn.at(target, build.mul(j, dst_rs)), build.mul(i, size))
+        build.store(value if more is None else build.fadd(value, more), to, align=shape.itemsize)
 
     with fn.loop(const(0), fn["times"]) as t:
         source = fn.at(src, build.mul(build.mul(t, fn["src_step"]), size))
         target = fn.at(dst, build.mul(build.mul(t, fn["dst_step"]), size))
+        more, every = None, None
+        if adds:
+            place = build.mul(build.add(fn["bias_off"], t), size)
+            more = build.load(fn.at(fn["bias"], place), typ=shape.scalar, align=shape.itemsize)
+            every = splat(build, more, lanes)
         with fn.loop(const(0), whole_columns, lanes) as j:
             with fn.loop(const(0), whole_rows, lanes) as i:
                 at = fn.at(fn.at(source, build.mul(i, src_rs)), build.mul(j, size))
@@ -247,20 +253,19 @@ def build_window_turn(module: ir.Module, shape: TileShape) -> None:
                     for q in range(lanes)
                 ]
                 for q, vector in enumerate(transpose_square(build, shape, square)):
+                    if every is not None:
+                        vector = build.fadd(vector, every)
                     fn.store_vector(shape, vector, fn.at(to, build.mul(const(q), dst_rs)))
         # The columns past the last square, then the rows below the squares.
-        elements(source, target, const(0), whole_columns)
-        below = build.icmp_signed("<", whole_rows, fn["rows"])
-        with fn.when(below), fn.loop(whole_rows, fn["rows"]) as i:
-            with fn.loop(const(0), whole_columns) as j:
-                at = fn.at(fn.at(source, build.mul(i, src_rs)), build.mul(j, size))
-                element = build.load(at, typ=shape.scalar, align=shape.itemsize)
-                to = fn.at(fn.at(target, build.mul(j, dst_rs)), build.mul(i, size))
-                build.store(element, to, align=shape.itemsize)
+        with fn.loop(const(0), fn["rows"]) as i, fn.loop(whole_columns, fn["columns"]) as j:
+            element(source, target, i, j, more)
+        with fn.loop(whole_rows, fn["rows"]) as i, fn.loop(const(0), whole_columns) as j:
+            element(source, target, i, j, more)
     fn.finish()
 
 
 def build_windows(module: ir.Module, shape: TileShape, registers: int) -> None:
-    """Add both functions."""
+    """Add all functions."""
     build_window_sweep(module, shape, registers)
-    build_window_turn(module, shape)
+    build_window_turn(module, shape, adds=False)
+    build_window_turn(module, shape, adds=True)

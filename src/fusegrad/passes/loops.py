@@ -79,6 +79,9 @@ class _Tidy:
             eqn = eqn.replace(tuple(map(self.read, eqn.inputs)), eqn.outputs)
             if eqn.primitive is control.scan:
                 self.scan(eqn)
+            elif eqn.primitive.kind == "control":
+                bodies = {k: self.optimise(v) for k, v in eqn.params.items() if _is_graph(v)}
+                self.eqns.append(_with(eqn, **bodies))
             else:
                 self.eqns.append(eqn)
         return Graph(self.graph.inputs, self.eqns, map(self.read, self.graph.outputs))
@@ -205,6 +208,10 @@ class _Tidy:
         return prune(whole, set(eqn.outputs))
 
 
+def _is_graph(value: object) -> bool:
+    return isinstance(value, Graph)
+
+
 def _with(eqn: Eqn, **params: object) -> Eqn:
     return Eqn(
         eqn.primitive, eqn.inputs, {**eqn.params, **params}, eqn.outputs, eqn.site, eqn.backward
@@ -213,6 +220,6 @@ def _with(eqn: Eqn, **params: object) -> Eqn:
 
 def tidy_loops(graph: Graph, optimise: Callable[[Graph], Graph]) -> Graph:
     """Optimise the bodies of all loops; ``optimise`` is the pipeline for a body."""
-    if not any(e.primitive is control.scan for e in graph.eqns):
+    if not any(e.primitive.kind == "control" for e in graph.eqns):
         return graph
     return _Tidy(graph, optimise).run()

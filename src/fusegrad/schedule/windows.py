@@ -23,6 +23,7 @@ import numpy as np
 from ..ir.graph import Eqn
 from ..ops import window
 from ..ops.window import UNIT_BYTES
+from .kernels import Convolution
 
 CACHE_BYTES = 640 << 10  # image and result of one band stay in the second-level cache
 TABLE_LIMIT = 1 << 22  # larger tables than this are not worth their memory
@@ -99,6 +100,30 @@ def _strips(eqn: Eqn, geo: Geometry) -> int:
         eqn.primitive, count * length, geo.w[0], geo.stride[0], geo.low[0], geo.dilation[0]
     )
     return count if first >= 0 and last < source else 1
+
+
+def take_bias(job: Convolution) -> None:
+    """Move the addition of one number per channel out of the epilogue.
+
+    It is made where results are brought into order, which passes over them anyway.
+    """
+    nest, raw = job.nest, job.raw
+    axis = len(job.batch)
+    users = [s for s in nest.scalars() if raw in s.args]
+    if len(users) != 1 or job.m == 1 or any(st.value is raw for st in nest.stores):
+        return
+    (user,) = users
+    if user.op != "apply" or user.text != "{0} + {1}" or user.args[0] is user.args[1]:
+        return
+    (other,) = [a for a in user.args if a is not raw]
+    plain = other.op == "load" and other.guard is None and other.index is not None
+    if not plain or other.index.terms != {axis: 1}:  # type: ignore[union-attr]
+        return
+    assert other.buffer is not None and other.index is not None
+    job.bias = (other.buffer, other.index.const)
+    user.op, user.text, user.args = "load", "", ()
+    user.index, user.buffer = raw.index, job.c
+    job.raw = user
 
 
 def dense(shape: Sequence[int]) -> list[int]:
