@@ -153,3 +153,19 @@ def test_digits_reaches_97_percent():
     module["fg"].manual_seed(0)
     step, accuracy, _ = module["train"](30)
     assert accuracy >= 0.97 and len(step.history) == 1
+
+
+def test_lstm_sequence(capsys):
+    pytest.importorskip("sklearn")
+    accuracy, step = load("lstm_sequence")["main"](6)
+    assert accuracy > 0.8 and len(step.history) == 1
+    assert any(line.startswith("epoch 25") for line in header("lstm_sequence"))
+
+
+def test_cifar_cnn(tmp_path, capsys):
+    pytest.importorskip("sklearn")
+    pytest.importorskip("tensorboard")
+    accuracy, step = load("cifar_cnn")["main"](2, 500, tmp_path)
+    assert accuracy > 0.15 and len(step.history) == 1
+    assert any(tmp_path.rglob("events.out.tfevents*"))
+    assert header("cifar_cnn")[0].startswith("epoch 1")
