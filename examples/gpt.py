@@ -5,8 +5,15 @@ nothing is downloaded; numbers and letters depend on the Python version.
 
 Printed by python examples/gpt.py:
 
+    step 300  loss 1.93
+    step 600  loss 1.36
+    step 900  loss 1.46
+     in the to formatticis * *_for__self  A non sambe pattern and ":" attributed in to the
+    "_exc__is__()" and attributes and on daction should "," not it      theargets, defineral the
+    "except" to new in b
 """
 
+import textwrap
 from pydoc_data.topics import topics
 
 import fusegrad as fg
@@ -64,7 +71,7 @@ def main(steps=900, width=128, layers=4, batch=16, letters=200):
     written = text[:CONTEXT].tolist()
     while len(written) < CONTEXT + letters:
         written.append(follow(fg.tensor([written[-CONTEXT:]])).item())
-    print("".join(alphabet[k] for k in written[CONTEXT:]))
+    print(textwrap.fill("".join(alphabet[k] for k in written[CONTEXT:]), 92))
     return loss.item(), step
 
 

@@ -16,6 +16,7 @@ from .lower import Lowering
 from .values import Values
 
 RECOMPUTE_COST = 30.0
+FEW_POSITIONS = 6  # values taken apart and put together again are read at about as many
 MOST_POSITIONS = 16
 
 
@@ -151,7 +152,7 @@ class Recompute(Values):
             repeated |= {
                 var
                 for var, count in lowering.count.items()
-                if (count > 1 and (count - 1) * self._cost_of(var) > 2 * RECOMPUTE_COST)
+                if (count > FEW_POSITIONS and (count - 1) * self._cost_of(var) > 2 * RECOMPUTE_COST)
                 or (lowering.times[var] - 1) * self._cost_of(var) > RECOMPUTE_COST / 2
             }
             found |= self._cut(repeated)
