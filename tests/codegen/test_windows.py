@@ -112,6 +112,37 @@ def test_turn(bits: int, dtype: str) -> None:
             np.testing.assert_array_equal(found, want)
 
 
+@pytest.mark.parametrize("bits", native_bits())
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("adds", ["", "add_"])
+def test_job(bits: int, dtype: str, adds: str) -> None:
+    """Turns in, a product, turns out with or without a bias, runs of zeros."""
+    rng = np.random.default_rng(1)
+    size = np.dtype(DTYPES[dtype]).itemsize
+    lanes = 64 // size
+    a, w, bias, c = (rng.normal(size=n).astype(DTYPES[dtype]) for n in (200, 30, 9, 300))
+    turns = np.array(
+        [[2, 20, 40, 0, lanes, 3 * lanes, 3, 3, 2], [0, lanes, 3 * lanes, 7, 11, 40, 3, 3, 4]]
+    ).reshape(-1)
+    ks = np.array([[k * size, k * 64] for k in range(4)], np.int32).reshape(-1)
+    vs = np.array([[v * 64, v * 64] for v in range(3)], np.int32).reshape(-1)
+    segments = np.array([0, 4, 0, 3], np.int32)
+    jobs = np.zeros((2, 16), np.int64)
+    jobs[1, :11] = [0, 1, 2, 4, 0, 1, 5, 0, 1, 2, 3]
+    jobs[1, 11:15] = [2, 1, 3, 2]
+    extra = (bias, 2) if adds else ()
+    name = f"window_job_{adds}{dtype}"
+    found = []
+    for library in (native(bits)[1], tiles.WINDOW_REFERENCE):
+        image, result, out = np.zeros(9 * lanes, a.dtype), np.ones(20 * lanes, a.dtype), c.copy()
+        operands = (a, 1, w, 1, image, lanes, result, 4, out, *extra)
+        library[name](*operands, ks, vs, segments, turns, jobs.reshape(-1), 1, 5, 3 * lanes)
+        found.append((image, result, out))
+    for ours, want in zip(*found, strict=True):
+        np.testing.assert_allclose(ours, want, rtol=0, atol=TOLERANCE[dtype])
+    assert not np.array_equal(found[0][2], c)
+
+
 # --- tables ---------------------------------------------------------------------------------------
 def of(kind: str, images: int, channels: int, outputs: int, **rest: Any) -> windows.Geometry:
     return windows.Geometry(kind, 4, images, 1, channels, outputs, **rest)

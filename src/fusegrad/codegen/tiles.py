@@ -57,6 +57,11 @@ def _window_signatures() -> dict[str, tuple[str, ...]]:
         turn = (p, i, i, i, p, i, i, i, i, i, i)
         table[f"window_turn_{dtype}"] = turn
         table[f"window_turn_add_{dtype}"] = (*turn, p, i)
+        operands = (p, i, p, i, p, i, p, i, p)
+        tables = (offsets, offsets, offsets, "i64*", "i64*", i, i, i)
+        table[f"window_job_{dtype}"] = (*operands, *tables)
+        table[f"window_job_add_{dtype}"] = (*operands, p, i, *tables)
+        table[f"window_clear_{dtype}"] = (p, i, i)
     return table
 
 

@@ -7,13 +7,11 @@ when no kernel can still need the old value; otherwise through a copy at the end
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
 from ..ir.graph import Eqn, Graph, Literal, Var
 from ..ops.contract import dot, free_axes
-from ..ops.window import conv_input, conv_weight_rows
 from .branching import plan_control
 from .fusion import Fusion
 from .groups import Group, Sink, natural_index, sections
@@ -23,7 +21,7 @@ from .looping import copy_kernel
 from .loops import Buffer, LoopNest, Scalar, Store
 from .lower import Lowering, View, view_of
 from .operands import OperandOrder, copy_operand, dense_operands, distinct_outputs
-from .windows import geometry, take_bias
+from .windows import matrix_of, take_bias
 
 
 def make_plan(graph: Graph, in_place: dict[int, int], hints: Sequence[str]) -> Plan:
@@ -430,15 +428,7 @@ class _Planner:
             if any(n != 1 and have != want for n, have, want in rows):
                 raise OperandOrder(eqn, position)
             operands.append(Operand(self._buffer(view.root), view.offset, (), 0, 0))
-        out = eqn.outputs[0].aval.shape
-        geo = geometry(eqn)
-        k = geo.places * geo.channels
-        if eqn.primitive is conv_weight_rows:
-            k = geo.images * math.prod(geo.y)
-        elif eqn.primitive is conv_input:
-            k = geo.places * geo.outputs // math.prod(geo.stride)
-        batch = (out[0],) if out[0] != 1 else ()
-        return *operands, (out[1], math.prod(out[2:]), k), batch
+        return *operands, *matrix_of(eqn)
 
     def _section(self, eqn: Eqn, position: int, view: View, axes: Sequence[int]) -> tuple[int, int]:
         """Extent and stride of several axes as one."""
