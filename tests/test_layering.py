@@ -21,6 +21,7 @@ LAYERS = (
     (
         "viewpath",
         "tensor",
+        "loopbody",
         "loops",
         "branches",
         "autograd",

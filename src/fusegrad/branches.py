@@ -17,7 +17,8 @@ from .ir.aval import Aval, aval_of
 from .ir.graph import Graph, Var
 from .ir.interpret import interpret
 from .ir.primitive import Primitive, bind, current_builder
-from .loops import Body, as_tensor, aval_of_edge, or_zeros, zeros_of
+from .loopbody import Body, aval_of_edge
+from .loops import as_tensor, or_zeros, zeros_of
 from .ops import control
 from .ops import elementwise as ew
 from .tensor import Tensor, grad_mode, unpack_raw, unpack_tensor

@@ -40,10 +40,7 @@ def plan_on(
     copies: bool = True,
     outputs: Sequence[Buffer] | None = None,
 ) -> Plan:
-    """Plan a graph whose inputs, and outputs where given, have buffers already.
-
-    Without ``copies`` an output that cannot overwrite its input gets a place beside it.
-    """
+    """As ``make_plan`` on buffers; without ``copies`` outputs get a place beside their input."""
     while True:
         try:
             whole = distinct_outputs(dense_operands(graph))
