@@ -123,6 +123,16 @@ def test_reinforce_balances_the_pole(capsys):
     same_lines("reinforce", capsys)
 
 
+def test_gpt(capsys):
+    """A small one: the loss falls, the text has the letters asked for, one trace for all steps."""
+    loss, step = load("gpt")["main"](60, 32, 1, 8, 40)
+    assert loss < 3.4 and len(step.history) == 1  # the logarithm of the alphabet is 4.6
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[:2] for line in lines[:3]] == [["step", str(k)] for k in (20, 40, 60)]
+    assert len("\n".join(lines[3:])) >= 39
+    assert header("gpt")[0].startswith("step 300  loss")
+
+
 def test_digits():
     """ "digits" in its quick form, as a user starts it."""
     pytest.importorskip("sklearn")

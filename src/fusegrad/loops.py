@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from .errors import CaptureError, GradientError, user_site
+from .errors import CaptureError, GradientError, InPlaceError, user_site
 from .ir.aval import Aval
 from .ir.graph import Var
 from .ir.interpret import interpret
@@ -232,6 +232,7 @@ class Loop:
         outputs = [*body.state_values, *body.new_values, *body.emitted_values, *kept]
         count = len(body.new) + len(body.emitted)
         self.raw_xs = [x._read() for x in self.xs]
+        self.versions = self._memory()
         graph, fixed, xs = body_graph(
             outputs,
             makers_of(capture.eqns),
@@ -274,9 +275,23 @@ class Loop:
         cell.value = value
         cell.version += 1
 
+    def _memory(self) -> list[tuple[Storage, int]]:
+        """Memory that the backward pass reads again, with its version; in a capture values last."""
+        if self.body.capture.parent is not None or self.node is None:
+            return []
+        storages = [*self.body.capture.cells, *[x._storage for x in self.xs]]
+        return [(s, s.version) for s in storages if s not in self.body.state]
+
     # --- backward ---------------------------------------------------------------------------------
     def pull(self, cotangents: Sequence[Any]) -> list[Any]:
         """Cotangents of initial carries, stacks and outside edges, by a loop the other way."""
+        for storage, version in self.versions:
+            if storage.version != version:
+                raise InPlaceError(
+                    "a tensor that a loop read was changed in place before its backward pass",
+                    f"It is at version {storage.version}; version {version} was read.",
+                    "use the out-of-place form, or .clone() before the change",
+                )
         return _Backward(self, cotangents).run()
 
 

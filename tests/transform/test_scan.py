@@ -488,6 +488,22 @@ def test_arithmetic_on_constants_moves_out_of_the_loop() -> None:
     assert "exp" in [e.primitive.name for e in graph.eqns]
 
 
+def test_weights_read_by_columns_are_transposed_once() -> None:
+    w = fg.randn(3, 3, dtype=D)
+    x = fg.randn(6, 2, 3, dtype=D)
+
+    def run(x: Any) -> Any:
+        return fg.scan(lambda h, v: (lambda n: (n, n))(fg.tanh(h @ w.t() + v)), x[0], x)
+
+    compiled = fg.jit(run)
+    same(compiled(x), run(x))
+    graph = compiled.graph(optimised=True)
+    (loop,) = [e for e in graph.eqns if e.primitive is control.scan]
+    (product,) = [e for e in nested_graphs(loop)[0].eqns if e.primitive.kind == "contract"]
+    assert product.params["cy"] == (0,)
+    assert "transpose" in [e.primitive.name for e in graph.eqns]
+
+
 @pytest.mark.parametrize("length", [0, 1])
 def test_trivial_loops_dissolve(length: int) -> None:
     w, b, xs, h = tensors(steps=length)

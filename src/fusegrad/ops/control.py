@@ -61,7 +61,7 @@ def _scan_reference(
         carry = out[:carries]
         for stack, y in zip(ys, out[carries:], strict=True):
             stack[t] = y
-    return (*carry, *ys)
+    return (*map(np.array, carry), *ys)  # a carry that no step changed is still a new value
 
 
 def _scan_samples(rng: np.random.Generator, dtype: Any, domain: tuple[float, float]) -> Drawn:
@@ -178,10 +178,10 @@ def _while_aval(*avals: Aval, test: Graph, body: Graph, consts: int) -> tuple[Av
 
 
 def _while_reference(*arrays: Any, test: Graph, body: Graph, consts: int) -> tuple[np.ndarray, ...]:
-    fixed, carry = arrays[:consts], [np.array(a) for a in arrays[consts:]]
+    fixed, carry = arrays[:consts], arrays[consts:]
     while interpret(test, [*fixed, *carry])[0]:
-        carry = interpret(body, [*fixed, *carry])
-    return tuple(carry)
+        carry = tuple(interpret(body, [*fixed, *carry]))
+    return tuple(map(np.array, carry))
 
 
 def _doubling(rng: np.random.Generator, dtype: Any, domain: tuple[float, float]) -> Drawn:

@@ -33,6 +33,7 @@ class Fusion(Recompute):
         self.uses = graph.uses()
         self.inputs = set(graph.inputs)
         self.exact = self._compared()
+        self.reached, self.kept, self.costs = {}, {}, {}
         self.required = self._required() | self.exact
         self.promoted: set[Var] = set()
         self.promoted = self._scattered()
@@ -51,6 +52,7 @@ class Fusion(Recompute):
 
     # --- grouping ---------------------------------------------------------------------------------
     def _group(self) -> None:
+        self.reached, self.kept, self.costs = {}, {}, {}
         self.groups: list[Group] = []
         self.home: dict[Var, Group] = {}
         for eqn in self.graph.eqns:

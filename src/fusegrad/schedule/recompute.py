@@ -32,6 +32,7 @@ class Recompute(Values):
     """The choice between recomputing and storing, given a grouping."""
 
     groups: list[Group]
+    costs: dict[Var, float]
 
     def _scattered(self) -> set[Var]:
         """Values that a kernel would compute at many positions; those are read from memory.
@@ -150,7 +151,7 @@ class Recompute(Values):
             repeated |= {
                 var
                 for var, count in lowering.count.items()
-                if (count - 1) * self._cost_of(var) > 2 * RECOMPUTE_COST
+                if (count > 1 and (count - 1) * self._cost_of(var) > 2 * RECOMPUTE_COST)
                 or (lowering.times[var] - 1) * self._cost_of(var) > RECOMPUTE_COST / 2
             }
             found |= self._cut(repeated)
@@ -205,7 +206,10 @@ class Recompute(Values):
         return eqns, leaves
 
     def _cost_of(self, var: Var) -> float:
-        return sum(e.primitive.cost for e in self._tree(var)[0])
+        known = self.costs.get(var)
+        if known is None:
+            known = self.costs[var] = sum(e.primitive.cost for e in self._tree(var)[0])
+        return known
 
     def _heavy_leaves(self, var: Var) -> int:
         return sum(v.aval.size * 2 >= var.aval.size for v in self._tree(var)[1])
