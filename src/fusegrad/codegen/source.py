@@ -119,6 +119,13 @@ class Signature:
         return tuple(params), [*self.arguments, *[a for _, a in self._tail]]
 
 
+def _quotient(text: str, divisor: int) -> str:
+    """``text // divisor``; a power of two is a shift, which vectors have."""
+    if divisor & (divisor - 1):
+        return f"(({text}) // {divisor})"
+    return f"(({text}) >> {divisor.bit_length() - 1})"
+
+
 class Body:
     """Prints scalars of a nest as statements, each at most once per region."""
 
@@ -168,7 +175,7 @@ class Body:
         for k, c in rest:
             if isinstance(k, Quotient):
                 inner = self.index(k.inner, scope)
-                parts.append(self._term(f"(({inner}) // {k.divisor})", c))
+                parts.append(self._term(_quotient(inner, k.divisor), c))
             else:
                 parts.append(self._term(f"int64({scope[k]})", c))
         if ix.const:
