@@ -344,3 +344,11 @@ def test_derivatives_of_prod_where_elements_are_zero():
     assert first.tolist() == [0, 0, 0, 0]
     (second,) = fg.autograd.grad(first[0], x)
     assert second.tolist() == [0, 6, 0, 0]
+
+
+@pytest.mark.parametrize("p", [0.5, 1, 1.5, 2, 3, -1])
+def test_norm_at_zero_has_the_gradient_zero(p):
+    x = fg.tensor([[0.0, 0.0], [0.0, 2.0]], requires_grad=True)
+    for run in (lambda: x.norm(p, dim=1).sum(), fg.jit(lambda: x.norm(p, dim=1).sum())):
+        (g,) = fg.autograd.grad(run(), x)
+        assert g.isfinite().all() and g[0].tolist() == [0, 0] and g[1, 0] == 0

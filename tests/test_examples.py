@@ -123,6 +123,16 @@ def test_reinforce_balances_the_pole(capsys):
     same_lines("reinforce", capsys)
 
 
+def test_gpt(capsys):
+    """A small one: the loss falls, the text has the letters asked for, one trace for all steps."""
+    loss, step = load("gpt")["main"](60, 32, 1, 8, 40)
+    assert loss < 3.4 and len(step.history) == 1  # the logarithm of the alphabet is 4.6
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[:2] for line in lines[:3]] == [["step", str(k)] for k in (20, 40, 60)]
+    assert 20 <= len(" ".join(lines[3:])) <= 40  # runs of spaces are one
+    assert header("gpt")[0].startswith("step 300  loss")
+
+
 def test_digits():
     """ "digits" in its quick form, as a user starts it."""
     pytest.importorskip("sklearn")
@@ -143,3 +153,19 @@ def test_digits_reaches_97_percent():
     module["fg"].manual_seed(0)
     step, accuracy, _ = module["train"](30)
     assert accuracy >= 0.97 and len(step.history) == 1
+
+
+def test_lstm_sequence(capsys):
+    pytest.importorskip("sklearn")
+    accuracy, step = load("lstm_sequence")["main"](6)
+    assert accuracy > 0.8 and len(step.history) == 1
+    assert any(line.startswith("epoch 25") for line in header("lstm_sequence"))
+
+
+def test_cifar_cnn(tmp_path, capsys):
+    pytest.importorskip("sklearn")
+    pytest.importorskip("tensorboard")
+    accuracy, step = load("cifar_cnn")["main"](2, 500, tmp_path)
+    assert accuracy > 0.15 and len(step.history) == 1
+    assert any(tmp_path.rglob("events.out.tfevents*"))
+    assert header("cifar_cnn")[0].startswith("epoch 1")

@@ -51,7 +51,7 @@ from .functions import inplace as _inplace  # noqa: F401  registers methods of T
 from .functions import random
 from .functions.common import broadcast_shapes
 from .functions.comparison import allclose, equal, isclose, logical_xor
-from .functions.control import map, scan
+from .functions.control import cond, map, scan, while_loop
 from .functions.conversion import clone, is_complex, is_floating_point, is_nonzero, numel
 from .functions.convolution import (
     conv1d,
@@ -263,7 +263,7 @@ __all__ = [
     "atan", "atan2", "atanh", "autograd", "bernoulli", "bitwise_and", "bitwise_not", "bitwise_or",
     "bitwise_xor", "bmm", "bool", "bool_", "broadcast_shapes", "broadcast_tensors", "broadcast_to",
     "cat", "ceil", "chunk", "clamp", "clamp_max", "clamp_min", "clip", "clone", "column_stack",
-    "complex128", "complex64", "concat", "concatenate", "conv1d", "conv2d", "conv3d",
+    "complex128", "complex64", "concat", "concatenate", "cond", "conv1d", "conv2d", "conv3d",
     "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "copysign", "cos", "cosh",
     "count_nonzero", "cuda", "default_generator", "device", "digamma", "div", "divide", "dot",
     "double", "dstack", "dtype", "dtypes", "e", "empty", "empty_like", "enable_grad", "eq", "equal",
@@ -286,7 +286,8 @@ __all__ = [
     "short", "sigmoid", "sign", "sin", "sinh", "softmax", "split", "sqrt", "square", "squeeze",
     "stack", "std", "sub", "subtract", "sum", "swapaxes", "t", "tan", "tanh", "tensor", "transpose",
     "tril", "triu", "true_divide", "trunc", "uint16", "uint32", "uint64", "uint8", "unbind",
-    "unflatten", "unsqueeze", "utils", "var", "vision", "vstack", "where", "zeros", "zeros_like",
+    "unflatten", "unsqueeze", "utils", "var", "vision", "vstack", "where", "while_loop", "zeros",
+    "zeros_like",
 ]  # fmt: skip
 
 

@@ -93,8 +93,8 @@ class Signature:
         return name
 
     def table(self, name: str, words: np.ndarray) -> str:
-        """A pointer parameter to constant 32-bit words."""
-        self.params.append((name, "i32*"))
+        """A pointer parameter to constant words of 32 or 64 bits."""
+        self.params.append((name, f"i{8 * words.itemsize}*"))
         self.arguments.append(Argument("table", size=words.nbytes, table=words))
         return name
 
