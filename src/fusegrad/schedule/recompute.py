@@ -47,7 +47,8 @@ class Recompute(Values):
             var = eqn.outputs[0]
             here = positions.pop(var, {})
             elementwise = eqn.primitive.kind == "elementwise"
-            if elementwise and len(here) > MOST_POSITIONS and not self.is_sink(var):
+            free = eqn.primitive.alias or eqn.primitive.kind == "source"  # a view costs nothing
+            if len(here) > MOST_POSITIONS and not (free or self.is_sink(var)):
                 found.add(var)
             if var in found or self.is_sink(var) or not here:
                 here = {}
