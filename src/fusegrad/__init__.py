@@ -137,6 +137,10 @@ from .functions.cumulative import (
     trapezoid,
     trapz,
 )
+from .functions.einsum import (
+    einsum,
+    tensordot,
+)
 from .functions.indexing import gather, index_select
 from .functions.linear import addmm, bmm, dot, matmul, mm, mv, outer
 from .functions.pointwise import (
@@ -215,6 +219,20 @@ from .functions.pointwise import (
     where,
 )
 from .functions.printing import set_printoptions
+from .functions.products import (
+    addbmm,
+    addmv,
+    addr,
+    baddbmm,
+    cdist,
+    chain_matmul,
+    cross,
+    ger,
+    inner,
+    kron,
+    vander,
+    vdot,
+)
 from .functions.random import (
     Generator,
     bernoulli,
@@ -339,28 +357,29 @@ def is_tensor(obj: object) -> _bool:
 __all__ = [
     "BoolTensor", "ByteTensor", "CharTensor", "DType", "DoubleTensor", "FloatTensor", "Generator",
     "HalfTensor", "IntTensor", "LongTensor", "ShortTensor", "Size", "Tensor", "abs", "absolute",
-    "acos", "acosh", "add", "addcdiv", "addcmul", "addmm", "adjoint", "all", "allclose", "amax",
-    "amin", "any", "arange", "arccos", "arcsin", "arctan", "argmax", "argmin", "argsort",
-    "argwhere", "as_strided", "as_tensor", "asin", "asinh", "atan", "atan2", "atanh", "atleast_1d",
-    "atleast_2d", "atleast_3d", "autograd", "bernoulli", "bincount", "bitwise_and", "bitwise_not",
-    "bitwise_or", "bitwise_xor", "block_diag", "bmm", "bool", "bool_", "broadcast_shapes",
-    "broadcast_tensors", "broadcast_to", "bucketize", "cartesian_prod", "cat", "ceil", "chunk",
-    "clamp", "clamp_max", "clamp_min", "clip", "clone", "column_stack", "combinations",
-    "complex128", "complex64", "concat", "concatenate", "conv1d", "conv2d", "conv3d",
-    "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "copysign", "cos", "cosh",
-    "count_nonzero", "cuda", "cummax", "cummin", "cumprod", "cumsum", "cumulative_trapezoid",
-    "default_generator", "device", "diag", "diag_embed", "diagflat", "diagonal", "diagonal_scatter",
-    "diff", "digamma", "div", "divide", "dot", "double", "dsplit", "dstack", "dtype", "dtypes", "e",
-    "empty", "empty_like", "enable_grad", "eq", "equal", "erf", "erfc", "erfinv", "exp", "exp2",
-    "explain", "expm1", "eye", "flatten", "flip", "fliplr", "flipud", "float", "float16", "float32",
-    "float64", "floor", "floor_divide", "fmod", "from_numpy", "full", "full_like", "gather", "ge",
+    "acos", "acosh", "add", "addbmm", "addcdiv", "addcmul", "addmm", "addmv", "addr", "adjoint",
+    "all", "allclose", "amax", "amin", "any", "arange", "arccos", "arcsin", "arctan", "argmax",
+    "argmin", "argsort", "argwhere", "as_strided", "as_tensor", "asin", "asinh", "atan", "atan2",
+    "atanh", "atleast_1d", "atleast_2d", "atleast_3d", "autograd", "baddbmm", "bernoulli",
+    "bincount", "bitwise_and", "bitwise_not", "bitwise_or", "bitwise_xor", "block_diag", "bmm",
+    "bool", "bool_", "broadcast_shapes", "broadcast_tensors", "broadcast_to", "bucketize",
+    "cartesian_prod", "cat", "cdist", "ceil", "chain_matmul", "chunk", "clamp", "clamp_max",
+    "clamp_min", "clip", "clone", "column_stack", "combinations", "complex128", "complex64",
+    "concat", "concatenate", "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d",
+    "conv_transpose3d", "copysign", "cos", "cosh", "count_nonzero", "cross", "cuda", "cummax",
+    "cummin", "cumprod", "cumsum", "cumulative_trapezoid", "default_generator", "device", "diag",
+    "diag_embed", "diagflat", "diagonal", "diagonal_scatter", "diff", "digamma", "div", "divide",
+    "dot", "double", "dsplit", "dstack", "dtype", "dtypes", "e", "einsum", "empty", "empty_like",
+    "enable_grad", "eq", "equal", "erf", "erfc", "erfinv", "exp", "exp2", "explain", "expm1", "eye",
+    "flatten", "flip", "fliplr", "flipud", "float", "float16", "float32", "float64", "floor",
+    "floor_divide", "fmod", "from_numpy", "full", "full_like", "gather", "ge", "ger",
     "get_default_dtype", "get_num_threads", "get_rng_state", "greater", "greater_equal", "gt",
     "half", "histc", "hsplit", "hstack", "index_add", "index_copy", "index_fill", "index_put",
-    "index_reduce", "index_select", "inf", "inference_mode", "initial_seed", "int", "int16",
-    "int32", "int64", "int8", "is_anomaly_enabled", "is_complex", "is_floating_point",
+    "index_reduce", "index_select", "inf", "inference_mode", "initial_seed", "inner", "int",
+    "int16", "int32", "int64", "int8", "is_anomaly_enabled", "is_complex", "is_floating_point",
     "is_grad_enabled", "is_nonzero", "is_tensor", "isclose", "isfinite", "isin", "isinf", "isnan",
-    "jit", "kthvalue", "le", "lerp", "less", "less_equal", "lgamma", "linspace", "load", "log",
-    "log10", "log1p", "log2", "log_softmax", "logcumsumexp", "logical_and", "logical_not",
+    "jit", "kron", "kthvalue", "le", "lerp", "less", "less_equal", "lgamma", "linspace", "load",
+    "log", "log10", "log1p", "log2", "log_softmax", "logcumsumexp", "logical_and", "logical_not",
     "logical_or", "logical_xor", "logspace", "logsumexp", "long", "lt", "manual_seed", "map",
     "masked_fill", "masked_scatter", "masked_select", "matmul", "max", "maximum", "mean", "median",
     "meshgrid", "min", "minimum", "mm", "mode", "moveaxis", "movedim", "msort", "mul", "multiply",
@@ -374,10 +393,11 @@ __all__ = [
     "set_num_threads", "set_printoptions", "set_rng_state", "short", "sigmoid", "sign", "sin",
     "sinh", "slice_scatter", "softmax", "sort", "split", "sqrt", "square", "squeeze", "stack",
     "std", "sub", "subtract", "sum", "swapaxes", "swapdims", "t", "take", "take_along_dim", "tan",
-    "tanh", "tensor", "tensor_split", "tile", "topk", "trace", "transpose", "trapezoid", "trapz",
-    "tril", "tril_indices", "triu", "triu_indices", "true_divide", "trunc", "uint16", "uint32",
-    "uint64", "uint8", "unbind", "unflatten", "unique", "unique_consecutive", "unsqueeze", "utils",
-    "var", "vision", "vsplit", "vstack", "where", "zeros", "zeros_like",
+    "tanh", "tensor", "tensor_split", "tensordot", "tile", "topk", "trace", "transpose",
+    "trapezoid", "trapz", "tril", "tril_indices", "triu", "triu_indices", "true_divide", "trunc",
+    "uint16", "uint32", "uint64", "uint8", "unbind", "unflatten", "unique", "unique_consecutive",
+    "unsqueeze", "utils", "vander", "var", "vdot", "vision", "vsplit", "vstack", "where", "zeros",
+    "zeros_like",
 ]  # fmt: skip
 
 
