@@ -255,7 +255,9 @@ def test_compiled_elementwise(dtype: DType, kind: str) -> None:
 
 @pytest.mark.parametrize("dtype", COMPILED, ids=lambda d: d.short)
 @pytest.mark.parametrize(
-    "kinds", [["movement"], ["reduce"], ["contract", "indexing", "source"]], ids="-".join
+    "kinds",
+    [["movement"], ["reduce"], ["contract", "indexing", "source"], ["scan", "sort"]],
+    ids="-".join,
 )
 def test_compiled_other_kinds(dtype: DType, kinds: list[str]) -> None:
     rows = applications(dtype, kinds)

@@ -20,7 +20,7 @@ from .codegen.source import Argument
 from .errors import ArgumentError
 from .ir.graph import Eqn, nested_graphs
 from .runtime.compile import load_kernel
-from .schedule.kernels import Contraction, HostCall, Mark, Plan
+from .schedule.kernels import Contraction, HostCall, Mark, Plan, Walk
 from .schedule.loops import Buffer, LoopNest
 
 if TYPE_CHECKING:
@@ -449,6 +449,9 @@ def _sites(plan: Plan) -> dict[Buffer, str]:
             continue
         if isinstance(work, HostCall):
             found[work.output] = work.eqn.where
+            continue
+        if isinstance(work, Walk):
+            found[work.out] = work.eqn.where
             continue
         if isinstance(work, Contraction):
             found[work.c] = work.eqn.where

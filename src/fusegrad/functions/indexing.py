@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..dtypes import bool_, int32, int64, uint8
-from ..errors import ArgumentTypeError, DimError, DTypeError, TracedValueError
+from ..errors import ArgumentTypeError, DimError, DTypeError, RangeError, TracedValueError
 from ..ir.graph import Var
 from ..ops import elementwise as ew
 from ..ops import indexing as ops
@@ -28,9 +28,8 @@ def wrap_index(index: Tensor, extent: int, op: str) -> Tensor:
     if isinstance(raw, np.ndarray) and not isinstance(index._read(), Var):
         if raw.size and (raw.min() < -extent or raw.max() >= extent):
             bad = raw[(raw < -extent) | (raw >= extent)].flat[0]
-            raise DimError(
-                f"{op}: index {bad} is out of bounds", f"The axis has {extent} elements."
-            )
+            kind = RangeError if op.startswith(("gather", "scatter")) else DimError
+            raise kind(f"{op}: index {bad} is out of bounds", f"The axis has {extent} elements.")
         if not raw.size or raw.min() >= 0:
             return index
     wrapped = ew.where(ew.lt(index, 0), ew.add(index, extent), index)

@@ -408,7 +408,7 @@ def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
 
 
 # --- in place -------------------------------------------------------------------------------------
-def _in_place(name: str, function: Callable[..., Tensor]) -> None:
+def in_place(name: str, function: Callable[..., Tensor]) -> None:
     def method_(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         since = next_sequence()
         return self._assign(function(self, *args, **kwargs), name, since)
@@ -468,6 +468,6 @@ for _function in (
     square,
     erfinv,
 ):
-    _in_place(f"{_function.__name__}_", _function)
+    in_place(f"{_function.__name__}_", _function)
     if _function.__name__ in _OPERATORS:
-        _in_place(f"__{_OPERATORS[_function.__name__]}__", _function)
+        in_place(f"__{_OPERATORS[_function.__name__]}__", _function)

@@ -6,8 +6,11 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from ..errors import ArgumentError, ShapeError
 from ..ops import elementwise, movement
+from ..ops.indexing import take
 from ..tensor import Tensor
 from .common import (
     axes_of,
@@ -190,11 +193,27 @@ def repeat(input: Tensor, *sizes: Any) -> Tensor:
 
 
 @method()
-def repeat_interleave(input: Tensor, repeats: int, dim: int | None = None) -> Tensor:
-    """Repeat each element ``repeats`` times along ``dim`` (flattened when ``None``)."""
+def repeat_interleave(
+    input: Tensor, repeats: Any, dim: int | None = None, *, output_size: int | None = None
+) -> Tensor:
+    """Repeat each element ``repeats`` times along ``dim`` (flattened when ``None``).
+
+    A tensor of repeats, one per element, makes the shape depend on values: that is eager only.
+    """
     if dim is None:
         input, dim = reshape(input, -1), 0
     shape = input.aval.shape
+    if isinstance(repeats, Tensor) and repeats.aval.size != 1:
+        counts = np.asarray(repeats._concrete("repeat_interleave by a tensor"))
+        if counts.shape != (shape[axis_of(dim, len(shape))],):
+            raise ShapeError(
+                f"repeat_interleave of {input.aval} by {repeats.aval}",
+                "There must be one count for each element of the axis.",
+            )
+        places = Tensor(np.repeat(np.arange(len(counts)), counts))
+        return take(input, places, axis=axis_of(dim, len(shape)))
+    if isinstance(repeats, Tensor):
+        repeats = int(np.asarray(repeats._concrete("repeat_interleave by a tensor")).reshape(()))
     axis = axis_of(dim, len(shape))
     x = broadcast_to(
         reshape(input, (*shape[: axis + 1], 1, *shape[axis + 1 :])),

@@ -27,7 +27,7 @@ Rule = Callable[..., Any]
 
 KINDS = (
     "elementwise", "reduce", "movement", "contract", "window", "indexing",
-    "scan", "source", "control", "host",
+    "scan", "sort", "source", "control", "host",
 )  # fmt: skip
 
 
@@ -49,7 +49,8 @@ class Primitive:
         scalar: text of the scalar expression, operands as ``{0}``; or a function
             ``(operand dtypes, out dtype, params) -> text``.
         identity, combine: for reductions, text of the neutral element and of the combination;
-            a ``combine`` makes an indexing record a scatter: old element ``{0}``, new one ``{1}``.
+            a ``combine`` makes an indexing record a scatter: old element ``{0}``, new one ``{1}``;
+            for scans see ``ops/scan.py``.
         pointwise: for indexing, every element has an index of its own (else every slice).
         index_map: for movement: ``(index, in_aval, out_aval, params)`` -> operand index, see
             ``schedule/index.py``.
@@ -116,6 +117,11 @@ class Primitive:
     def scatters(self) -> bool:
         """Whether it writes at computed positions."""
         return self.kind == "indexing" and bool(self.combine)
+
+    @property
+    def walks(self) -> bool:
+        """Whether it goes along one axis of its operands, in a kernel of its own."""
+        return self.kind in ("scan", "sort")
 
     def __repr__(self) -> str:
         return self.name

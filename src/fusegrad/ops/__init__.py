@@ -4,8 +4,21 @@ Importing this package fills ``ir.primitive.REGISTRY``. Rules are written in the
 themselves, so second derivatives and fusion of derivative code need nothing more.
 """
 
-from . import contract, control, elementwise, indexing, movement, reduce, source, window
+from . import (
+    contract,
+    control,
+    elementwise,
+    indexing,
+    movement,
+    reduce,
+    scan,
+    scatter,
+    sort,
+    source,
+    window,
+)
 
 __all__ = [
-    "contract", "control", "elementwise", "indexing", "movement", "reduce", "source", "window",
+    "contract", "control", "elementwise", "indexing", "movement", "reduce", "scan", "scatter",
+    "sort", "source", "window",
 ]  # fmt: skip

@@ -103,21 +103,21 @@ take_along: Primitive = Primitive(
 )
 
 
-def _open(index: np.ndarray, axis: int) -> tuple[Any, ...]:
+def open_index(index: np.ndarray, axis: int) -> tuple[Any, ...]:
     grid = list(np.ogrid[tuple(slice(n) for n in index.shape)])
     grid[axis] = index
     return tuple(grid)
 
 
 def _gather(x: np.ndarray, index: np.ndarray, axis: int) -> np.ndarray:
-    return x[_open(index, axis)]
+    return x[open_index(index, axis)]
 
 
 def _along_add_reference(
     x: np.ndarray, index: np.ndarray, axis: int, shape: tuple[int, ...]
 ) -> np.ndarray:
     out = np.zeros(shape, x.dtype)
-    np.add.at(out, _open(index, axis), x)
+    np.add.at(out, open_index(index, axis), x)
     return out
 
 

@@ -19,6 +19,7 @@ from ..codegen.convolve import generate_convolution
 from ..codegen.nest import generate
 from ..codegen.scatter import generate_scatter
 from ..codegen.source import Argument, Generated
+from ..codegen.walk import generate_walk
 from ..ir.graph import Literal
 from ..schedule.kernels import (
     Contraction,
@@ -28,6 +29,7 @@ from ..schedule.kernels import (
     Mark,
     Plan,
     Scatter,
+    Walk,
 )
 from ..schedule.loops import Buffer, LoopNest
 from ..schedule.memory import Lifetime, plan_arena
@@ -72,6 +74,8 @@ class Launch:
             self.generated = generate_contraction(kernel.work, kernel.label, parts)
         elif isinstance(kernel.work, Scatter):
             self.generated = generate_scatter(kernel.work, kernel.label, parts)
+        elif isinstance(kernel.work, Walk):
+            self.generated = generate_walk(kernel.work, kernel.label, parts)
         self.parts = self.generated.parts if self.generated else 1
 
     @property

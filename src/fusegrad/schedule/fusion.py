@@ -127,6 +127,9 @@ class Fusion(Recompute):
         if sink.eqn.primitive.scatters:
             self._open(sink, "scatter", ())
             return
+        if sink.eqn.primitive.walks:
+            self._open(sink, "walk", ())
+            return
         if kind not in ("elementwise", "movement", "source", "reduce", "indexing"):
             self._open(sink, "host", ())
             return

@@ -56,7 +56,7 @@ class Group:
     @property
     def closed(self) -> bool:
         """Whether nothing else can run in this kernel."""
-        return self.kind in ("host", "scatter", "loop")
+        return self.kind in ("host", "scatter", "walk", "loop")
 
     def reaches(self, other: Group) -> bool:
         """Whether this group needs ``other``, directly or not."""

@@ -70,6 +70,21 @@ class Scatter:
 
 
 @dataclass(eq=False)
+class Walk:
+    """A scan or a sort: one pass along ``axis`` for each line of elements.
+
+    Attributes:
+        operands: memory of each, its first element and its strides.
+        out: the dense result.
+    """
+
+    eqn: Eqn
+    operands: list[tuple[Buffer, int, tuple[int, ...]]]
+    out: Buffer
+    axis: int
+
+
+@dataclass(eq=False)
 class HostCall:
     """A primitive run by its NumPy reference: operands as strided views, one dense output."""
 
@@ -132,7 +147,7 @@ class KernelPlan:
     """
 
     label: str
-    work: LoopNest | Contraction | Scatter | HostCall | Mark
+    work: LoopNest | Contraction | Scatter | Walk | HostCall | Mark
     reads: set[Buffer]
     writes: set[Buffer]
     reasons: list[str] = field(default_factory=list)

@@ -275,7 +275,9 @@ class Lowering:
         end = axis + (1 if eqn.primitive.pointwise else where.aval.ndim)
         names = index if eqn.primitive.pointwise else index[axis:end]
         position = self.evaluate(where, names, guard)
-        return position, (*index[:axis], Ix({position: 1}), *index[end:])
+        known = position.literal  # an index that folded to a constant
+        here = Ix({position: 1}) if known is None else as_ix(int(known.value))
+        return position, (*index[:axis], here, *index[end:])
 
     def _load_view(
         self, var: Var, index: tuple[Any, ...], guard: Scalar | None, reader: str

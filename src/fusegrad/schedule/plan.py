@@ -16,7 +16,7 @@ from .branching import plan_control
 from .fusion import Fusion
 from .groups import Group, Sink, natural_index, sections
 from .index import Ix, flat, row_major
-from .kernels import Contraction, Convolution, HostCall, KernelPlan, Operand, Plan, Scatter
+from .kernels import Contraction, Convolution, HostCall, KernelPlan, Operand, Plan, Scatter, Walk
 from .looping import copy_kernel
 from .loops import Buffer, LoopNest, Scalar, Store
 from .lower import Lowering, View, view_of
@@ -101,6 +101,8 @@ class _Planner:
         if home.kind == "loop" and old in home.reads:
             return False
         if home.kind == "dot" and old in self._operand_roots(home):
+            return False
+        if home.kind == "walk" and old in home.reads:
             return False
         if home.kind == "scatter" and old in home.reads and not self._starts_from(home, old):
             return False
@@ -230,6 +232,8 @@ class _Planner:
             return self._host(group)
         if group.kind == "scatter":
             return self._scatter(group)
+        if group.kind == "walk":
+            return self._walk(group)
         work: LoopNest | Contraction
         work = self._contraction(group) if group.kind == "dot" else self._nest(group)
         nest = work.nest if isinstance(work, Contraction) else work
@@ -329,6 +333,22 @@ class _Planner:
         flops = float(values.aval.size)
         name = f"scatter_{eqn.primitive.name}"
         return KernelPlan(name, work, reads, {out}, group.reasons, flops, [eqn])
+
+    def _walk(self, group: Group) -> KernelPlan:
+        """A scan or a sort: operands as strided views, a dense result."""
+        (sink,) = group.sinks
+        operands = []
+        for atom in sink.eqn.inputs:
+            assert isinstance(atom, Var)
+            view = view_of(atom, self.makers, self.fusion.in_memory)
+            assert view is not None
+            operands.append((self._buffer(view.root), view.offset, view.strides))
+        out = self._buffer(sink.var)
+        size = sink.var.aval.size
+        flops = 20.0 * size * sink.eqn.primitive.cost  # each step waits for the one before
+        work = Walk(sink.eqn, operands, out, sink.eqn.params["axis"])
+        name, reads = f"walk_{sink.eqn.primitive.name}", {buffer for buffer, *_ in operands}
+        return KernelPlan(name, work, reads, {out}, group.reasons, flops, [sink.eqn])
 
     def _host(self, group: Group) -> KernelPlan:
         (sink,) = group.sinks

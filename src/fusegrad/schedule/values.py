@@ -113,7 +113,7 @@ class Values:
             or var in self.promoted
             or kind in ("reduce", "contract")
             or (
-                kind in ("indexing", "window", "scan", "host", "control")
+                kind in ("indexing", "window", "scan", "sort", "host", "control")
                 and not self.makers[var].primitive.gathers
             )
         )

@@ -1,0 +1,95 @@
+"""Counting and finding elements: nonzero, bincount, histc."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from ..dtypes import int64
+from ..errors import RangeError, ShapeError
+from ..ops import elementwise as ew
+from ..ops import indexing as ops
+from ..tensor import Tensor
+from .common import cast, method, pointwise
+from .pointwise import where
+from .shape import reshape
+
+
+def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
+    """Positions of the non-zero elements, one row each; or one vector per axis. Eager only.
+
+    Example:
+        >>> import fusegrad as fg
+        >>> fg.nonzero(fg.tensor([0, 3, 4])).tolist()
+        [[1], [2]]
+    """
+    array = np.asarray(input._concrete("nonzero"))
+    if as_tuple:
+        found = np.nonzero(array.reshape(-1) if array.ndim == 0 else array)
+        return tuple(Tensor(i.astype(np.int64)) for i in found)
+    return Tensor(np.argwhere(array).astype(np.int64))
+
+
+@method()
+def argwhere(input: Tensor) -> Tensor:
+    """Positions of the non-zero elements, one row each; eager only.
+
+    Example:
+        >>> import fusegrad as fg
+        >>> fg.argwhere(fg.tensor([0, 3])).tolist()
+        [[1]]
+    """
+    return nonzero(input)
+
+
+@method()
+def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -> Tensor:
+    """How often each non-negative integer occurs, or the sums of its weights; eager only.
+
+    Example:
+        >>> import fusegrad as fg
+        >>> fg.bincount(fg.tensor([0, 2, 2])).tolist()
+        [1, 0, 2]
+    """
+    array = np.asarray(input._concrete("bincount"))
+    if array.ndim != 1 or input.dtype.category != 1 or (array.size and array.min() < 0):
+        raise ShapeError(f"bincount of {input.aval}", "It takes a vector of numbers >= 0.")
+    if weights is None:
+        return Tensor(np.bincount(array, minlength=minlength).astype(np.int64))
+    given = np.asarray(weights._concrete("bincount"))
+    if given.shape != array.shape:
+        raise ShapeError(f"bincount with weights {weights.aval}", "One weight per element.")
+    counts = np.bincount(array, given, minlength)
+    return Tensor(counts.astype(given.dtype if given.dtype == np.float32 else np.float64))
+
+
+@method()
+def histc(input: Tensor, bins: int = 100, min: float = 0, max: float = 0) -> Tensor:
+    """Counts of the elements in ``bins`` equal intervals of [min, max]; of all when both are 0.
+
+    Example:
+        >>> import fusegrad as fg
+        >>> fg.histc(fg.tensor([0.0, 1.0, 1.5, 4.0]), 2, 0, 4).tolist()
+        [3.0, 1.0]
+    """
+    if bins <= 0:
+        raise RangeError(f"histc with {bins} bins", "There must be at least one.")
+    if min > max:
+        raise RangeError(f"histc between {min} and {max}", "max must not be below min.")
+    x = reshape(input.detach(), -1)
+    low: Any = float(min)
+    high: Any = float(max)
+    if low == high:
+        array = np.asarray(x._concrete("histc without limits"))
+        if low == 0 and array.size:
+            low, high = float(array.min()), float(array.max())
+        if low == high:
+            low, high = low - 1, high + 1
+        if not (math.isfinite(low) and math.isfinite(high)):
+            raise RangeError(f"histc of {input.aval}", "The range of the elements is not finite.")
+    inside = ew.and_(pointwise(ew.ge, x, low), pointwise(ew.le, x, high))
+    scaled = ew.div(ew.mul(ew.sub(x, low), float(bins)), high - low)
+    at = ew.minimum(ew.maximum(cast(where(inside, scaled, 0.0), int64), 0), bins - 1)
+    return ops.take_add(cast(inside, input.dtype), at, axis=0, extent=bins)
