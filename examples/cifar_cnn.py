@@ -21,7 +21,7 @@ from fusegrad.utils.tensorboard import SummaryWriter
 
 
 def coloured_digits(rng):
-    """Images ``[1797, 3, 32, 32]`` between 0 and 1 in random order, and their labels."""
+    """Images ``[1797, 3, 32, 32]`` between 0 and 1, and their labels."""
     data = load_digits()
     order = rng.permutation(len(data.images))
     images = np.zeros((len(order), 3, 32, 32), np.float32)

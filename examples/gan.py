@@ -6,12 +6,16 @@ random numbers and the penalty are one native call.
 
 Printed by python examples/gan.py:
 
-    step  1000  critic 1.380  generator 0.695
+    step  2000  critic 1.383  generator 0.693
+    step  4000  critic 1.387  generator 0.688
+    step  6000  critic 1.387  generator 0.693
+    89% of the samples near a mode, 8 of 8 modes found
+    one step: jit 181 us, eager 9045 us
 """
 
 import math
 import sys
-import time
+from timeit import repeat
 
 import fusegrad as fg
 from fusegrad import nn, optim
@@ -31,16 +35,6 @@ def network(inputs, outputs):
 def draw_real():
     """Points around the centres, each as likely as the others."""
     return CENTRES[fg.randint(0, MODES, (BATCH,))] + WIDTH * fg.randn(BATCH, 2)
-
-
-def best(step, *arguments):
-    """The shortest time of a call in microseconds."""
-    times = []
-    for _ in range(50):
-        started = time.perf_counter()
-        step(*arguments)
-        times.append(time.perf_counter() - started)
-    return min(times) * 1e6
 
 
 def main(steps=6000):
@@ -75,10 +69,10 @@ def main(steps=6000):
         distance = (points.unsqueeze(1) - CENTRES).norm(2, dim=2)
     nearest = distance.argmin(1)[distance.amin(1) < 3 * WIDTH].tolist()
     good, found = len(nearest) / 2000, sum(nearest.count(m) >= 50 for m in range(MODES))
-    print(
-        f"{good:.0%} of the samples lie within 3 widths of a mode, {found} of {MODES} modes found"
-    )
-    print(f"one step: jit {best(step):.0f} us, eager {best(step.__wrapped__):.0f} us")
+    print(f"{good:.0%} of the samples near a mode, {found} of {MODES} modes found")
+    runs = (step, step.__wrapped__)
+    times = [min(repeat(run, number=1, repeat=50)) * 1e6 for run in runs]
+    print("one step: jit {:.0f} us, eager {:.0f} us".format(*times))
     return good, found, step
 
 

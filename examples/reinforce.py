@@ -1,4 +1,4 @@
-"""REINFORCE balances a pole on a cart: policy gradients with a loss of ones own.
+"""REINFORCE balances a pole on a cart: policy gradients with a loss of one's own.
 
 Sixteen carts run side by side in NumPy for at most 200 steps (physics of Barto, Sutton and
 Anderson 1983). Choosing actions and learning from whole episodes are a jitted function each; the
@@ -6,11 +6,16 @@ loss is the log-probability of the actions times what followed them (Williams 19
 
 Printed by python examples/reinforce.py:
 
-    episode    10  mean return 100
+    episode  15  mean return 39.2
+    episode  30  mean return 92.8
+    episode  45  mean return 172.6
+    episode  60  mean return 188.5
+    one step: jit 168 us, eager 1634 us
 """
 
 import sys
-import time
+from functools import partial
+from timeit import repeat
 
 import numpy as np
 
@@ -23,7 +28,7 @@ CARTS, LIMIT, DISCOUNT = 16, 200, 0.99
 
 def physics(state, push):
     """The carts 0.02 s later, and which of them are still upright and on the track."""
-    x, speed, angle, spin = state.T
+    speed, angle, spin = state.T[1:]
     sine, cosine = np.sin(angle), np.cos(angle)
     shared = (np.where(push, 10.0, -10.0) + 0.05 * spin**2 * sine) / 1.1
     turn = (9.8 * sine - cosine * shared) / (0.5 * (4 / 3 - 0.1 * cosine**2 / 1.1))
@@ -83,12 +88,8 @@ def main(episodes=60):
         lengths.append(alive.sum(0).mean())
         if k % max(1, episodes // 4) == 0:
             print(f"episode {k:3d}  mean return {lengths[-1]:.1f}")
-    times = []
-    for run in (learn, learn.__wrapped__):
-        started = time.perf_counter()
-        for _ in range(20):
-            run(*batch)
-        times.append((time.perf_counter() - started) / 20 * 1e6)
+    runs = (learn, learn.__wrapped__)
+    times = [min(repeat(partial(run, *batch), number=1, repeat=50)) * 1e6 for run in runs]
     print("one step: jit {:.0f} us, eager {:.0f} us".format(*times))
     return sum(lengths[-5:]) / 5, learn
 

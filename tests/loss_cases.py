@@ -140,6 +140,17 @@ def _far(x: Any, y: Any) -> Any:
     return ((x - y) ** 2).sum(-1)
 
 
+def _labelling(*lengths: int) -> Draw:
+    """Log-probabilities (T, N, C), labels without blanks, lengths of both."""
+
+    def draw(rng: np.random.Generator) -> list[Any]:
+        scores = rng.standard_normal((6, 3, 4))
+        scores -= np.log(np.exp(scores).sum(-1, keepdims=True))
+        return [scores, rng.integers(1, 4, (3, 3)), np.array([6, 5, 6]), np.array(lengths)]
+
+    return draw
+
+
 WEIGHT = np.array([0.5, 1.0, 2.0, 0.0, 1.5])
 PAIR = ("input", "target")
 TRIPLET = ("anchor", "positive", "negative")
@@ -345,6 +356,21 @@ LOSSES = (
             ({}, _multi_hot(2, 3, 5)),
             ({"weight": WEIGHT}, _multi_hot(4, 5)),
         ),
+    ),
+)
+
+
+LOSSES += (
+    Loss(
+        "CTCLoss",
+        "ctc_loss",
+        ("log_probs", "targets", "input_lengths", "target_lengths"),
+        ("log_probs",),
+        (
+            ({}, _labelling(2, 3, 1)),
+            ({"zero_infinity": True}, _labelling(3, 2, 2)),
+        ),
+        second="differences",
     ),
 )
 

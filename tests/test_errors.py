@@ -19,6 +19,7 @@ from fusegrad.errors import FusegradError, Site
 from fusegrad.nn import functional as F
 from fusegrad.nn.utils import parametrize
 from fusegrad.utils.data import DataLoader, TensorDataset, random_split
+from fusegrad.vision import datasets, transforms
 
 
 def variable(*shape):
@@ -48,6 +49,21 @@ def frozen_result():
 
 def parameter():
     return nn.Parameter(fg.randn(3))
+
+
+def accumulating_scan(x):
+    w = parameter()
+
+    def step(c, v):
+        (w.sum() * v.sum()).backward()
+        return c, None
+
+    return fg.scan(step, x[0], x)
+
+
+def endless_gradient(x):
+    w = x.clone().requires_grad_()
+    return fg.while_loop(lambda c: c.sum() < 9, lambda c: c + w, w).sum().backward()
 
 
 def jitted(body, *args):
@@ -119,6 +135,20 @@ MISTAKES = [
     # shapes
     (lambda: fg.randn(2, 3) @ fg.randn(4, 5), RuntimeError, "f32[2,3]"),
     (lambda: fg.randn(2, 3) + fg.randn(4), RuntimeError, "f32[4]"),
+    (lambda: fg.randn(2, 3).double() @ fg.randn(3, 5), RuntimeError, "same dtype"),
+    (lambda: nn.Linear(3, 4)(fg.randn(2, 3).double()), RuntimeError, "f64[2,3]"),
+    (lambda: fg.randn(-1), RuntimeError, "[-1]"),
+    (lambda: fg.arange(0, 1, 0), RuntimeError, "step"),
+    (lambda: fg.linspace(0, 1, -2), RuntimeError, "steps=-2"),
+    (lambda: fg.randint(3, 3, (2,)), RuntimeError, "from 3 to 3"),
+    (lambda: fg.randn(3)[1.5], IndexError, "1.5"),
+    (lambda: fg.randn(3)["a"], TypeError, "'a'"),
+    (lambda: fg.meshgrid(fg.zeros(2), indexing="yx"), RuntimeError, "'yx'"),
+    (lambda: F.cross_entropy(fg.randn(2, 3), fg.tensor([0, 1]).int()), RuntimeError, "Long"),
+    (lambda: F.multi_margin_loss(fg.randn(2, 3), fg.tensor([0, 3])), RuntimeError, "target 3"),
+    (lambda: F.huber_loss(fg.randn(2), fg.randn(2), delta=0.0), RuntimeError, "delta=0.0"),
+    (lambda: nn.TripletMarginLoss(margin=0.0), ValueError, "margin=0.0"),
+    (lambda: fg.autograd.functional.vjp(lambda x: x, fg.ones(2)), RuntimeError, "without v"),
     (lambda: fg.mm(fg.randn(3), fg.randn(3, 2)), RuntimeError, "f32[3]"),
     (lambda: fg.bmm(fg.randn(2, 3, 4), fg.randn(3, 4, 5)), RuntimeError, "f32[3,4,5]"),
     (lambda: fg.dot(fg.randn(3), fg.randn(4)), RuntimeError, "f32[4]"),
@@ -227,6 +257,47 @@ MISTAKES = [
     (lambda: DataLoader([1, 2], shuffle=True, sampler=[0, 1]), ValueError, "shuffle"),
     (lambda: TensorDataset(fg.randn(3), fg.randn(4)), ValueError, "f32[4]"),
     (lambda: random_split([1, 2, 3], [1, 1]), ValueError, "random_split"),
+    (lambda: DataLoader([1, 2], prefetch_factor=2), ValueError, "num_workers > 0"),
+    (lambda: DataLoader([1], num_workers=1, multiprocessing_context="fork"), ValueError, "fork"),
+    (lambda: iter(DataLoader([twice, lambda: 1], num_workers=1)), TypeError, "dataset[1]"),
+    (lambda: list(DataLoader([[1], [1, 2]], batch_size=2)), RuntimeError, "equal size"),
+    (lambda: datasets.MNIST("nowhere", download=True), RuntimeError, "nowhere/MNIST/raw"),
+    (lambda: transforms.RandomCrop(9)(np.ones((4, 4))), ValueError, "(4, 4)"),
+    (lambda: transforms.Normalize(0, 0)(fg.ones(1, 2, 2)), ValueError, "std"),
+    (lambda: fg.save({"model": nn.Linear(1, 1)}, "x"), TypeError, "state_dict"),
+    (lambda: fg.load(__file__), ValueError, "safetensors"),
+    (lambda: fg.load(__file__, map_location=3), TypeError, "map_location"),
+    # loops, branches and recurrent layers
+    (lambda: fg.scan(lambda c, x: (c[:1], x), fg.ones(2), fg.ones(3, 2)), RuntimeError, "step 0"),
+    (lambda: fg.scan(lambda c, x: c, fg.ones(2), fg.ones(3, 2)), TypeError, "a Tensor"),
+    (
+        lambda: fg.scan(lambda c, x: (c, None), fg.ones(2), [fg.ones(3), fg.ones(4)]),
+        ValueError,
+        "f32[4]",
+    ),
+    (lambda: fg.scan(lambda c, x: (c, None), fg.ones(2)), ValueError, "length=10"),
+    (lambda: jitted(accumulating_scan, fg.ones(3, 2)), RuntimeError, "autograd.grad"),
+    (lambda: jitted(endless_gradient, fg.ones(3)), RuntimeError, "fg.scan"),
+    (
+        lambda: jitted(lambda x: fg.cond(x.sum() > 0, lambda: x, lambda: x[:1]), fg.ones(3)),
+        RuntimeError,
+        "f32[1]",
+    ),
+    (lambda: fg.while_loop(lambda c: c > 0, lambda c: c, fg.ones(3)), RuntimeError, ".all()"),
+    (lambda: nn.LSTM(3, 5)(fg.ones(4, 2, 7)), RuntimeError, "got 7"),
+    (lambda: nn.GRU(3, 5)(fg.ones(4, 2, 3), fg.ones(1, 3, 5)), RuntimeError, "hidden[0]"),
+    (lambda: nn.RNN(3, 5, nonlinearity="sine"), ValueError, "sine"),
+    (lambda: nn.LSTMCell(3, 5)(fg.ones(2, 4)), RuntimeError, "got 4"),
+    (
+        lambda: nn.utils.rnn.pack_padded_sequence(fg.ones(4, 2), [2, 3]),
+        RuntimeError,
+        "enforce_sorted=False",
+    ),
+    (
+        lambda: nn.CTCLoss(blank=4)(fg.zeros(5, 1, 3), fg.ones(1, 2).long(), [5], [2]),
+        RuntimeError,
+        "blank=4",
+    ),
     # inside a jitted function
     (lambda: jitted(branch, fg.ones(3)), RuntimeError, "fg.where"),
     (lambda: jitted(loop, fg.ones(3)), RuntimeError, "bool()"),

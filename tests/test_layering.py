@@ -21,7 +21,9 @@ LAYERS = (
     (
         "viewpath",
         "tensor",
+        "loopbody",
         "loops",
+        "branches",
         "autograd",
         "functions",
         "guards",

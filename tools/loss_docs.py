@@ -31,7 +31,7 @@ Every loss, and what its tests compare. A row is one class of `fusegrad.nn` and 
 
 FOOT = """
 Class indices that a traced step cannot check give `nan` instead of an error. A loss of your own is
-any function of tensors, or an `nn.Module` with a `forward`: see `examples/custom_loss.py`.
+any function of tensors, or an `nn.Module` with a `forward`: see `examples/custom_loss_function.py`.
 Losses of boxes (IoU, GIoU, DIoU, CIoU) and the sigmoid focal loss are in `fusegrad.vision.ops`.
 """
 

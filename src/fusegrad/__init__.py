@@ -80,7 +80,7 @@ from .functions.arrangement import (
 )
 from .functions.common import broadcast_shapes
 from .functions.comparison import allclose, equal, isclose, logical_xor
-from .functions.control import map, scan
+from .functions.control import cond, map, scan, while_loop
 from .functions.conversion import clone, is_complex, is_floating_point, is_nonzero, numel
 from .functions.convolution import (
     conv1d,
@@ -90,12 +90,7 @@ from .functions.convolution import (
     conv_transpose2d,
     conv_transpose3d,
 )
-from .functions.counting import (
-    argwhere,
-    bincount,
-    histc,
-    nonzero,
-)
+from .functions.counting import argwhere, bincount, histc, nonzero
 from .functions.creation import (
     BoolTensor,
     ByteTensor,
@@ -137,10 +132,7 @@ from .functions.cumulative import (
     trapezoid,
     trapz,
 )
-from .functions.einsum import (
-    einsum,
-    tensordot,
-)
+from .functions.einsum import einsum, tensordot
 from .functions.elementary import (
     bitwise_left_shift,
     bitwise_right_shift,
@@ -409,35 +401,35 @@ __all__ = [
     "block_diag", "bmm", "bool", "bool_", "broadcast_shapes", "broadcast_tensors", "broadcast_to",
     "bucketize", "cartesian_prod", "cat", "cdist", "ceil", "chain_matmul", "chunk", "clamp",
     "clamp_max", "clamp_min", "clip", "clone", "column_stack", "combinations", "complex128",
-    "complex64", "concat", "concatenate", "conj", "conv1d", "conv2d", "conv3d", "conv_transpose1d",
-    "conv_transpose2d", "conv_transpose3d", "copysign", "corrcoef", "cos", "cosh", "count_nonzero",
-    "cov", "cross", "cuda", "cummax", "cummin", "cumprod", "cumsum", "cumulative_trapezoid",
-    "default_generator", "deg2rad", "detach", "device", "diag", "diag_embed", "diagflat",
-    "diagonal", "diagonal_scatter", "diff", "digamma", "dist", "div", "divide", "dot", "double",
-    "dsplit", "dstack", "dtype", "dtypes", "e", "einsum", "empty", "empty_like", "enable_grad",
-    "eq", "equal", "erf", "erfc", "erfinv", "exp", "exp2", "explain", "expm1", "eye", "fix",
-    "flatten", "flip", "fliplr", "flipud", "float", "float16", "float32", "float64", "float_power",
-    "floor", "floor_divide", "fmax", "fmin", "fmod", "frac", "from_numpy", "full", "full_like",
-    "gather", "gcd", "ge", "ger", "get_default_dtype", "get_num_threads", "get_rng_state",
-    "greater", "greater_equal", "gt", "half", "heaviside", "histc", "hsplit", "hstack", "hypot",
-    "index_add", "index_copy", "index_fill", "index_put", "index_reduce", "index_select", "inf",
-    "inference_mode", "initial_seed", "inner", "int", "int16", "int32", "int64", "int8",
-    "is_anomaly_enabled", "is_complex", "is_floating_point", "is_grad_enabled", "is_nonzero",
-    "is_tensor", "isclose", "isfinite", "isin", "isinf", "isnan", "isneginf", "isposinf", "isreal",
-    "jit", "kron", "kthvalue", "lcm", "ldexp", "le", "lerp", "less", "less_equal", "lgamma",
-    "linspace", "load", "log", "log10", "log1p", "log2", "log_softmax", "logaddexp", "logaddexp2",
-    "logcumsumexp", "logical_and", "logical_not", "logical_or", "logical_xor", "logit", "logspace",
-    "logsumexp", "long", "lt", "manual_seed", "map", "masked_fill", "masked_scatter",
-    "masked_select", "matmul", "max", "maximum", "mean", "median", "meshgrid", "min", "minimum",
-    "mm", "mode", "moveaxis", "movedim", "msort", "mul", "multiply", "mv", "mvlgamma", "nan",
-    "nan_to_num", "nanmean", "nanmedian", "nanquantile", "nansum", "narrow", "ne", "neg",
-    "negative", "newaxis", "nn", "no_grad", "nonzero", "norm", "normal", "not_equal", "numel",
-    "ones", "ones_like", "ops", "optim", "outer", "permute", "pi", "positive", "pow", "prod",
-    "promote_types", "put", "quantile", "rad2deg", "rand", "rand_like", "randint", "randint_like",
-    "randn", "randn_like", "random", "randperm", "ravel", "reciprocal", "relu", "remainder",
-    "renorm", "repeat_interleave", "reshape", "roll", "rot90", "round", "row_stack", "rsqrt",
-    "rsub", "save", "scan", "scatter", "scatter_add", "scatter_reduce", "searchsorted", "seed",
-    "select", "select_scatter", "set_default_dtype", "set_grad_enabled", "set_num_threads",
+    "complex64", "concat", "concatenate", "cond", "conj", "conv1d", "conv2d", "conv3d",
+    "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "copysign", "corrcoef", "cos",
+    "cosh", "count_nonzero", "cov", "cross", "cuda", "cummax", "cummin", "cumprod", "cumsum",
+    "cumulative_trapezoid", "default_generator", "deg2rad", "detach", "device", "diag",
+    "diag_embed", "diagflat", "diagonal", "diagonal_scatter", "diff", "digamma", "dist", "div",
+    "divide", "dot", "double", "dsplit", "dstack", "dtype", "dtypes", "e", "einsum", "empty",
+    "empty_like", "enable_grad", "eq", "equal", "erf", "erfc", "erfinv", "exp", "exp2", "explain",
+    "expm1", "eye", "fix", "flatten", "flip", "fliplr", "flipud", "float", "float16", "float32",
+    "float64", "float_power", "floor", "floor_divide", "fmax", "fmin", "fmod", "frac", "from_numpy",
+    "full", "full_like", "gather", "gcd", "ge", "ger", "get_default_dtype", "get_num_threads",
+    "get_rng_state", "greater", "greater_equal", "gt", "half", "heaviside", "histc", "hsplit",
+    "hstack", "hypot", "index_add", "index_copy", "index_fill", "index_put", "index_reduce",
+    "index_select", "inf", "inference_mode", "initial_seed", "inner", "int", "int16", "int32",
+    "int64", "int8", "is_anomaly_enabled", "is_complex", "is_floating_point", "is_grad_enabled",
+    "is_nonzero", "is_tensor", "isclose", "isfinite", "isin", "isinf", "isnan", "isneginf",
+    "isposinf", "isreal", "jit", "kron", "kthvalue", "lcm", "ldexp", "le", "lerp", "less",
+    "less_equal", "lgamma", "linspace", "load", "log", "log10", "log1p", "log2", "log_softmax",
+    "logaddexp", "logaddexp2", "logcumsumexp", "logical_and", "logical_not", "logical_or",
+    "logical_xor", "logit", "logspace", "logsumexp", "long", "lt", "manual_seed", "map",
+    "masked_fill", "masked_scatter", "masked_select", "matmul", "max", "maximum", "mean", "median",
+    "meshgrid", "min", "minimum", "mm", "mode", "moveaxis", "movedim", "msort", "mul", "multiply",
+    "mv", "mvlgamma", "nan", "nan_to_num", "nanmean", "nanmedian", "nanquantile", "nansum",
+    "narrow", "ne", "neg", "negative", "newaxis", "nn", "no_grad", "nonzero", "norm", "normal",
+    "not_equal", "numel", "ones", "ones_like", "ops", "optim", "outer", "permute", "pi", "positive",
+    "pow", "prod", "promote_types", "put", "quantile", "rad2deg", "rand", "rand_like", "randint",
+    "randint_like", "randn", "randn_like", "random", "randperm", "ravel", "reciprocal", "relu",
+    "remainder", "renorm", "repeat_interleave", "reshape", "roll", "rot90", "round", "row_stack",
+    "rsqrt", "rsub", "save", "scan", "scatter", "scatter_add", "scatter_reduce", "searchsorted",
+    "seed", "select", "select_scatter", "set_default_dtype", "set_grad_enabled", "set_num_threads",
     "set_printoptions", "set_rng_state", "sgn", "short", "sigmoid", "sign", "signbit", "sin",
     "sinc", "sinh", "slice_scatter", "softmax", "sort", "special", "split", "sqrt", "square",
     "squeeze", "stack", "std", "std_mean", "sub", "subtract", "sum", "swapaxes", "swapdims", "t",
@@ -445,7 +437,7 @@ __all__ = [
     "trace", "transpose", "trapezoid", "trapz", "tril", "tril_indices", "triu", "triu_indices",
     "true_divide", "trunc", "uint16", "uint32", "uint64", "uint8", "unbind", "unflatten", "unique",
     "unique_consecutive", "unsqueeze", "utils", "vander", "var", "var_mean", "vdot", "vision",
-    "vsplit", "vstack", "where", "xlogy", "zeros", "zeros_like",
+    "vsplit", "vstack", "where", "while_loop", "xlogy", "zeros", "zeros_like",
 ]  # fmt: skip
 
 

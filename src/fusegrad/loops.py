@@ -15,131 +15,17 @@ from typing import Any
 
 import numpy as np
 
-from .errors import CaptureError, GradientError, user_site
-from .ir.aval import Aval, aval_of
+from .errors import GradientError, InPlaceError, user_site
+from .ir.aval import Aval
 from .ir.graph import Var
 from .ir.interpret import interpret
-from .ir.primitive import Primitive, bind, current_builder, set_builder
+from .ir.primitive import Primitive, bind, current_builder
+from .loopbody import Body, Step, aval_of_edge
 from .ops import control, source
 from .ops import elementwise as ew
 from .tensor import Storage, Tensor, grad_mode, unpack_raw, unpack_tensor
-from .trace.body import BodyCapture
 from .transform.loopgrad import Totals, body_graph, choose_residuals, makers_of, needed_from
 from .transform.vjp import Node, next_sequence, pull_back
-
-# new carries and emitted values from carries and slices
-Step = Callable[[list[Tensor], list[Tensor]], tuple[list[Tensor], list[Tensor]]]
-
-
-class _Inputs(Node):
-    """Where the history of a body's inputs begins."""
-
-    __slots__ = ()
-
-    def pull(self, cotangents: Sequence[Any], unpack: Callable[[Any], Any]) -> list[Any]:
-        return []
-
-
-class Body:
-    """One traced step.
-
-    Attributes:
-        capture: the equations, with those of derivatives that were traced later.
-        carries, slices: the values that stand for carries and slices of stacks.
-        new, emitted: the tensors that the step returned.
-        avals, edges: of the results: new carries, emitted values, carries the step began with.
-        state: storages from outside that the step changes; they are carried too.
-    """
-
-    def __init__(
-        self, step: Step, carries: Sequence[Aval], slices: Sequence[Aval], parent: Any
-    ) -> None:
-        self.state: list[Storage] = []
-        while True:
-            self._trace(step, carries, slices, parent)
-            more = [s for s in self.capture.written() if s not in self.state]
-            if not more:
-                break
-            self.state += more
-        self._check()
-
-    def _trace(
-        self, step: Step, carries: Sequence[Aval], slices: Sequence[Aval], parent: Any
-    ) -> None:
-        self.capture = BodyCapture(parent, self.state)
-        avals = [*carries, *slices]
-        self.inputs = _Inputs("scan input", (), avals, user_site())
-        self.floor = next_sequence()
-        tensors = [self._input(k, a) for k, a in enumerate(avals)]
-        self.carries = [t._value for t in tensors[: len(carries)]]
-        self.slices = [t._value for t in tensors[len(carries) :]]
-        enabled = grad_mode.enabled
-        previous = set_builder(self.capture)
-        try:
-            self.new, self.emitted = step(tensors[: len(carries)], tensors[len(carries) :])
-            self.new_values = [t._read() for t in self.new]
-            self.emitted_values = [t._read() for t in self.emitted]
-            results = [*self.new, *self.emitted]
-            self.edges = [t._history() if t.dtype.is_differentiable else None for t in results]
-        finally:
-            set_builder(previous)
-            grad_mode.enabled = enabled
-        # the carries a step began with are results too: repeated steps start from them
-        self.avals = [t.aval for t in results] + [v.aval for v in self.carries]
-        self.edges += [t._edge for t in tensors[: len(carries)]]
-        self.state_inputs = [self.capture.state[s] for s in self.state]
-        self.state_values = [self.capture.cells[s].value for s in self.state]
-
-    def _input(self, position: int, aval: Aval) -> Tensor:
-        tensor = Tensor(Var(aval, "", self.capture))
-        if grad_mode.enabled and aval.dtype.is_differentiable:
-            tensor._edge = (self.inputs, position)
-        return tensor
-
-    def _check(self) -> None:
-        capture = self.capture
-        if capture.grads:
-            raise CaptureError(
-                "a .grad was written inside the body of a loop",
-                "The body is one step of a compiled loop; gradients of tensors from outside cannot "
-                "accumulate there.",
-                "fg.autograd.grad inside the body, or backward() after the loop",
-            )
-        for tensor, edge in capture.outside_touched.items():
-            if tensor._edge is not edge:
-                tensor._edge = edge
-                raise CaptureError(
-                    f"a tensor {tensor.aval} from outside is changed in place, with gradients, "
-                    "inside the body of a loop",
-                    "Only changes without gradient history are carried from step to step.",
-                    "make it part of the carry",
-                )
-
-    @property
-    def fixed(self) -> dict[Var, Any]:
-        """Loop constants: the value from outside by the one that stands for it inside."""
-        return {var: value for value, var in self.capture.lifted.values()}
-
-    def derive(self, given: Sequence[bool]) -> tuple[dict[Any, Any], dict[int, Var]]:
-        """Append the derivative of the step for cotangents of the ``given`` outputs.
-
-        Returns:
-            cotangents by edge (of inputs and of tensors from outside), and the values that stand
-            for the cotangents of the outputs.
-        """
-        cotangents: dict[int, Var] = {}
-        roots = []
-        for k, (edge, wanted) in enumerate(zip(self.edges, given, strict=True)):
-            if wanted and edge is not None:
-                cotangents[k] = Var(self.avals[k], "", self.capture)
-                roots.append((edge, cotangents[k]))
-        enabled, grad_mode.enabled = grad_mode.enabled, False
-        try:
-            with self.capture.active():
-                found = pull_back(roots, unpack_raw, None, True, self.floor)
-        finally:
-            grad_mode.enabled = enabled
-        return found, cotangents
 
 
 def scan_tensors(
@@ -187,13 +73,16 @@ class Loop:
         """Trace the derivative of the body; decide what to keep."""
         body = self.body
         forward = len(body.capture.eqns)
-        given = [True] * (len(body.new) + len(body.emitted)) + [False] * len(body.new)
-        found, _ = body.derive(given)
-        self.outside = [e for e in found if e[0] is not body.inputs]
-        self.outside_avals = [aval_of(found[e]) for e in self.outside]
+        self.outside = body.outside_edges()
+        self.outside_avals = list(map(aval_of_edge, self.outside))
         if not self.outside and all(e is None for e in edges):
             return
         self.node = ScanNode(self, [*edges, *self.outside])
+        given = [True] * (len(body.new) + len(body.emitted)) + [False] * len(body.new)
+        try:
+            found, _ = body.derive(given)
+        except GradientError:
+            return  # a step without a derivative: the backward pass says so
         before, after = body.capture.eqns[:forward], body.capture.eqns[forward:]
         made = makers_of(before)
         cotangents = [v for v in found.values() if isinstance(v, Var)]
@@ -213,6 +102,7 @@ class Loop:
         outputs = [*body.state_values, *body.new_values, *body.emitted_values, *kept]
         count = len(body.new) + len(body.emitted)
         self.raw_xs = [x._read() for x in self.xs]
+        self.versions = self._memory()
         graph, fixed, xs = body_graph(
             outputs,
             makers_of(capture.eqns),
@@ -255,9 +145,23 @@ class Loop:
         cell.value = value
         cell.version += 1
 
+    def _memory(self) -> list[tuple[Storage, int]]:
+        """Memory that the backward pass reads again, with its version; in a capture values last."""
+        if self.body.capture.parent is not None or self.node is None:
+            return []
+        storages = [*self.body.capture.cells, *[x._storage for x in self.xs]]
+        return [(s, s.version) for s in storages if s not in self.body.state]
+
     # --- backward ---------------------------------------------------------------------------------
     def pull(self, cotangents: Sequence[Any]) -> list[Any]:
         """Cotangents of initial carries, stacks and outside edges, by a loop the other way."""
+        for storage, version in self.versions:
+            if storage.version != version:
+                raise InPlaceError(
+                    "a tensor that a loop read was changed in place before its backward pass",
+                    f"It is at version {storage.version}; version {version} was read.",
+                    "use the out-of-place form, or .clone() before the change",
+                )
         return _Backward(self, cotangents).run()
 
 
@@ -313,14 +217,14 @@ class _Backward:
             [*leaving, *added, *emitted], made, body.fixed, [*inner, *sum_inputs], stacks
         )
         begin = [
-            _zeros(body.new[k].aval) if self.cotangents[k] is None else self.cotangents[k]
+            zeros_of(body.new[k].aval) if self.cotangents[k] is None else self.cotangents[k]
             for k in self.carried
         ]
         results = bind(
             control.scan,
             *fixed,
             *begin,
-            *[_zeros(s.aval) for s in sums.values()],
+            *[zeros_of(s.aval) for s in sums.values()],
             *xs,
             body=graph,
             consts=len(fixed),
@@ -350,7 +254,7 @@ class _Backward:
         value = self.found.get((target, index))
         if value is None:
             with self.body.capture.active(), self.body.capture.at(None):
-                value = _zeros(aval)
+                value = zeros_of(aval)
             self.made.update(makers_of(self.body.capture.eqns[-1:]))
         return value
 
@@ -370,7 +274,8 @@ class _Backward:
         return recipes, sums
 
 
-def _zeros(aval: Aval) -> Any:
+def zeros_of(aval: Aval) -> Any:
+    """Zeros as a raw value."""
     return source.full(shape=aval.shape, dtype=aval.dtype, value=0)
 
 
@@ -431,11 +336,11 @@ def _pull_recorded(node: ScanNode, loop: Loop, cotangents: Sequence[Any]) -> lis
             for e, s in zip(loop.outside, carry[len(carried) :], strict=True)
         ]
         leaving = [found.get(e) for e in inner]
-        parts = [_or_zeros(leaving[k], body.new[k].aval) for k in carried]
-        return [*parts, *sums], [_or_zeros(leaving[n + k], starts[n + k].aval) for k in sliced]
+        parts = [or_zeros(leaving[k], body.new[k].aval) for k in carried]
+        return [*parts, *sums], [or_zeros(leaving[n + k], starts[n + k].aval) for k in sliced]
 
-    begin = [_or_zeros(cotangents[k], body.avals[k]) for k in carried]
-    begin += [_or_zeros(None, a) for a in loop.outside_avals]
+    begin = [or_zeros(cotangents[k], body.avals[k]) for k in carried]
+    begin += [or_zeros(None, a) for a in loop.outside_avals]
     stacks = [*began, *xs, *[cotangents[k] for k in given]]
     finals, ys = scan_tensors(back, begin, stacks, loop.length, not loop.reverse)
     result: list[Any] = [None] * (n + len(xs))
@@ -463,29 +368,35 @@ def _start(tensor: Tensor) -> Tensor:
     return out
 
 
-def _or_zeros(value: Any, aval: Aval) -> Tensor:
+def or_zeros(value: Any, aval: Aval) -> Tensor:
+    """A cotangent as a tensor, zeros where there is none."""
     if value is None:
-        return Tensor(_zeros(aval))
+        return Tensor(zeros_of(aval))
     return value if isinstance(value, Tensor) else Tensor(value)
 
 
 def bind_on_tensors(primitive: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Any:
     """Apply a recorded loop to tensors: its body is traced again, with gradients."""
+    if primitive is not control.scan:
+        from .branches import rebind  # late: it imports this module
+
+        return rebind(primitive, args, params)
     fixed, init, xs = control.split_operands(args, params)
     body, carries = params["body"], params["carries"]
 
     def step(carry: list[Tensor], slices: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
-        values = [_as_tensor(v) for v in interpret(body, [*fixed, *carry, *slices])]
+        values = [as_tensor(v) for v in interpret(body, [*fixed, *carry, *slices])]
         return values[:carries], values[carries:]
 
     finals, ys = scan_tensors(
-        step, list(map(_as_tensor, init)), list(map(_as_tensor, xs)), params["length"],
+        step, list(map(as_tensor, init)), list(map(as_tensor, xs)), params["length"],
         params["reverse"],
     )  # fmt: skip
     return (*finals, *ys)
 
 
-def _as_tensor(value: Any) -> Tensor:
+def as_tensor(value: Any) -> Tensor:
+    """A tensor from a tensor, a Var or an array."""
     if isinstance(value, Tensor):
         return value
     return Tensor(value if isinstance(value, Var) else np.asarray(value))

@@ -20,7 +20,7 @@ from .codegen.source import Argument
 from .errors import ArgumentError
 from .ir.graph import Eqn, nested_graphs
 from .runtime.compile import load_kernel
-from .schedule.kernels import Contraction, HostCall, LoopBegin, LoopEnd, Plan, Walk
+from .schedule.kernels import Contraction, HostCall, Mark, Plan, Walk
 from .schedule.loops import Buffer, LoopNest
 
 if TYPE_CHECKING:
@@ -442,7 +442,7 @@ def _sites(plan: Plan) -> dict[Buffer, str]:
     found: dict[Buffer, str] = {}
     for kernel in plan.kernels:
         work = kernel.work
-        if isinstance(work, (LoopBegin, LoopEnd)):
+        if isinstance(work, Mark):
             lines.update({o: e.where for e in kernel.eqns for o in e.outputs})
             for body in (g for e in kernel.eqns for g in nested_graphs(e)):
                 lines.update({o: e.where for e in body.eqns for o in e.outputs})

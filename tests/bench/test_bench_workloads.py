@@ -96,6 +96,7 @@ def test_data_are_the_same_in_every_process(name: str) -> None:
         ("mnist_mlp", 55.0),
         ("mlp_wide", 76_700.0),
         ("vae", 881.9),
+        ("cifar_cnn", 9310.0),
         ("logistic_big", 520.0),
         ("pointwise_chain", 2680.0),
         ("softmax_xent_big", 20_970.0),

@@ -104,12 +104,43 @@ def test_turn(bits: int, dtype: str) -> None:
         src = rng.normal(size=4 + 2 * (rows + 1) * pitch).astype(DTYPES[dtype])
         start = rng.normal(size=6 + 2 * (columns + 1) * height).astype(DTYPES[dtype])
         found, want = start.copy(), start.copy()
-        name = f"window_turn_{dtype}"
-        for function, dst in ((native(bits)[1][name], found), (tiles.WINDOW_REFERENCE[name], want)):
-            function(
-                src, 4, pitch, rows * pitch, dst, 6, height, columns * height, rows, columns, 2
-            )
-        np.testing.assert_array_equal(found, want)
+        place = (height, columns * height, rows, columns, 2)
+        bias = rng.normal(size=5).astype(DTYPES[dtype])
+        for name, extra in ((f"window_turn_{dtype}", ()), (f"window_turn_add_{dtype}", (bias, 3))):
+            native(bits)[1][name](src, 4, pitch, rows * pitch, found, 6, *place, *extra)
+            tiles.WINDOW_REFERENCE[name](src, 4, pitch, rows * pitch, want, 6, *place, *extra)
+            np.testing.assert_array_equal(found, want)
+
+
+@pytest.mark.parametrize("bits", native_bits())
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("adds", ["", "add_"])
+def test_job(bits: int, dtype: str, adds: str) -> None:
+    """Turns in, a product, turns out with or without a bias, runs of zeros."""
+    rng = np.random.default_rng(1)
+    size = np.dtype(DTYPES[dtype]).itemsize
+    lanes = 64 // size
+    a, w, bias, c = (rng.normal(size=n).astype(DTYPES[dtype]) for n in (200, 30, 9, 300))
+    turns = np.array(
+        [[2, 20, 40, 0, lanes, 3 * lanes, 3, 3, 2], [0, lanes, 3 * lanes, 7, 11, 40, 3, 3, 4]]
+    ).reshape(-1)
+    ks = np.array([[k * size, k * 64] for k in range(4)], np.int32).reshape(-1)
+    vs = np.array([[v * 64, v * 64] for v in range(3)], np.int32).reshape(-1)
+    segments = np.array([0, 4, 0, 3], np.int32)
+    jobs = np.zeros((2, 16), np.int64)
+    jobs[1, :11] = [0, 1, 2, 4, 0, 1, 5, 0, 1, 2, 3]
+    jobs[1, 11:15] = [2, 1, 3, 2]
+    extra = (bias, 2) if adds else ()
+    name = f"window_job_{adds}{dtype}"
+    found = []
+    for library in (native(bits)[1], tiles.WINDOW_REFERENCE):
+        image, result, out = np.zeros(9 * lanes, a.dtype), np.ones(20 * lanes, a.dtype), c.copy()
+        operands = (a, 1, w, 1, image, lanes, result, 4, out, *extra)
+        library[name](*operands, ks, vs, segments, turns, jobs.reshape(-1), 1, 5, 3 * lanes)
+        found.append((image, result, out))
+    for ours, want in zip(*found, strict=True):
+        np.testing.assert_allclose(ours, want, rtol=0, atol=TOLERANCE[dtype])
+    assert not np.array_equal(found[0][2], c)
 
 
 # --- tables ---------------------------------------------------------------------------------------

@@ -56,6 +56,20 @@ LAYERS: dict[str, tuple[Build, tuple[int, ...]]] = {
     "instance_norm_tracked": (lambda: nn.InstanceNorm2d(4, track_running_stats=True), IMAGE),
     "group_norm": (lambda: nn.GroupNorm(2, 4), IMAGE),
     "response_norm": (lambda: nn.LocalResponseNorm(3, alpha=0.1), IMAGE),
+    "pad_reflect": (lambda: nn.ReflectionPad2d((1, 2, 2, 0)), IMAGE),
+    "pad_replicate": (lambda: nn.ReplicationPad1d(2), SIGNAL),
+    "pad_circular": (lambda: nn.CircularPad2d((1, 2, 2, 0)), IMAGE),
+    "pad_constant": (lambda: nn.ConstantPad3d(1, 2.0), VOLUME),
+    "pixel_shuffle": (lambda: nn.PixelShuffle(2), IMAGE),
+    "pixel_unshuffle": (lambda: nn.PixelUnshuffle(2), IMAGE),
+    "channel_shuffle": (lambda: nn.ChannelShuffle(2), IMAGE),
+    "unfold": (lambda: nn.Unfold(3, padding=1, stride=2), IMAGE),
+    "fold": (lambda: nn.Sequential(nn.Unfold(2), nn.Fold((8, 6), 2)), IMAGE),
+    "upsample_nearest": (lambda: nn.Upsample(scale_factor=2), IMAGE),
+    "upsample_bilinear": (lambda: nn.Upsample(size=(5, 9), mode="bilinear"), IMAGE),
+    "upsample_bicubic": (lambda: nn.Upsample(scale_factor=1.5, mode="bicubic"), IMAGE),
+    "upsample_trilinear": (lambda: nn.Upsample(scale_factor=2, mode="trilinear"), VOLUME),
+    "softmax2d": (lambda: nn.Softmax2d(), IMAGE),
     "attention": (lambda: _Attention(), (3, 5, 8)),
     "attention_causal": (lambda: _Attention(is_causal=True), (3, 5, 8)),
     "attention_masked": (lambda: _Attention(masked=True), (3, 5, 8)),
@@ -70,12 +84,12 @@ def _results(build: Build, x: np.ndarray, dtype: Any, jit: bool) -> list[np.ndar
     fg.manual_seed(0)
     module = build().to(dtype)
     parameters = [p for p in module.parameters()]
-    weights = fg.tensor(np.random.default_rng(1).standard_normal(1000)).to(dtype)
+    weights = fg.tensor(np.random.default_rng(1).standard_normal(5000)).to(dtype)
 
     def step(x: Any) -> Any:
         x = (x * 1.0).requires_grad_() if not x.requires_grad else x
         out = module(x)
-        size = out.shape.numel() if hasattr(out.shape, "numel") else int(np.prod(out.shape))
+        size = int(np.prod(out.shape))
         loss = (out.reshape(-1) * weights[:size]).sum() + (out * out).sum()
         grads = fg.autograd.grad(loss, [x, *parameters], create_graph=True)
         second = fg.autograd.grad(sum((g * g).sum() for g in grads), x)
@@ -102,3 +116,30 @@ def test_layer(monkeypatch: pytest.MonkeyPatch, name: str, dtype: Any) -> None:
     for a, b in zip(eager, fused, strict=True):
         scale = max(1.0, float(np.abs(a).max(initial=0.0)))  # sums cancel against their largest
         np.testing.assert_allclose(b, a, rtol=RTOL[dtype], atol=ATOL[dtype] * scale)
+
+
+@pytest.mark.parametrize("mode", ["sum", "mean", "max"])
+def test_embedding_bag(mode: str) -> None:
+    """Bags by offsets: values and table gradient of the compiled step."""
+    index, offsets = fg.tensor([0, 2, 2, 5, 6, 1]), fg.tensor([0, 3, 3, 4])
+    bags = nn.EmbeddingBag(7, 3, mode=mode, padding_idx=1).double()
+
+    def step(index: Any, offsets: Any) -> Any:
+        out = bags(index, offsets)
+        return out, fg.autograd.grad((out**2).sum(), bags.weight)[0]
+
+    for a, b in zip(step(index, offsets), fg.jit(step)(index, offsets), strict=True):
+        np.testing.assert_allclose(b.detach().numpy(), a.detach().numpy(), rtol=1e-12)
+
+
+def test_unpooling() -> None:
+    """Maxima go back to their places, gradients come from there."""
+    x = fg.tensor(np.random.default_rng(0).standard_normal((2, 3, 6, 7)), requires_grad=True)
+
+    def step(x: Any) -> Any:
+        pooled, places = nn.functional.max_pool2d(x, 3, 2, return_indices=True)
+        out = nn.functional.max_unpool2d(pooled, places, 3, 2, output_size=(6, 7))
+        return out, fg.autograd.grad((out**2).sum(), x)[0]
+
+    for a, b in zip(step(x), fg.jit(step)(x), strict=True):
+        np.testing.assert_allclose(b.detach().numpy(), a.detach().numpy(), rtol=1e-12)

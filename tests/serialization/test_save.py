@@ -286,7 +286,7 @@ class Training:
 
     def __init__(self, jit: bool) -> None:
         self.model = nn.Sequential(
-            nn.Linear(6, 16), nn.ReLU(), nn.Dropout(0.4), nn.LayerNorm(16), nn.Linear(16, 1)
+            nn.Linear(6, 16), nn.ReLU(), nn.Dropout(0.4), nn.BatchNorm1d(16), nn.Linear(16, 1)
         )
         self.optimizer = optim.Adam(self.model.parameters(), lr=1e-2, amsgrad=True)
         self.schedule = optim.lr_scheduler.OneCycleLR(self.optimizer, 0.05, total_steps=40)

@@ -112,6 +112,19 @@ def test_composed_datasets() -> None:
     assert [b.tolist() for (b,) in DataLoader(part, batch_size=2)] == [[7, 3], [5]]
 
 
+def test_samples_fetched_at_once() -> None:
+    class Many(Squares):
+        asked: list[list[int]] = []
+
+        def __getitems__(self, indices: list[int]) -> list[Any]:
+            self.asked.append(indices)
+            return [self[i] for i in indices]
+
+    part = Subset(Many(10), [7, 3, 5])
+    assert [y.tolist() for _, y in DataLoader(part, batch_size=2)] == [[7, 3], [5]]
+    assert Many.asked == [[7, 3], [5]]
+
+
 def test_random_split() -> None:
     data = TensorDataset(fg.arange(10))
     parts = random_split(data, [7, 3], generator=fg.Generator().manual_seed(0))

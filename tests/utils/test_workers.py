@@ -223,7 +223,9 @@ def test_an_exception_comes_back_with_its_traceback() -> None:
     del batches, shapes
 
 
-@pytest.mark.parametrize(("trouble", "words"), [("kill", "signal 9"), ("exit", "exit code 7")])
+@pytest.mark.parametrize(
+    ("trouble", "words"), [("kill", r"signal 9 \(SIGKILL\)"), ("exit", "exit code 7")]
+)
 def test_a_worker_that_ends_is_an_error(trouble: str, words: str) -> None:
     for options in ({}, {"persistent_workers": True}):
         loader = DataLoader(Squares(8, 5, trouble), num_workers=2, **options)
@@ -238,6 +240,15 @@ def test_timeout() -> None:
     with pytest.raises(RuntimeError, match=r"timed out after 0\.5 seconds") as caught:
         list(DataLoader(Squares(8, 5, "sleep"), num_workers=2, timeout=0.5))
     assert "Try:" in str(caught.value) and time.monotonic() - started < 20
+
+
+def test_a_stopped_worker_does_not_hold_the_program_up() -> None:
+    batches = iter(DataLoader(Squares(100), num_workers=2, prefetch_factor=4))
+    next(batches)
+    os.kill(batches.pool.workers[1].process.pid, signal.SIGSTOP)
+    started = time.monotonic()
+    del batches
+    assert time.monotonic() - started < 20
 
 
 def test_early_break() -> None:

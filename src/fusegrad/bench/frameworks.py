@@ -127,10 +127,10 @@ class TorchLike(Framework):
 
 
 class TorchTuned(TorchLike):
-    """PyTorch eager with fused optimizers (its malloc settings come with the environment)."""
+    """PyTorch eager, fused optimizers, channels-last; malloc settings come with the environment."""
 
     def namespace(self) -> Any:
-        """Return ``torch`` with fused optimizers."""
+        """Return ``torch`` with fused optimizers and channels-last convolutions."""
         return importlib.import_module(f"{__package__}.torch_graph").fused_namespace(self.module)
 
 

@@ -28,7 +28,12 @@ class Optimizer:
     update: Callable[[Params, Params, Any], tuple[Params, Any]]
 
 
-def sgd(learning_rate: float, momentum: float = 0.0) -> Optimizer:
+def sgd(
+    learning_rate: float,
+    momentum: float = 0.0,
+    weight_decay: float = 0.0,
+    nesterov: bool = False,
+) -> Optimizer:
     """Return ``torch.optim.SGD``; PyTorch's first buffer equals the gradient, as zeros give."""
     jnp: Any = importlib.import_module("jax.numpy")
 
@@ -38,9 +43,13 @@ def sgd(learning_rate: float, momentum: float = 0.0) -> Optimizer:
         return {name: jnp.zeros_like(value) for name, value in params.items()}
 
     def update(params: Params, grads: Params, state: Params) -> tuple[Params, Params]:
+        if weight_decay:
+            grads = {name: grads[name] + weight_decay * params[name] for name in params}
         if momentum:
             state = {name: momentum * state[name] + grads[name] for name in params}
         direction = state if momentum else grads
+        if nesterov:
+            direction = {name: grads[name] + momentum * state[name] for name in params}
         return {name: params[name] - learning_rate * direction[name] for name in params}, state
 
     return Optimizer(init, update)

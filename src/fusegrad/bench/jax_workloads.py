@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from .cases_residual import RESNET_LR
 from .cases_science import DIFFUSIVITY, L2_PENALTY
 from .cases_sequence import TRANSFORMER_LR
 from .jax_optim import Optimizer, Params, adam, clipped, rmsprop, sgd
@@ -142,6 +143,29 @@ def mlp_wide(sizes: Sizes, params: Arrays) -> JaxBuilt:
     return training(loss, params, adam(1e-4, weight_decay=0.01))
 
 
+@builds("cifar_cnn")
+def cifar_cnn(sizes: Sizes, params: Arrays) -> JaxBuilt:
+    """Three convolutions with max pooling, two linear layers, cross entropy, SGD."""
+    jax, jnp = _jax()
+
+    def convolve(params: Params, name: str, x: Any) -> Any:
+        y = jax.lax.conv_general_dilated(x, params[f"{name}.weight"], (1, 1), "SAME")
+        return y + params[f"{name}.bias"][None, :, None, None]
+
+    def pool(x: Any) -> Any:
+        window = (1, 1, 2, 2)
+        return jax.lax.reduce_window(x, -jnp.inf, jax.lax.max, window, window, "VALID")
+
+    def loss(params: Params, images: Any, labels: Any) -> Any:
+        hidden = images
+        for name in ("0", "2", "4"):
+            hidden = pool(convolve(params, name, hidden))
+        flat = hidden.reshape(hidden.shape[0], -1)
+        return cross_entropy(linear(params, "8", linear(params, "7", flat)), labels)
+
+    return training(loss, params, sgd(0.01))
+
+
 @builds("vae")
 def vae(sizes: Sizes, params: Arrays) -> JaxBuilt:
     """Variational autoencoder, BCE with logits + KL, Adam."""
@@ -181,6 +205,63 @@ def lstm(sizes: Sizes, params: Arrays) -> JaxBuilt:
         return cross_entropy(linear(params, "head", hidden), labels)
 
     return training(loss, params, rmsprop(1e-3))
+
+
+@builds("resnet_small")
+def resnet_small(sizes: Sizes, params: Arrays) -> JaxBuilt:
+    """Residual network, batch norm with running statistics, SGD nesterov."""
+    jax, jnp = _jax()
+
+    def convolve(params: Params, name: str, x: Any, stride: int = 1) -> Any:
+        return jax.lax.conv_general_dilated(
+            x,
+            params[f"{name}.weight"],
+            (stride, stride),
+            ((1, 1), (1, 1)) if params[f"{name}.weight"].shape[-1] == 3 else "VALID",
+        )
+
+    def norm(params: Params, name: str, x: Any, moments: dict[str, Any]) -> Any:
+        mean = jnp.mean(x, (0, 2, 3))
+        variance = jnp.mean((x - mean[None, :, None, None]) ** 2, (0, 2, 3))
+        count = x.size // x.shape[1]
+        moments[name] = mean, variance * count / (count - 1)
+        scale = jax.lax.rsqrt(variance + 1e-5) * params[f"{name}.weight"]
+        centred = (x - mean[None, :, None, None]) * scale[None, :, None, None]
+        return centred + params[f"{name}.bias"][None, :, None, None]
+
+    def block(params: Params, name: str, x: Any, stride: int, moments: dict[str, Any]) -> Any:
+        hidden = convolve(params, f"{name}.conv1", x, stride)
+        hidden = jax.nn.relu(norm(params, f"{name}.norm1", hidden, moments))
+        hidden = convolve(params, f"{name}.conv2", hidden)
+        hidden = norm(params, f"{name}.norm2", hidden, moments)
+        if stride != 1:
+            x = convolve(params, f"{name}.shortcut", x, stride)
+            x = norm(params, f"{name}.shortcut_norm", x, moments)
+        return jax.nn.relu(hidden + x)
+
+    def loss(params: Params, images: Any, labels: Any) -> tuple[Any, dict[str, Any]]:
+        moments: dict[str, Any] = {}
+        x = jax.nn.relu(norm(params, "stem_norm", convolve(params, "stem", images), moments))
+        for index, stride in enumerate((1, 2, 2)):
+            x = block(params, f"block{index}", x, stride, moments)
+        logits = linear(params, "head", jnp.mean(x, (2, 3)))
+        return cross_entropy(logits, labels), moments
+
+    optimizer = sgd(RESNET_LR, momentum=0.9, weight_decay=5e-4, nesterov=True)
+
+    def step(state: Any, images: Any, labels: Any) -> tuple[Any, Any]:
+        weights, slots, running = state
+        (value, moments), grads = jax.value_and_grad(loss, has_aux=True)(weights, images, labels)
+        running = jax.tree.map(lambda old, new: 0.9 * old + 0.1 * new, running, moments)
+        return (*optimizer.update(weights, grads, slots), running), value
+
+    weights = arrays_of(params)
+    names = [name[:-5] for name in params if "norm" in name and name.endswith(".bias")]
+    running = {
+        name: (jnp.zeros_like(weights[f"{name}.bias"]), jnp.ones_like(weights[f"{name}.bias"]))
+        for name in names
+    }
+    return JaxBuilt((weights, optimizer.init(weights), running), step)
 
 
 @builds("transformer")

@@ -9,11 +9,20 @@ from __future__ import annotations
 
 import difflib
 
-from . import cases_dense, cases_kernels, cases_science, cases_sequence
+from . import (
+    cases_dense,
+    cases_kernels,
+    cases_residual,
+    cases_science,
+    cases_sequence,
+    cases_vision,
+)
 from .workload import Workload
 
 ALIASES = {"layernorm": "layernorm_fwd_bwd"}
-SECTIONS = (cases_dense, cases_sequence, cases_science, cases_kernels)
+SECTIONS = (
+    cases_dense, cases_vision, cases_residual, cases_sequence, cases_science, cases_kernels,
+)  # fmt: skip
 
 
 def all_workloads() -> dict[str, Workload]:

@@ -55,23 +55,35 @@ class GraphOptimizer:
 
 
 class GraphSGD(GraphOptimizer):
-    """``torch.optim.SGD`` with momentum."""
+    """``torch.optim.SGD`` with momentum and weight decay."""
 
     def __init__(
-        self, torch: Any, parameters: Iterable[Any], lr: float, momentum: float = 0.0
+        self,
+        torch: Any,
+        parameters: Iterable[Any],
+        lr: float,
+        momentum: float = 0.0,
+        weight_decay: float = 0.0,
+        nesterov: bool = False,
     ) -> None:
         super().__init__(torch, parameters)
         self.lr, self.momentum = lr, momentum
+        self.weight_decay, self.nesterov = weight_decay, nesterov
         self.buffers = self.zeros()
 
     def update(self) -> None:
         """Apply the formula."""
         for weight, buffer in zip(self.parameters, self.buffers, strict=True):
-            direction = weight.grad
-            if direction is None:
+            grad = weight.grad
+            if grad is None:
                 continue
+            if self.weight_decay:
+                grad = grad + self.weight_decay * weight
+            direction = grad
             if self.momentum:
-                direction = buffer.mul_(self.momentum).add_(direction)
+                direction = buffer.mul_(self.momentum).add_(grad)
+            if self.nesterov:
+                direction = grad + self.momentum * direction
             weight.sub_(self.lr * direction)
 
 
@@ -121,7 +133,13 @@ def graph_namespace(torch: Any) -> Namespace:
 
 
 def fused_namespace(torch: Any) -> Namespace:
-    """Return ``torch`` with ``fused=True`` as the default of the optimizers that have it."""
+    """Return ``torch`` with fused optimizers and channels-last convolutions.
+
+    A convolution whose weight is channels-last gives a channels-last result, and so on to the head.
+    """
+
+    def channels_last(*args: Any, **options: Any) -> Any:
+        return torch.nn.Conv2d(*args, **options).to(memory_format=torch.channels_last)
 
     def fused(optimizer: Any) -> Any:
         def make(parameters: Iterable[Any], **options: Any) -> Any:
@@ -130,4 +148,8 @@ def fused_namespace(torch: Any) -> Namespace:
         return make
 
     optimizers = {name: fused(getattr(torch.optim, name)) for name in ("SGD", "Adam", "AdamW")}
-    return Namespace(torch, optim=Namespace(torch.optim, **optimizers))
+    return Namespace(
+        torch,
+        optim=Namespace(torch.optim, **optimizers),
+        nn=Namespace(torch.nn, Conv2d=channels_last),
+    )

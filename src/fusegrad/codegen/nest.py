@@ -369,7 +369,7 @@ class _Printer(RowBlocks):
             return False
         extent = self.nest.extents[self.inner[0]]
         plain = not self.nest.accs and self.nest.stages == 1
-        if plain and self.body.windowed:
+        if plain and self.body.windowed and extent * 2 >= LANES:
             return False  # rows that are shuffled beat columns that are gathered
         cost = sum(
             s.eqn.primitive.cost

@@ -93,8 +93,8 @@ class Signature:
         return name
 
     def table(self, name: str, words: np.ndarray) -> str:
-        """A pointer parameter to constant 32-bit words."""
-        self.params.append((name, "i32*"))
+        """A pointer parameter to constant words of 32 or 64 bits."""
+        self.params.append((name, f"i{8 * words.itemsize}*"))
         self.arguments.append(Argument("table", size=words.nbytes, table=words))
         return name
 
@@ -117,6 +117,13 @@ class Signature:
         """All parameters, pointers first, and their arguments."""
         params = [*self.params, *[p for p, _ in self._tail]]
         return tuple(params), [*self.arguments, *[a for _, a in self._tail]]
+
+
+def _quotient(text: str, divisor: int) -> str:
+    """``text // divisor``; a power of two is a shift, which vectors have."""
+    if divisor & (divisor - 1):
+        return f"(({text}) // {divisor})"
+    return f"(({text}) >> {divisor.bit_length() - 1})"
 
 
 class Body:
@@ -168,7 +175,7 @@ class Body:
         for k, c in rest:
             if isinstance(k, Quotient):
                 inner = self.index(k.inner, scope)
-                parts.append(self._term(f"(({inner}) // {k.divisor})", c))
+                parts.append(self._term(_quotient(inner, k.divisor), c))
             else:
                 parts.append(self._term(f"int64({scope[k]})", c))
         if ix.const:

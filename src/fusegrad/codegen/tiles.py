@@ -54,7 +54,14 @@ def _window_signatures() -> dict[str, tuple[str, ...]]:
         p, i, offsets = f"{dtype}*", "i64", "i32*"
         product = (p, i, i, p, i, p, i, i, i)
         table[f"window_sweep_{dtype}"] = (*product, offsets, offsets, offsets, i, i, i)
-        table[f"window_turn_{dtype}"] = (p, i, i, i, p, i, i, i, i, i, i)
+        turn = (p, i, i, i, p, i, i, i, i, i, i)
+        table[f"window_turn_{dtype}"] = turn
+        table[f"window_turn_add_{dtype}"] = (*turn, p, i)
+        operands = (p, i, p, i, p, i, p, i, p)
+        tables = (offsets, offsets, offsets, "i64*", "i64*", i, i, i)
+        table[f"window_job_{dtype}"] = (*operands, *tables)
+        table[f"window_job_add_{dtype}"] = (*operands, p, i, *tables)
+        table[f"window_clear_{dtype}"] = (p, i, i)
     return table
 
 

@@ -273,6 +273,84 @@ def window_turn(
         matrix(dst, dst_off + t * dst_step, dst_rs, 1, columns, rows)[:] = source.T
 
 
+def window_turn_add(
+    src: Flat,
+    src_off: int,
+    src_rs: int,
+    src_step: int,
+    dst: Flat,
+    dst_off: int,
+    dst_rs: int,
+    dst_step: int,
+    rows: int,
+    columns: int,
+    times: int,
+    bias: Flat,
+    bias_off: int,
+) -> None:
+    """``window_turn``, with one number added each time."""
+    if rows <= 0 or columns <= 0:
+        return
+    for t in range(times):
+        source = matrix(src, src_off + t * src_step, src_rs, 1, rows, columns)
+        target = matrix(dst, dst_off + t * dst_step, dst_rs, 1, columns, rows)
+        target[:] = source.T + bias[bias_off + t]
+
+
+def window_clear(pointer: Flat, offset: int, count: int) -> None:
+    """``count`` zeros."""
+    pointer[offset : offset + count] = 0
+
+
+def window_job(
+    a: Flat,
+    a_off: int,
+    w: Flat,
+    w_off: int,
+    image: Flat,
+    image_off: int,
+    result: Flat,
+    result_off: int,
+    c: Flat,
+    ks: Flat,
+    vs: Flat,
+    segments: Flat,
+    turns: Flat,
+    jobs: Flat,
+    job: int,
+    w_rs: int,
+    result_rs: int,
+    bias: Flat | None = None,
+    bias_off: int = 0,
+) -> None:
+    """Turns into ``image``, a product into ``result``, turns out of it into ``c``."""
+    words = jobs.reshape(-1, 16)[job].tolist()
+    in_lo, in_hi, w_at, rows, seg_lo, seg_hi, at, more, out_lo, out_hi, channel = words[:11]
+    table: Any = [tuple(row) for row in turns.reshape(-1, 9).tolist()]
+    for turn in table[in_lo:in_hi]:
+        source, target = (a, a_off + turn[0], *turn[1:3]), (image, image_off + turn[3], *turn[4:])
+        window_turn(*source, *target)
+    at += result_off
+    operands = (w, w_off + w_at, w_rs, image, image_off, result, at, result_rs, rows)
+    window_sweep(*operands, ks, vs, segments, seg_lo, seg_hi, more)
+    extra: Any = (bias, bias_off + channel)
+    for turn in table[out_lo:out_hi]:
+        place: Any = (result, at + turn[0], *turn[1:3], c, *turn[3:])
+        if bias is None:
+            window_turn(*place)
+        else:
+            window_turn_add(*(place + extra))
+    count, first, step, width = words[11:15]
+    for k in range(count):
+        window_clear(result, result_off + first + k * step, width)
+
+
+def window_job_add(*arguments: Any) -> None:
+    """``window_job`` with one number per channel added."""
+    operands, bias, tables = arguments[:9], arguments[9:11], arguments[11:]
+    window_job(*operands, *tables, *bias)
+
+
 REFERENCE: dict[str, Callable[..., None]] = {
     f"{function.__name__}_{dtype}": function
     for function in (gemm_pack_b, gemm_pack_a, gemm_block, gemm_dot, gemm_next)
@@ -280,6 +358,9 @@ REFERENCE: dict[str, Callable[..., None]] = {
 }
 WINDOW_REFERENCE: dict[str, Callable[..., None]] = {
     f"{function.__name__}_{dtype}": function
-    for function in (window_sweep, window_turn)
+    for function in (
+        *(window_sweep, window_turn, window_turn_add),
+        *(window_clear, window_job, window_job_add),
+    )
     for dtype in ("f32", "f64")
 }

@@ -16,6 +16,8 @@ from __future__ import annotations
 from llvmlite import ir
 
 from .tiles_emit import (
+    I1,
+    I8,
     I32,
     I64,
     POINTER,
@@ -23,6 +25,7 @@ from .tiles_emit import (
     TileShape,
     Value,
     const,
+    declare,
     fused_multiply_add,
     keep_loop,
     splat,
@@ -211,12 +214,15 @@ def build_window_sweep(module: ir.Module, shape: TileShape, registers: int) -> N
     fn.finish()
 
 
-def build_window_turn(module: ir.Module, shape: TileShape) -> None:
+def build_window_turn(module: ir.Module, shape: TileShape, *, adds: bool) -> None:
     """``window_turn``: ``dst[column, row] = src[row, column]``, several times at equal steps.
 
-    Whole squares in registers, the edges element by element.
+    Whole squares in registers, the edges element by element. ``window_turn_add`` adds one number to
+    all of them, another one each time: the bias of a channel.
     """
-    fn = Function(module, f"window_turn_{shape.dtype}", TURN_PARAMS, internal=False)
+    name = f"window_turn_{'add_' if adds else ''}{shape.dtype}"
+    extra = [("bias", POINTER), ("bias_off", I64)] if adds else []
+    fn = Function(module, name, [*TURN_PARAMS, *extra], internal=False)
     build, size, lanes = fn.build, const(shape.itemsize), shape.lanes
 
     def scaled(name: str) -> Value:
@@ -227,17 +233,20 @@ def build_window_turn(module: ir.Module, shape: TileShape) -> None:
     whole_rows = build.and_(fn["rows"], const(-lanes))
     whole_columns = build.and_(fn["columns"], const(-lanes))
 
-    def elements(source: Value, target: Value, row: Value, column: Value) -> None:
-        """Rows from ``row`` on, columns from ``column`` on."""
-        with fn.loop(row, fn["rows"]) as i, fn.loop(column, fn["columns"]) as j:
-            at = fn.at(fn.at(source, build.mul(i, src_rs)), build.mul(j, size))
-            element = build.load(at, typ=shape.scalar, align=shape.itemsize)
-            to = fn.at(fn.at(target, build.mul(j, dst_rs)), build.mul(i, size))
-            build.store(element, to, align=shape.itemsize)
+    def element(source: Value, target: Value, i: Value, j: Value, more: Value | None) -> None:
+        at = fn.at(fn.at(source, build.mul(i, src_rs)), build.mul(j, size))
+        value = build.load(at, typ=shape.scalar, align=shape.itemsize)
+        to = fn.at(fn.at(target, build.mul(j, dst_rs)), build.mul(i, size))
+        build.store(value if more is None else build.fadd(value, more), to, align=shape.itemsize)
 
     with fn.loop(const(0), fn["times"]) as t:
         source = fn.at(src, build.mul(build.mul(t, fn["src_step"]), size))
         target = fn.at(dst, build.mul(build.mul(t, fn["dst_step"]), size))
+        more, every = None, None
+        if adds:
+            place = build.mul(build.add(fn["bias_off"], t), size)
+            more = build.load(fn.at(fn["bias"], place), typ=shape.scalar, align=shape.itemsize)
+            every = splat(build, more, lanes)
         with fn.loop(const(0), whole_columns, lanes) as j:
             with fn.loop(const(0), whole_rows, lanes) as i:
                 at = fn.at(fn.at(source, build.mul(i, src_rs)), build.mul(j, size))
@@ -247,20 +256,101 @@ def build_window_turn(module: ir.Module, shape: TileShape) -> None:
                     for q in range(lanes)
                 ]
                 for q, vector in enumerate(transpose_square(build, shape, square)):
+                    if every is not None:
+                        vector = build.fadd(vector, every)
                     fn.store_vector(shape, vector, fn.at(to, build.mul(const(q), dst_rs)))
         # The columns past the last square, then the rows below the squares.
-        elements(source, target, const(0), whole_columns)
-        below = build.icmp_signed("<", whole_rows, fn["rows"])
-        with fn.when(below), fn.loop(whole_rows, fn["rows"]) as i:
-            with fn.loop(const(0), whole_columns) as j:
-                at = fn.at(fn.at(source, build.mul(i, src_rs)), build.mul(j, size))
-                element = build.load(at, typ=shape.scalar, align=shape.itemsize)
-                to = fn.at(fn.at(target, build.mul(j, dst_rs)), build.mul(i, size))
-                build.store(element, to, align=shape.itemsize)
+        with fn.loop(const(0), fn["rows"]) as i, fn.loop(whole_columns, fn["columns"]) as j:
+            element(source, target, i, j, more)
+        with fn.loop(whole_rows, fn["rows"]) as i, fn.loop(const(0), whole_columns) as j:
+            element(source, target, i, j, more)
+    fn.finish()
+
+
+CLEAR_PARAMS = [("pointer", POINTER), ("offset", I64), ("count", I64)]
+
+
+def build_window_clear(module: ir.Module, shape: TileShape) -> None:
+    """``window_clear``: ``count`` zeros."""
+    fn = Function(module, f"window_clear_{shape.dtype}", CLEAR_PARAMS, internal=False)
+    build, size = fn.build, const(shape.itemsize)
+    kinds = [POINTER, I8, I64, I1]
+    target = declare(module, "llvm.memset.p0.i64", ir.VoidType(), kinds)
+    at = fn.at(fn["pointer"], build.mul(fn["offset"], size))
+    build.call(target, [at, const(0, I8), build.mul(fn["count"], size), const(0, I1)])
+    fn.finish()
+
+
+JOB_WORDS, TURN_WORDS, WORD_BYTES = 16, 9, 8
+OPERANDS = [
+    (f"{name}{suffix}", kind)
+    for name in ("a", "w", "image", "result")
+    for suffix, kind in (("", POINTER), ("_off", I64))
+]
+JOB_TABLES = [
+    ("ks", POINTER),
+    ("vs", POINTER),
+    ("segments", POINTER),
+    ("turns", POINTER),
+    ("jobs", POINTER),
+    ("job", I64),
+    ("w_rs", I64),
+    ("result_rs", I64),
+]
+
+
+def build_window_job(module: ir.Module, shape: TileShape, *, adds: bool) -> None:
+    """``window_job``: turns into ``image``, a product into ``result``, turns out of it into ``c``.
+
+    All of it as one row of the table of jobs says (``schedule/window_jobs.py``): the loops of a
+    kernel are data, so that its text stays short and compiles fast.
+    """
+    kind = "add_" if adds else ""
+    extra = [("bias", POINTER), ("bias_off", I64)] if adds else []
+    params = [*OPERANDS, ("c", POINTER), *extra, *JOB_TABLES]
+    fn = Function(module, f"window_job_{kind}{shape.dtype}", params, internal=False)
+    build = fn.build
+
+    def words(table: str, index: Value, count: int) -> list[Value]:
+        row = fn.at(fn[table], build.mul(index, const(count * WORD_BYTES)))
+        return [
+            build.load(fn.at(row, const(k * WORD_BYTES)), typ=I64, align=8) for k in range(count)
+        ]
+
+    def call(name: str, *arguments: Value) -> None:
+        build.call(module.globals[f"{name}_{shape.dtype}"], arguments)
+
+    job = words("jobs", fn["job"], JOB_WORDS)
+    in_lo, in_hi, w_at, rows, seg_lo, seg_hi, at, more, out_lo, out_hi, channel = job[:11]
+    with fn.loop(in_lo, in_hi) as t:
+        turn = words("turns", t, TURN_WORDS)
+        source = (fn["a"], build.add(turn[0], fn["a_off"]), *turn[1:3])
+        call("window_turn", *source, fn["image"], build.add(turn[3], fn["image_off"]), *turn[4:])
+    result = build.add(fn["result_off"], at)
+    call(
+        "window_sweep",
+        *(fn["w"], build.add(fn["w_off"], w_at), fn["w_rs"], fn["image"], fn["image_off"]),
+        *(fn["result"], result, fn["result_rs"], rows),
+        *(fn["ks"], fn["vs"], fn["segments"], seg_lo, seg_hi, more),
+    )
+    with fn.loop(out_lo, out_hi) as t:
+        turn = words("turns", t, TURN_WORDS)
+        source = (fn["result"], build.add(turn[0], result), *turn[1:3])
+        bias = (fn["bias"], build.add(fn["bias_off"], channel)) if adds else ()
+        name = "window_turn_add" if adds else "window_turn"
+        call(name, *source, fn["c"], *turn[3:], *bias)
+    count, first, step, width = job[11:15]
+    with fn.loop(const(0), count) as k:
+        place = build.add(fn["result_off"], build.add(first, build.mul(k, step)))
+        call("window_clear", fn["result"], place, width)
     fn.finish()
 
 
 def build_windows(module: ir.Module, shape: TileShape, registers: int) -> None:
-    """Add both functions."""
+    """Add all functions."""
     build_window_sweep(module, shape, registers)
-    build_window_turn(module, shape)
+    build_window_turn(module, shape, adds=False)
+    build_window_turn(module, shape, adds=True)
+    build_window_clear(module, shape)
+    build_window_job(module, shape, adds=False)
+    build_window_job(module, shape, adds=True)

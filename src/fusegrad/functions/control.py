@@ -1,10 +1,11 @@
-"""Control flow over tensors: ``scan`` and ``map``, under JAX's contracts."""
+"""Control flow over tensors under JAX's contracts: ``scan``, ``map``, ``cond``, ``while_loop``."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from ..branches import as_condition, cond_tensors, while_tensors
 from ..errors import ArgumentError, ArgumentTypeError, ShapeError
 from ..ir.primitive import current_builder
 from ..loops import scan_tensors
@@ -150,10 +151,10 @@ def _pair(result: Any) -> tuple[Any, Any]:
     return result[0], result[1]
 
 
-def _check_carry(before: _Tree, after: _Tree, where: str) -> None:
+def _check_carry(before: _Tree, after: _Tree, where: str, loop: str = "scan") -> None:
     if not before.same(after):
         raise ArgumentTypeError(
-            f"{where} of a scan returned a carry of another structure",
+            f"{where} of a {loop} returned a carry of another structure",
             f"The carry began as {before.build([str(t.aval) for t in before.tensors])} and became "  # type: ignore[misc]
             f"{after.build([str(t.aval) for t in after.tensors])}.",  # type: ignore[misc]
             "return the same nesting of tuples, lists and dicts",
@@ -161,7 +162,7 @@ def _check_carry(before: _Tree, after: _Tree, where: str) -> None:
     for old, new in zip(before.tensors, after.tensors, strict=True):
         if old.aval != new.aval:
             raise ShapeError(
-                f"{where} of a scan turned the carry {old.aval} into {new.aval}",
+                f"{where} of a {loop} turned the carry {old.aval} into {new.aval}",
                 "A carry keeps its shape and dtype from step to step.",
                 "give the initial carry the shape and dtype of the new one, or .to(dtype) the new",
             )
@@ -182,3 +183,94 @@ def map(f: Callable[[Any], Any], xs: Any) -> Any:
         [[3.0, 6.0], [21.0, 28.0]]
     """
     return scan(lambda _, x: (None, f(x)), None, xs)[1]
+
+
+def cond(
+    pred: Any, true_fun: Callable[..., Any], false_fun: Callable[..., Any], *operands: Any
+) -> Any:
+    """Run one of two functions: ``true_fun(*operands) if pred else false_fun(*operands)``.
+
+    Inside a function under ``@fg.jit`` both are traced, and only the chosen one runs. Where both
+    are cheap and elementwise, ``fg.where`` is faster.
+
+    Args:
+        pred: one boolean or number; a tensor or a Python value.
+        true_fun, false_fun: functions that return the same structure, shapes and dtypes.
+        operands: their arguments.
+
+    Raises:
+        RuntimeError: results of different shapes or dtypes, or a condition that is not one value.
+        TypeError: results of different structures.
+
+    Example:
+        >>> import fusegrad as fg
+        >>> f = fg.jit(lambda x: fg.cond(x.sum() > 0, lambda x: x * 2, lambda x: -x, x))
+        >>> f(fg.tensor([1.0, 2.0])).tolist(), f(fg.tensor([-1.0, -2.0])).tolist()
+        ([2.0, 4.0], [1.0, 2.0])
+    """
+    test = as_tensor_operand(pred, "cond")
+    if current_builder() is None:
+        chosen = true_fun if as_condition(test, "cond").item() else false_fun
+        return chosen(*operands)
+    trees: list[_Tree] = []
+
+    def branch(function: Callable[..., Any]) -> Callable[[], list[Tensor]]:
+        def run() -> list[Tensor]:
+            trees.append(_Tree(function(*operands), "cond"))
+            if not trees[0].same(trees[-1]):
+                raise ArgumentTypeError(
+                    "the branches of a cond return different structures",
+                    "Both branches return the same nesting of tuples, lists and dicts.",
+                )
+            return trees[-1].tensors
+
+        return run
+
+    found = cond_tensors(as_condition(test, "cond"), (branch(true_fun), branch(false_fun)))
+    return trees[0].build(found)
+
+
+def while_loop(
+    cond_fun: Callable[[Any], Any], body_fun: Callable[[Any], Any], init_val: Any
+) -> Any:
+    """Repeat ``carry = body_fun(carry)`` while ``cond_fun(carry)`` holds.
+
+    Eagerly this is Python's ``while``. Inside a function under ``@fg.jit`` it is a native loop; it
+    has no reverse mode there, because the number of steps is known only when it ends.
+
+    Args:
+        cond_fun: takes the carry, returns one boolean.
+        body_fun: takes the carry, returns the next one, of the same structure, shapes and dtypes.
+        init_val: the first carry.
+
+    Returns:
+        the carry for which ``cond_fun`` does not hold.
+
+    Raises:
+        RuntimeError: a carry that changes its shape or dtype; a backward pass through a compiled
+            loop.
+        TypeError: a carry of another structure.
+
+    Example:
+        >>> import fusegrad as fg
+        >>> f = fg.jit(lambda x: fg.while_loop(lambda v: v < 100, lambda v: v * 2, x))
+        >>> f(fg.tensor(3)).item()
+        192
+    """
+    carry = _Tree(init_val, "while_loop")
+
+    def test(state: list[Tensor]) -> Tensor:
+        held = as_tensor_operand(cond_fun(carry.build(state)), "while_loop")
+        return as_condition(held, "while_loop")
+
+    def step(state: list[Tensor]) -> list[Tensor]:
+        after = _Tree(body_fun(carry.build(state)), "while_loop")
+        _check_carry(carry, after, "a step", "while_loop")
+        return after.tensors
+
+    state = carry.tensors
+    if current_builder() is None:
+        while test(state).item():
+            state = step(state)
+        return carry.build(state)
+    return carry.build(while_tensors(test, step, state))

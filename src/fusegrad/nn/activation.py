@@ -6,6 +6,7 @@ import warnings
 from typing import Any
 
 from ..dtypes import DType
+from ..errors import ArgumentError
 from ..functions.creation import full
 from ..tensor import Tensor
 from . import functional as F
@@ -379,3 +380,15 @@ class Softmin(Softmax):
     def forward(self, input: Tensor) -> Tensor:
         """Probabilities along ``dim``."""
         return F.softmin(input, self.dim)
+
+
+class Softmax2d(Module):
+    """Softmax over the channels of ``(N, C, H, W)`` or ``(C, H, W)``."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Probabilities of the channels at each position."""
+        if input.aval.ndim not in (3, 4):
+            raise ArgumentError(
+                f"Softmax2d got {input.aval}", "expected input to be 3D or 4D, (N, C, H, W)."
+            )
+        return F.softmax(input, -3)

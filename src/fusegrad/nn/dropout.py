@@ -67,3 +67,11 @@ class AlphaDropout(Dropout):
     def forward(self, input: Tensor) -> Tensor:
         """The input with elements saturated."""
         return F.alpha_dropout(input, self.p, self.training, self.inplace)
+
+
+class FeatureAlphaDropout(Dropout):
+    """``AlphaDropout`` of whole channels of ``(N, C, ...)``."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """The input with channels saturated."""
+        return F.feature_alpha_dropout(input, self.p, self.training, self.inplace)

@@ -1,4 +1,4 @@
-"""Control flow: ``scan``, a loop of fixed length whose body is a graph among its parameters.
+"""Control flow: ``scan``, ``while`` and ``cond``, whose bodies are graphs among their parameters.
 
 A loop cannot be composed of other primitives without its compile time growing with the trip count.
 The tensor level (``fusegrad/loops.py``) traces bodies and differentiates them, the schedule lowers
@@ -12,14 +12,14 @@ from typing import Any
 
 import numpy as np
 
-from ..dtypes import float64
+from ..dtypes import float64, int64
 from ..errors import ShapeError
 from ..ir.aval import Aval
 from ..ir.builder import Builder
 from ..ir.graph import Graph
 from ..ir.interpret import interpret
 from ..ir.primitive import Primitive
-from .elementwise import add, mul, tanh
+from .elementwise import add, convert, lt, mul, tanh
 from .kinds import FLOAT
 from .samples import Drawn, draw
 
@@ -61,7 +61,7 @@ def _scan_reference(
         carry = out[:carries]
         for stack, y in zip(ys, out[carries:], strict=True):
             stack[t] = y
-    return (*carry, *ys)
+    return (*map(np.array, carry), *ys)  # a carry that no step changed is still a new value
 
 
 def _scan_samples(rng: np.random.Generator, dtype: Any, domain: tuple[float, float]) -> Drawn:
@@ -101,3 +101,121 @@ def split_operands(values: Sequence[Any], params: dict[str, Any]) -> tuple[Any, 
     """Loop constants, initial carries and stacks among the operands of a scan."""
     first = params["consts"] + params["carries"]
     return values[: params["consts"]], values[params["consts"] : first], values[first:]
+
+
+# --- branches and loops of unknown length ---------------------------------------------------------
+def _cond_aval(pred: Aval, *avals: Aval, true: Graph, false: Graph) -> tuple[Aval, ...]:
+    results = [tuple(a.aval for a in g.outputs) for g in (true, false)]
+    if results[0] != results[1]:
+        raise ShapeError(
+            f"the branches of a cond give {', '.join(map(str, results[0]))} and "
+            f"{', '.join(map(str, results[1]))}",
+            "Both branches give values of the same shapes and dtypes.",
+        )
+    for graph in (true, false):
+        _same_operands("cond", [v.aval for v in graph.inputs], avals)
+    return results[0]
+
+
+def _same_operands(name: str, expected: Sequence[Aval], avals: Sequence[Aval]) -> None:
+    if list(avals) != list(expected):
+        raise ShapeError(
+            f"{name} got {', '.join(map(str, avals))}",
+            f"Its graphs take {', '.join(map(str, expected))}.",
+        )
+
+
+def _cond_reference(
+    pred: np.ndarray, *arrays: Any, true: Graph, false: Graph
+) -> tuple[np.ndarray, ...]:
+    return tuple(map(np.array, interpret(true if pred else false, arrays)))
+
+
+def _choice(rng: np.random.Generator, dtype: Any, domain: tuple[float, float]) -> Drawn:
+    """``2 x`` or ``tanh x``, and ``x + y`` or ``y``."""
+    drawn: Drawn = []
+    for shape, pred in (((2,), 1), ((3, 1), 0)):
+        graphs = []
+        for first, second in ((lambda x: mul(x, 2.0), add), (tanh, lambda x, y: y)):
+            builder = Builder()
+            x, y = (builder.input(Aval(shape, dtype)) for _ in range(2))
+            with builder.active():
+                graphs.append(builder.finish([first(x), second(x, y)]))
+        operands = (
+            np.int64(pred).reshape(()),
+            *(draw(rng, shape, dtype, domain) for _ in range(2)),
+        )
+        drawn.append((operands, {"true": graphs[0], "false": graphs[1]}))
+    return drawn
+
+
+cond: Primitive = Primitive(
+    name="cond",
+    kind="control",
+    arg_names=("pred",),
+    aval_rule=_cond_aval,
+    reference=_cond_reference,
+    linearity="explicit",
+    samples=_choice,
+    dtypes=(float64,),
+    multiple=True,
+    doc="The results of one of two graphs of the same operands: `true` where the int64 `pred` is "
+    "not zero, else `false`.",
+)
+
+
+def _while_aval(*avals: Aval, test: Graph, body: Graph, consts: int) -> tuple[Aval, ...]:
+    for graph in (test, body):
+        _same_operands("while", [v.aval for v in graph.inputs], avals)
+    carried, outs = tuple(avals[consts:]), tuple(a.aval for a in body.outputs)
+    if outs != carried:
+        raise ShapeError(
+            f"the body of a while loop turns the carry {', '.join(map(str, carried))} into "
+            f"{', '.join(map(str, outs))}",
+            "A carry keeps its shape and dtype from step to step.",
+        )
+    return carried
+
+
+def _while_reference(*arrays: Any, test: Graph, body: Graph, consts: int) -> tuple[np.ndarray, ...]:
+    fixed, carry = arrays[:consts], arrays[consts:]
+    while interpret(test, [*fixed, *carry])[0]:
+        carry = tuple(interpret(body, [*fixed, *carry]))
+    return tuple(map(np.array, carry))
+
+
+def _doubling(rng: np.random.Generator, dtype: Any, domain: tuple[float, float]) -> Drawn:
+    """Double ``x`` and count while the count is below a limit."""
+    drawn: Drawn = []
+    for shape, limit in (((2,), 3.0), ((3, 2), 0.0)):
+        graphs = []
+        for part in ("test", "body"):
+            builder = Builder()
+            n, x, k = (builder.input(Aval(s, dtype)) for s in ((), shape, ()))
+            with builder.active():
+                more = convert(lt(k, n), dtype=int64)
+                graphs.append(
+                    builder.finish([more] if part == "test" else [mul(x, 2.0), add(k, 1.0)])
+                )
+        operands = (
+            np.asarray(limit, dtype.np),
+            draw(rng, shape, dtype, domain),
+            np.zeros((), dtype.np),
+        )
+        drawn.append((operands, {"test": graphs[0], "body": graphs[1], "consts": 1}))
+    return drawn
+
+
+while_: Primitive = Primitive(
+    name="while",
+    kind="control",
+    arg_names=(),
+    aval_rule=_while_aval,
+    reference=_while_reference,
+    linearity="explicit",
+    samples=_doubling,
+    dtypes=(float64,),
+    multiple=True,
+    doc="Repeat `body` on the carry while `test` gives an int64 that is not zero; operands are "
+    "loop constants, then initial carries.",
+)

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from ..ir.aval import Aval
 from ..ir.graph import Atom, Eqn, Graph, Literal, Var
 from ..ops import control, movement, source
+from ..ops.contract import dot
 
 
 def prune(eqn: Eqn, live: set[Var]) -> Eqn:
@@ -79,6 +81,9 @@ class _Tidy:
             eqn = eqn.replace(tuple(map(self.read, eqn.inputs)), eqn.outputs)
             if eqn.primitive is control.scan:
                 self.scan(eqn)
+            elif eqn.primitive.kind == "control":
+                bodies = {k: self.optimise(v) for k, v in eqn.params.items() if _is_graph(v)}
+                self.eqns.append(_with(eqn, **bodies))
             else:
                 self.eqns.append(eqn)
         return Graph(self.graph.inputs, self.eqns, map(self.read, self.graph.outputs))
@@ -101,7 +106,7 @@ class _Tidy:
         else:
             eqn = self._steady(eqn)
             body = self.optimise(eqn.params["body"])
-            self.eqns.append(self._hoist(_with(eqn, body=body)))
+            self.eqns.append(self._turn(self._hoist(_with(eqn, body=body))))
 
     def _dissolve_empty(self, eqn: Eqn) -> None:
         _, init, _ = control.split_operands(eqn.inputs, eqn.params)
@@ -181,11 +186,42 @@ class _Tidy:
             made.update(found)
         return self._with_hoisted(eqn, made) if made else eqn
 
+    def _turn(self, eqn: Eqn) -> Eqn:
+        """Constant matrices that products read column by column are transposed once, in front."""
+        body, consts = eqn.params["body"], eqn.params["consts"]
+        uses: dict[Var, list[Eqn]] = {v: [] for v in body.inputs[:consts] if v.aval.ndim == 2}
+        for e in body.eqns:
+            for atom in e.inputs:
+                if isinstance(atom, Var) and atom in uses:
+                    uses[atom].append(e)
+        turned = {
+            v: Var(Aval(v.aval.shape[::-1], v.aval.dtype))
+            for v, eqns in uses.items()
+            if eqns and v not in body.outputs and all(_reads_columns(e, v) for e in eqns)
+        }
+        if not turned:
+            return eqn
+        operands = [
+            self.emit(eqn, movement.transpose, (atom,), perm=(1, 0)) if v in turned else atom
+            for v, atom in zip(body.inputs, eqn.inputs, strict=True)
+        ]
+        eqns = []
+        for e in body.eqns:
+            if len(e.inputs) == 2 and e.inputs[1] in turned:
+                changed = _with(e, cy=(0,))
+                e = changed.replace((e.inputs[0], turned[e.inputs[1]]), e.outputs)  # type: ignore[index]
+            eqns.append(e)
+        inputs = [turned.get(v, v) for v in body.inputs]
+        whole = _with(eqn, body=Graph(inputs, eqns, body.outputs))
+        return whole.replace(tuple(operands), eqn.outputs)
+
     def _with_hoisted(self, eqn: Eqn, made: dict[Var, Atom]) -> Eqn:
         """Replace hoisted values that cost something by loop constants; keep movements inside."""
         body, consts = eqn.params["body"], eqn.params["consts"]
         maker = {o: e for e in body.eqns for o in e.outputs}
-        lifted = [v for v in made if maker[v].primitive.kind != "movement"]
+        lifted = [
+            v for v in made if maker[v].primitive.kind != "movement" or _rows_of_products(body, v)
+        ]
         if not lifted:
             return eqn
         names = {v: Var(v.aval) for v in lifted}
@@ -205,6 +241,30 @@ class _Tidy:
         return prune(whole, set(eqn.outputs))
 
 
+def _rows_of_products(body: Graph, var: Var) -> bool:
+    """Whether a transposed constant is only read row by row, by products: a copy of it pays."""
+    uses = body.uses().get(var, [])
+    return bool(uses) and all(
+        e.primitive is dot
+        and e.inputs[1] is var
+        and e.inputs[0] is not var
+        and var.aval.ndim == 2
+        and (e.params["cy"], e.params["by"]) == ((0,), ())
+        for e in uses
+    )
+
+
+def _reads_columns(eqn: Eqn, var: Var) -> bool:
+    """Whether a product contracts the last axis of its second operand ``var``, a matrix."""
+    if eqn.primitive is not dot or eqn.inputs[0] is var:
+        return False
+    return eqn.params["cy"] == (1,) and not eqn.params["by"]
+
+
+def _is_graph(value: object) -> bool:
+    return isinstance(value, Graph)
+
+
 def _with(eqn: Eqn, **params: object) -> Eqn:
     return Eqn(
         eqn.primitive, eqn.inputs, {**eqn.params, **params}, eqn.outputs, eqn.site, eqn.backward
@@ -213,6 +273,6 @@ def _with(eqn: Eqn, **params: object) -> Eqn:
 
 def tidy_loops(graph: Graph, optimise: Callable[[Graph], Graph]) -> Graph:
     """Optimise the bodies of all loops; ``optimise`` is the pipeline for a body."""
-    if not any(e.primitive is control.scan for e in graph.eqns):
+    if not any(e.primitive.kind == "control" for e in graph.eqns):
         return graph
     return _Tidy(graph, optimise).run()

@@ -152,6 +152,8 @@ def _elementwise(rw: Rewriter, eqn: Eqn) -> Atom | None:
         return x
     elif p is ew.div and y is not None and _is(y, 1.0):
         return x
+    elif p is ew.remainder and y is not None:
+        return _low_bits(rw, x, y)
     elif p is ew.neg:
         inner = rw.made_by(x, ew.neg)
         return inner.inputs[0] if inner else None
@@ -177,6 +179,16 @@ def _position_test(rw: Rewriter, eqn: Eqn) -> tuple[Eqn, Eqn] | None:
         if ramp and wide and ramp.params["axis"] not in wide.params["axes"]:
             return ramp, wide
     return None
+
+
+def _low_bits(rw: Rewriter, x: Atom, y: Atom) -> Atom | None:
+    """A position modulo a power of two is its low bits: no division in the inner loop."""
+    if not isinstance(y, Literal) or not rw.made_by(x, source.iota) or y.aval.dtype.category != 1:
+        return None
+    divisor = int(y.value)
+    if divisor < 1 or divisor & (divisor - 1):
+        return None
+    return rw.emit(ew.and_, (x, _literal(divisor - 1, y.aval)))
 
 
 def _compare_positions(rw: Rewriter, eqn: Eqn) -> Atom | None:

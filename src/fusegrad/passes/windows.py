@@ -9,9 +9,9 @@ such as an optimizer's update.
 
 from __future__ import annotations
 
-from ..ir.graph import Atom, Eqn, Graph
+from ..ir.graph import Atom, Eqn, Graph, Literal, Var
 from ..ops import elementwise as ew
-from ..ops import movement, window
+from ..ops import movement, source, window
 from .simplify import Rewriter
 
 MOST_PARTS = 16
@@ -23,6 +23,7 @@ def lower_windows(graph: Graph, threads: int) -> Graph:
     def rule(rw: Rewriter, eqn: Eqn) -> Atom | None:
         if eqn.primitive not in (window.conv, window.conv_input, window.conv_weight):
             return None
+        eqn = _with_arrays(rw, eqn)
         if any(a.aval.size == 0 for a in (*eqn.inputs, *eqn.outputs)):
             return None
         if eqn.primitive is not window.conv_weight:
@@ -30,6 +31,20 @@ def lower_windows(graph: Graph, threads: int) -> Graph:
         return _weight(rw, eqn, max(1, min(threads, MOST_PARTS, eqn.inputs[0].aval.shape[0])))
 
     return Rewriter(graph).run(rule)
+
+
+def _with_arrays(rw: Rewriter, eqn: Eqn) -> Eqn:
+    """The equation with constants among its operands written out as arrays."""
+    assert rw.current is not None
+    fixed: list[Atom] = []
+    for atom, before in zip(eqn.inputs, rw.current.inputs, strict=True):
+        if isinstance(atom, Literal):
+            aval = before.aval
+            params = {"shape": aval.shape, "dtype": aval.dtype, "value": atom.value.item()}
+            atom = Var(aval)
+            rw.eqns.append(Eqn(source.full, (), params, (atom,)))
+        fixed.append(atom)
+    return eqn.replace(tuple(fixed), eqn.outputs)
 
 
 def _framed(rw: Rewriter, eqn: Eqn) -> Atom | None:

@@ -10,9 +10,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..schedule.kernels import KernelPlan, LoopBegin, LoopEnd
+import numpy as np
+
+from ..schedule.kernels import Jump, KernelPlan, Label, LoopBegin, LoopEnd
 from ..schedule.loops import Buffer
-from .executor import OP_LOOP, OP_STEP
+from .executor import OP_CALL, OP_JUMP, OP_LOOP, OP_STEP
 
 if TYPE_CHECKING:
     from .program import Launch, Program
@@ -39,12 +41,15 @@ class LoopBlocks:
         words: 64-bit words of all blocks.
         order: the loops, inner ones first.
         entries, ends: index of the table entry at which each loop begins and ends.
+        jumps: index of the table entry of each jump.
     """
 
     def __init__(self, launches: Sequence[Launch], first: int) -> None:
         self.next = first
         self.entries: dict[Any, int] = {}
         self.ends: dict[Any, int] = {}
+        self.jumps: dict[Jump, int] = {}
+        self.always = np.ones(1, np.int64)  # the condition of jumps without one
         self.order = [x.kernel.work.begin for x in launches if isinstance(x.kernel.work, LoopEnd)]
         slots: dict[Buffer, int] = {}
         for launch in launches:
@@ -65,6 +70,12 @@ class LoopBlocks:
     def entry(self, launch: Launch, index: int) -> list[int]:
         """The table entry of a begin or end; the address of its block is filled in later."""
         work = launch.kernel.work
+        if isinstance(work, Label):
+            self.entries[work] = index
+            return [0, 0, 0, 0, 1, 1, OP_CALL, 0]  # calls nothing: a barrier to land on
+        if isinstance(work, Jump):
+            self.jumps[work] = index
+            return [0, 0, 1, 0, 1, 1, OP_JUMP, 0]
         if isinstance(work, LoopEnd):
             self.ends[work.begin] = index
             return [0, 0, 1, 0, 1, 1, OP_STEP, self.entries[work.begin] + 1]
@@ -78,6 +89,16 @@ class LoopBlocks:
             address = base + 8 * self._fill(work, program)
             for entry in (self.entries[work], self.ends[work]):
                 program.table[entry, 1] = address
+
+    def finish_jumps(self, program: Program) -> None:
+        """Give jumps their targets and the addresses of their conditions, once memory is placed."""
+        for jump, entry in self.jumps.items():
+            program.table[entry, 7] = self.entries[jump.target]
+            program.table[entry, 1] = (
+                self.always.__array_interface__["data"][0]
+                if jump.cell is None
+                else program.addresses[jump.cell]
+            )
 
     def _fill(self, work: LoopBegin, program: Program) -> int:
         """Fill a loop's block; returns its position among the program's words."""

@@ -138,6 +138,7 @@ def assembly(module: Any) -> str:
 
 def has_symbol(name: str) -> bool:
     """Whether the process can resolve ``name``; LLVM aborts the process when it cannot."""
+    _loader()  # LLVM looks into this process once an engine exists
     return bool(llvm().address_of_symbol(name))
 
 

@@ -26,8 +26,7 @@ from ..schedule.kernels import (
     Convolution,
     HostCall,
     KernelPlan,
-    LoopBegin,
-    LoopEnd,
+    Mark,
     Plan,
     Scatter,
     Walk,
@@ -81,8 +80,8 @@ class Launch:
 
     @property
     def loops(self) -> bool:
-        """Whether this is no kernel but the begin or end of a loop."""
-        return isinstance(self.kernel.work, (LoopBegin, LoopEnd))
+        """Whether this is no kernel but a mark of control flow."""
+        return isinstance(self.kernel.work, Mark)
 
     def joins(self, following: Launch) -> bool:
         """Whether the next launch runs the same kernel on other data: one launch for both."""
@@ -173,7 +172,7 @@ class Program:
             else len(host_buffers(x.kernel.work))
             for x in self.launches
         ]  # fmt: skip
-        blocks = LoopBlocks(self.launches, sum(counts))
+        blocks = self._blocks = LoopBlocks(self.launches, sum(counts))
         self.block = np.zeros(max(1, sum(counts) + blocks.words), np.int64)
         self.cells = memoryview(self.block)
         base = self.block.__array_interface__["data"][0]
@@ -213,6 +212,7 @@ class Program:
             position += count
         blocks.finish(self)
         self._place_memory()
+        blocks.finish_jumps(self)
         self._make_runner()
 
     def _make_runner(self) -> None:
@@ -224,7 +224,7 @@ class Program:
             self.entries,
             threads,
             release_gil=total > 5e-5 and not hosted,
-            owner=(self.table, self.block),
+            owner=(self.table, self.block, self._blocks),
         )
 
     def _bind(self, position: int, argument: Argument) -> None:

@@ -33,6 +33,7 @@ class Fusion(Recompute):
         self.uses = graph.uses()
         self.inputs = set(graph.inputs)
         self.exact = self._compared()
+        self.reached, self.kept, self.costs = {}, {}, {}
         self.required = self._required() | self.exact
         self.promoted: set[Var] = set()
         self.promoted = self._scattered()
@@ -51,6 +52,7 @@ class Fusion(Recompute):
 
     # --- grouping ---------------------------------------------------------------------------------
     def _group(self) -> None:
+        self.reached, self.kept, self.costs = {}, {}, {}
         self.groups: list[Group] = []
         self.home: dict[Var, Group] = {}
         for eqn in self.graph.eqns:
@@ -60,23 +62,20 @@ class Fusion(Recompute):
             elif self.is_sink(var):
                 self._place(Sink(var, eqn))
         for group in list(self.groups):
-            if group.kind == "loops":
+            if group.kind == "loops" and group in self.groups and size_of(group.shape) > 1:
                 self._absorb(group)
 
     def _absorb(self, group: Group) -> None:
         """Merge an independent kernel that walks the same data into this one."""
         size = size_of(group.shape)
         for other in list(self.groups):
-            if other is group or other.kind != "loops" or other not in self.groups:
+            if other is group or other.kind != "loops" or group.reads.isdisjoint(other.reads):
                 continue
-            if (
-                group not in self.groups
-                or size <= 1
-                or any(s.var in self.early for s in (*group.sinks, *other.sinks))
-            ):
+            if group.reaches(other) or other.reaches(group) or other not in self.groups:
                 continue
-            shared = {v for v in group.reads & other.reads if v.aval.size * 2 >= size}
-            if not shared or group.reaches(other) or other.reaches(group):
+            if any(s.var in self.early for s in (*group.sinks, *other.sinks)):
+                continue
+            if not any(v.aval.size * 2 >= size for v in group.reads & other.reads):
                 continue
             self._merge(group, other)
 
@@ -91,6 +90,7 @@ class Fusion(Recompute):
             [s.how for s in group.sinks],
         )
         hows = [s.how for s in other.sinks]
+        closure = [g.above for g in self.groups]
         try:
             for sink in other.sinks:
                 self._join(group, sink)
@@ -102,6 +102,8 @@ class Fusion(Recompute):
                 sink.how = how
             for sink in other.sinks:
                 self.home[sink.var] = other
+            for member, above in zip(self.groups, closure, strict=True):
+                member.above = above
             group.reasons.append(
                 f"kernel {other.number} walks the same data but stays apart: {reason}."
             )
@@ -113,6 +115,8 @@ class Fusion(Recompute):
         for user in self.groups:
             if other in user.needs:
                 user.needs = (user.needs - {other}) | {group}
+            if user.reaches(other):
+                user.above |= group.above
         group.needs -= {group, other}
 
     def _place(self, sink: Sink) -> None:
@@ -174,7 +178,7 @@ class Fusion(Recompute):
             assert view is not None, "operands of loops were made dense"
             group.reads.add(view.root)
             if view.root in self.home:
-                group.needs.add(self.home[view.root])
+                self._require(group, {self.home[view.root]})
         self.groups.append(group)
         self.home.update(dict.fromkeys(eqn.outputs, group))
 
@@ -193,7 +197,7 @@ class Fusion(Recompute):
                     raise Unfusable(f"operand {atom.aval} is not in memory")
                 group.reads.add(view.root)
                 if view.root in self.home:
-                    group.needs.add(self.home[view.root])
+                    self._require(group, {self.home[view.root]})
         self.groups.append(group)
         group.sinks.append(sink)
         self.home[sink.var] = group
@@ -221,9 +225,21 @@ class Fusion(Recompute):
                 member.how = how
             raise
         group.sinks.append(sink)
-        group.needs |= needs
+        self._require(group, needs)
         group.reads |= {v for v in leaves if self.home.get(v) is not group}
         self.home[sink.var] = group
+
+    def _require(self, group: Group, needs: set[Group]) -> None:
+        """Note that ``group`` reads results of ``needs``; whoever needs it needs them too."""
+        group.needs |= needs
+        above = group.above
+        for need in needs:
+            above |= need.above
+        if above != group.above:
+            group.above = above
+            for user in self.groups:
+                if user.reaches(group):
+                    user.above |= above
 
     def _check_epilogue(self, group: Group, sink: Sink) -> None:
         """An epilogue walks (item, row, column): every load must agree with that."""

@@ -35,6 +35,7 @@ class Group:
         split: number of outer axes, -1 while free.
         kept: leading outer axes kept by outer reductions, -1 while free.
         merged: numbers of the groups that were merged in; reasons may name them.
+        above: bits of the numbers of this group and of all it needs, directly or not.
     """
 
     number: int
@@ -47,6 +48,10 @@ class Group:
     reads: set[Var] = field(default_factory=set)
     reasons: list[str] = field(default_factory=list)
     merged: set[int] = field(default_factory=set)
+    above: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.above = 1 << self.number
 
     @property
     def closed(self) -> bool:
@@ -55,16 +60,7 @@ class Group:
 
     def reaches(self, other: Group) -> bool:
         """Whether this group needs ``other``, directly or not."""
-        seen: set[Group] = set()
-        stack = [self]
-        while stack:
-            group = stack.pop()
-            if group is other:
-                return True
-            if group not in seen:
-                seen.add(group)
-                stack.extend(group.needs)
-        return False
+        return bool(self.above >> other.number & 1)
 
 
 def squeezed(shape: tuple[int, ...]) -> tuple[int, ...]:

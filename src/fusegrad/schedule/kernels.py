@@ -41,7 +41,12 @@ class Convolution(Contraction):
 
     ``batch``, ``m`` and ``n`` are images, channels and positions of the result; the rest of the
     geometry is that of the equation (``schedule/windows.py``).
+
+    Attributes:
+        bias: memory and offset of one number per channel that is added before anything else.
     """
+
+    bias: tuple[Buffer, int] | None = None
 
 
 @dataclass(eq=False)
@@ -102,8 +107,12 @@ class Move:
     back: int
 
 
+class Mark:
+    """What is no kernel but a place in the launch table."""
+
+
 @dataclass(eq=False)
-class LoopBegin:
+class LoopBegin(Mark):
     """The launches up to the matching ``LoopEnd`` run ``length`` times."""
 
     length: int
@@ -111,10 +120,23 @@ class LoopBegin:
 
 
 @dataclass(eq=False)
-class LoopEnd:
+class LoopEnd(Mark):
     """The end of a loop in the order of launches."""
 
     begin: LoopBegin
+
+
+@dataclass(eq=False)
+class Label(Mark):
+    """A place between launches that jumps lead to."""
+
+
+@dataclass(eq=False)
+class Jump(Mark):
+    """Go on at ``target`` when the int64 in ``cell`` is not zero; always without a cell."""
+
+    target: Label
+    cell: Buffer | None
 
 
 @dataclass(eq=False)
@@ -125,7 +147,7 @@ class KernelPlan:
     """
 
     label: str
-    work: LoopNest | Contraction | Scatter | Walk | HostCall | LoopBegin | LoopEnd
+    work: LoopNest | Contraction | Scatter | Walk | HostCall | Mark
     reads: set[Buffer]
     writes: set[Buffer]
     reasons: list[str] = field(default_factory=list)

@@ -50,24 +50,22 @@ def copy_kernel(old: Buffer, new: Buffer, offset: int, why: str) -> KernelPlan:
     return KernelPlan("copy", nest, {old}, {new}, [why])
 
 
-class LoopPlan:
-    """Plans one scan for the planner of the graph around it."""
+class ControlPlan:
+    """What the plans of loops and branches share: the memory they use.
+
+    Attributes:
+        copies: kernels that run in front.
+        used, written: buffers that must live from the begin to the end.
+    """
 
     def __init__(self, planner: Any, group: Group, plan_body: Callable[..., Plan]) -> None:
         self.planner, self.group = planner, group
         self.plan_body = plan_body
         self.eqn = group.sinks[0].eqn
-        p = self.eqn.params
-        self.body: Graph = p["body"]
-        self.consts, self.carries = p["consts"], p["carries"]
-        self.length, self.reverse = p["length"], p["reverse"]
-        self.histories = histories(self.eqn)
-        self.moves: list[Move] = []
         self.copies: list[KernelPlan] = []
         self.used: set[Buffer] = set()
         self.written: set[Buffer] = set()
 
-    # --- memory -----------------------------------------------------------------------------------
     def _operand(self, position: int) -> _Place:
         planner = self.planner
         view = view_of(self.eqn.inputs[position], planner.makers, planner.fusion.in_memory)  # type: ignore[arg-type]
@@ -90,6 +88,28 @@ class LoopPlan:
         self.used.add(buffer)
         return buffer
 
+    def run(self) -> list[KernelPlan]:
+        """The launches."""
+        raise NotImplementedError
+
+    def _adopt(self, plan: Plan) -> None:
+        """The body's temporaries are the planner's."""
+        self.planner.temporaries += plan.temporaries
+        self.planner.aliases.update(plan.aliases)
+
+
+class LoopPlan(ControlPlan):
+    """Plans one scan for the planner of the graph around it."""
+
+    def __init__(self, planner: Any, group: Group, plan_body: Callable[..., Plan]) -> None:
+        super().__init__(planner, group, plan_body)
+        p = self.eqn.params
+        self.body: Graph = p["body"]
+        self.consts, self.carries = p["consts"], p["carries"]
+        self.length, self.reverse = p["length"], p["reverse"]
+        self.histories = histories(self.eqn)
+        self.moves: list[Move] = []
+
     def _walks(self, buffer: Buffer, base: Buffer, offset: int, step: int, back: int = 0) -> None:
         self.moves.append(Move(buffer, base, offset, step, back or step))
 
@@ -108,7 +128,7 @@ class LoopPlan:
         graph = Graph(self.body.inputs, self.body.eqns, [self.body.outputs[k] for k in outputs])
         stacked = {k for k, _ in self.histories.values()}
         in_place = {k: self.consts + k for k in range(self.carries) if k not in stacked}
-        plan = self.plan_body(graph, in_place, inputs)
+        plan = self.plan_body(graph, in_place, inputs, copies=False)
         for k in range(self.carries):
             if k in stacked:
                 self._in_history(k, inputs[self.consts + k], plan.outputs[k])
@@ -119,8 +139,7 @@ class LoopPlan:
             self.used.add(base)
             self.written.add(base)
             self._stack(plan.outputs[position], base, 0)
-        self.planner.temporaries += plan.temporaries
-        self.planner.aliases.update(plan.aliases)
+        self._adopt(plan)
         return self._launches(plan)
 
     def _launches(self, plan: Plan) -> list[KernelPlan]:

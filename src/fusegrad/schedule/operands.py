@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 from ..ir.graph import Atom, Eqn, Graph, Literal, Var
+from ..ops import control, movement, source
 from ..ops import elementwise as ew
-from ..ops import movement, source
 from ..ops.contract import dot, free_axes
 from .index import row_major
 from .lower import view_of
@@ -104,7 +104,8 @@ def dense_operands(graph: Graph) -> Graph:
         if eqn.primitive.multiple:
             inputs = []
             for atom in eqn.inputs:
-                if isinstance(atom, Var) and _is_dense(atom, makers):
+                offset = eqn.primitive is control.scan  # its pointers may start anywhere
+                if isinstance(atom, Var) and _is_dense(atom, makers, offset):
                     inputs.append(atom)
                     continue
                 if atom not in copies:
@@ -124,7 +125,7 @@ def _written_out(atom: Any, out: Var, eqn: Eqn) -> Eqn:
     return Eqn(ew.convert, (atom,), {"dtype": dtype}, (out,), eqn.site, eqn.backward)
 
 
-def _is_dense(var: Var, makers: dict[Var, Eqn]) -> bool:
+def _is_dense(var: Var, makers: dict[Var, Eqn], offset: bool) -> bool:
     root = var
     while root in makers and makers[root].primitive.kind == "movement":
         eqn = makers[root]
@@ -134,7 +135,7 @@ def _is_dense(var: Var, makers: dict[Var, Eqn]) -> bool:
     if root is var:
         return True
     view = view_of(var, makers, lambda v: v is root)
-    if view is None:
+    if view is None or (view.offset and not offset):
         return False
     pairs = zip(var.aval.shape, view.strides, row_major(var.aval.shape), strict=True)
     return all(n == 1 or a == b for n, a, b in pairs)
@@ -142,6 +143,8 @@ def _is_dense(var: Var, makers: dict[Var, Eqn]) -> bool:
 
 def own_results(eqn: Eqn) -> set[Var]:
     """Results that a loop writes to memory of their own; the others lie inside its carries."""
+    if eqn.primitive is not control.scan:
+        return set(eqn.outputs) if eqn.primitive is control.cond else set()
     inside = histories(eqn)
     first = eqn.params["carries"]
     return {o for k, o in enumerate(eqn.outputs) if k >= first and k not in inside}
@@ -158,3 +161,19 @@ def histories(eqn: Eqn) -> dict[int, tuple[int, bool]]:
                 found[j] = (k, atom is start)
                 break
     return found
+
+
+def merge_batch(
+    extents: list[int], sx: list[int], sy: list[int]
+) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
+    """Batch axes and their strides in two operands, neighbours merged where both allow it."""
+    merged: list[list[int]] = []
+    for n, a, b in zip(extents, sx, sy, strict=True):
+        if n == 1:
+            continue
+        if merged and merged[-1][1] == n * a and merged[-1][2] == n * b:
+            merged[-1] = [merged[-1][0] * n, a, b]
+        else:
+            merged.append([n, a, b])
+    columns = list(zip(*merged, strict=True)) if merged else [(), (), ()]
+    return columns[0], columns[1], columns[2]

@@ -7,22 +7,21 @@ when no kernel can still need the old value; otherwise through a copy at the end
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
 from ..ir.graph import Eqn, Graph, Literal, Var
 from ..ops.contract import dot, free_axes
-from ..ops.window import conv_input, conv_weight_rows
+from .branching import plan_control
 from .fusion import Fusion
 from .groups import Group, Sink, natural_index, sections
 from .index import Ix, flat, row_major
 from .kernels import Contraction, Convolution, HostCall, KernelPlan, Operand, Plan, Scatter, Walk
-from .looping import LoopPlan, copy_kernel
+from .looping import copy_kernel
 from .loops import Buffer, LoopNest, Scalar, Store
 from .lower import Lowering, View, view_of
-from .operands import OperandOrder, copy_operand, dense_operands, distinct_outputs
-from .windows import geometry
+from .operands import OperandOrder, copy_operand, dense_operands, distinct_outputs, merge_batch
+from .windows import matrix_of, take_bias
 
 
 def make_plan(graph: Graph, in_place: dict[int, int], hints: Sequence[str]) -> Plan:
@@ -31,26 +30,33 @@ def make_plan(graph: Graph, in_place: dict[int, int], hints: Sequence[str]) -> P
         Buffer(f"in{k}", v.aval.shape, v.aval.dtype, hints[k] if k < len(hints) else "")
         for k, v in enumerate(graph.inputs)
     ]
-    return _plan(graph, in_place, inputs, copies=True)
+    return plan_on(graph, in_place, inputs)
 
 
-def _plan_body(graph: Graph, in_place: dict[int, int], inputs: list[Buffer]) -> Plan:
-    """Plan the body of a loop; outputs that cannot overwrite their input get a place beside it."""
-    return _plan(graph, in_place, inputs, copies=False)
-
-
-def _plan(graph: Graph, in_place: dict[int, int], inputs: list[Buffer], copies: bool) -> Plan:
+def plan_on(
+    graph: Graph,
+    in_place: dict[int, int],
+    inputs: list[Buffer],
+    copies: bool = True,
+    outputs: Sequence[Buffer] | None = None,
+) -> Plan:
+    """As ``make_plan`` on buffers; without ``copies`` outputs get a place beside their input."""
     while True:
         try:
             whole = distinct_outputs(dense_operands(graph))
-            return _Planner(whole, in_place, inputs, copies).run()
+            return _Planner(whole, in_place, inputs, copies, outputs).run()
         except OperandOrder as order:
             graph = copy_operand(graph, order.eqn, order.position)
 
 
 class _Planner:
     def __init__(
-        self, graph: Graph, in_place: dict[int, int], inputs: list[Buffer], copies: bool
+        self,
+        graph: Graph,
+        in_place: dict[int, int],
+        inputs: list[Buffer],
+        copies: bool,
+        outputs: Sequence[Buffer] | None,
     ) -> None:
         self.graph = graph
         self.fusion = Fusion(graph)
@@ -59,6 +65,7 @@ class _Planner:
         self.temporaries: list[Buffer] = []
         self.aliases: dict[Buffer, tuple[Buffer, int]] = {}
         self.may_copy = copies
+        self.places = outputs
         self.outputs: list[Buffer] = []
         self.copies: list[tuple[Buffer, Buffer]] = []
         self.after: dict[Group, set[Group]] = {g: set(g.needs) for g in self.fusion.groups}
@@ -82,13 +89,16 @@ class _Planner:
             self.buffers[root] = temporary
             self.copies.append((temporary, place))
             return place
-        self.buffers[root] = Buffer(f"out{k}", aval.shape, aval.dtype, root.hint)
+        new = Buffer(f"out{k}", aval.shape, aval.dtype, root.hint)
+        self.buffers[root] = new if self.places is None else self.places[k]
         return self.buffers[root]
 
     def _safe(self, root: Var, old: Var) -> bool:
         home = self.fusion.home[root]
         readers = [g for g in self.fusion.groups if old in g.reads and g is not home]
         if any(self._reaches(g, home) for g in readers):
+            return False
+        if home.kind == "loop" and old in home.reads:
             return False
         if home.kind == "dot" and old in self._operand_roots(home):
             return False
@@ -181,7 +191,7 @@ class _Planner:
         kernels: list[KernelPlan] = []
         for group in self._order():
             if group.kind == "loop":
-                kernels += LoopPlan(self, group, _plan_body).run()
+                kernels += plan_control(self, group, plan_on)
             else:
                 kernels.append(self._kernel(group))
                 kernels[-1].groups = frozenset({group.number, *group.merged})
@@ -237,6 +247,8 @@ class _Planner:
         if isinstance(work, Contraction):
             reads = (reads - {work.c}) | {work.a.buffer, work.b.buffer}
             writes.add(work.c)
+            if isinstance(work, Convolution) and work.bias is not None:
+                reads.add(work.bias[0])
             flops += 2.0 * size * work.k
         return KernelPlan(_label(group, eqns), work, reads, writes, group.reasons, flops, eqns)
 
@@ -381,7 +393,11 @@ class _Planner:
         merge_sections(nest, sections(eqn))
         for s in nest.scalars():
             nest._place(s)
-        return (Contraction if product else Convolution)(a, b, c, m, n, k, batch, nest, raw, eqn)
+        if product:
+            return Contraction(a, b, c, m, n, k, batch, nest, raw, eqn)
+        job = Convolution(a, b, c, m, n, k, batch, nest, raw, eqn)
+        take_bias(job)
+        return job
 
     def _result_buffer(
         self, group: Group, sink: Sink, nest: LoopNest, operands: set[Buffer]
@@ -415,7 +431,7 @@ class _Planner:
         extents = [x.aval.shape[i] for i in bx]
         bsx = [vx.strides[i] for i in bx]
         bsy = [vy.strides[i] for i in by]
-        batch, step_x, step_y = _merge_batch(extents, bsx, bsy)
+        batch, step_x, step_y = merge_batch(extents, bsx, bsy)
         a = Operand(self._buffer(vx.root), vx.offset, step_x, row_x, col_x)
         b = Operand(self._buffer(vy.root), vy.offset, step_y, row_y, col_y)
         return a, b, (m, n, k), batch
@@ -432,15 +448,7 @@ class _Planner:
             if any(n != 1 and have != want for n, have, want in rows):
                 raise OperandOrder(eqn, position)
             operands.append(Operand(self._buffer(view.root), view.offset, (), 0, 0))
-        out = eqn.outputs[0].aval.shape
-        geo = geometry(eqn)
-        k = geo.places * geo.channels
-        if eqn.primitive is conv_weight_rows:
-            k = geo.images * math.prod(geo.y)
-        elif eqn.primitive is conv_input:
-            k = geo.places * geo.outputs // math.prod(geo.stride)
-        batch = (out[0],) if out[0] != 1 else ()
-        return *operands, (out[1], math.prod(out[2:]), k), batch
+        return *operands, *matrix_of(eqn)
 
     def _section(self, eqn: Eqn, position: int, view: View, axes: Sequence[int]) -> tuple[int, int]:
         """Extent and stride of several axes as one."""
@@ -456,21 +464,6 @@ class _Planner:
             else:
                 raise OperandOrder(eqn, position)
         return extent, stride
-
-
-def _merge_batch(
-    extents: list[int], sx: list[int], sy: list[int]
-) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
-    merged: list[list[int]] = []
-    for n, a, b in zip(extents, sx, sy, strict=True):
-        if n == 1:
-            continue
-        if merged and merged[-1][1] == n * a and merged[-1][2] == n * b:
-            merged[-1] = [merged[-1][0] * n, a, b]
-        else:
-            merged.append([n, a, b])
-    columns = list(zip(*merged, strict=True)) if merged else [(), (), ()]
-    return columns[0], columns[1], columns[2]
 
 
 def merge_sections(nest: LoopNest, sections: Sequence[int]) -> bool:

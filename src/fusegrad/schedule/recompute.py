@@ -16,6 +16,7 @@ from .lower import Lowering
 from .values import Values
 
 RECOMPUTE_COST = 30.0
+FEW_POSITIONS = 6  # values taken apart and put together again are read at about as many
 MOST_POSITIONS = 16
 
 
@@ -32,6 +33,7 @@ class Recompute(Values):
     """The choice between recomputing and storing, given a grouping."""
 
     groups: list[Group]
+    costs: dict[Var, float]
 
     def _scattered(self) -> set[Var]:
         """Values that a kernel would compute at many positions; those are read from memory.
@@ -45,7 +47,8 @@ class Recompute(Values):
             var = eqn.outputs[0]
             here = positions.pop(var, {})
             elementwise = eqn.primitive.kind == "elementwise"
-            if elementwise and len(here) > MOST_POSITIONS and not self.is_sink(var):
+            free = eqn.primitive.alias or eqn.primitive.kind == "source"  # a view costs nothing
+            if len(here) > MOST_POSITIONS and not (free or self.is_sink(var)):
                 found.add(var)
             if var in found or self.is_sink(var) or not here:
                 here = {}
@@ -150,7 +153,7 @@ class Recompute(Values):
             repeated |= {
                 var
                 for var, count in lowering.count.items()
-                if (count - 1) * self._cost_of(var) > 2 * RECOMPUTE_COST
+                if (count > FEW_POSITIONS and (count - 1) * self._cost_of(var) > 2 * RECOMPUTE_COST)
                 or (lowering.times[var] - 1) * self._cost_of(var) > RECOMPUTE_COST / 2
             }
             found |= self._cut(repeated)
@@ -205,7 +208,10 @@ class Recompute(Values):
         return eqns, leaves
 
     def _cost_of(self, var: Var) -> float:
-        return sum(e.primitive.cost for e in self._tree(var)[0])
+        known = self.costs.get(var)
+        if known is None:
+            known = self.costs[var] = sum(e.primitive.cost for e in self._tree(var)[0])
+        return known
 
     def _heavy_leaves(self, var: Var) -> int:
         return sum(v.aval.size * 2 >= var.aval.size for v in self._tree(var)[1])

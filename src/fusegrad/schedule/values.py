@@ -24,6 +24,8 @@ class Values:
     inputs: set[Var]
     required: set[Var]
     promoted: set[Var]
+    reached: dict[Var, set[Var]]  # of a sink, for as long as ``promoted`` stays as it is
+    kept: dict[Var, bool]
 
     # --- what must be in memory -----------------------------------------------------------------
     def _required(self) -> set[Var]:
@@ -118,10 +120,16 @@ class Values:
 
     def in_memory(self, var: Var) -> bool:
         """Whether loads of this value are possible (inputs and sinks)."""
-        return var in self.inputs or self.is_sink(var)
+        known = self.kept.get(var)
+        if known is None:
+            known = self.kept[var] = var in self.inputs or self.is_sink(var)
+        return known
 
     def _inputs_of(self, sink: Sink) -> set[Var]:
         """Sinks and inputs reached from a sink through inlined values."""
+        known = self.reached.get(sink.var)
+        if known is not None:
+            return known
         found: set[Var] = set()
         seen: set[Var] = set()
         stack = [a for a in sink.eqn.inputs if isinstance(a, Var)]
@@ -134,6 +142,7 @@ class Values:
                 found.add(var)
             else:
                 stack.extend(a for a in self.makers[var].inputs if isinstance(a, Var))
+        self.reached[sink.var] = found
         return found
 
     # --- a sink inside a kernel

@@ -7,7 +7,8 @@ functions of ``codegen/tiles_window.py``. Two layouts hold the image, one *unit*
   an image is then a whole vector, whatever the extents, strides and dilations, and what falls
   outside the image is left out of the table instead of being multiplied by zero. Positions that
   meet the same places of the window form a *class*, with one run of the table for all.
-- ``conv_weight`` puts the channels of one image side by side and sums over positions.
+- ``conv_weight`` puts the channels of one image side by side and sums over positions
+  (``window_sums.py``).
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ import numpy as np
 from ..ir.graph import Eqn
 from ..ops import window
 from ..ops.window import UNIT_BYTES
+from .kernels import Convolution
 
 CACHE_BYTES = 640 << 10  # image and result of one band stay in the second-level cache
 TABLE_LIMIT = 1 << 22  # larger tables than this are not worth their memory
@@ -101,6 +103,41 @@ def _strips(eqn: Eqn, geo: Geometry) -> int:
     return count if first >= 0 and last < source else 1
 
 
+def matrix_of(eqn: Eqn) -> tuple[Ints, Ints]:
+    """Channels and positions of the result, products summed for each, and the images."""
+    out, geo = eqn.outputs[0].aval.shape, geometry(eqn)
+    k = geo.places * geo.channels
+    if eqn.primitive is window.conv_weight_rows:
+        k = geo.images * math.prod(geo.y)
+    elif eqn.primitive is window.conv_input:
+        k = geo.places * geo.outputs // math.prod(geo.stride)
+    return (out[1], math.prod(out[2:]), k), (out[0],) if out[0] != 1 else ()
+
+
+def take_bias(job: Convolution) -> None:
+    """Move the addition of one number per channel out of the epilogue.
+
+    It is made where results are brought into order, which passes over them anyway.
+    """
+    nest, raw = job.nest, job.raw
+    axis = len(job.batch)
+    users = [s for s in nest.scalars() if raw in s.args]
+    if len(users) != 1 or job.m == 1 or any(st.value is raw for st in nest.stores):
+        return
+    (user,) = users
+    if user.op != "apply" or user.text != "{0} + {1}" or user.args[0] is user.args[1]:
+        return
+    (other,) = [a for a in user.args if a is not raw]
+    plain = other.op == "load" and other.guard is None and other.index is not None
+    if not plain or other.index.terms != {axis: 1}:  # type: ignore[union-attr]
+        return
+    assert other.buffer is not None and other.index is not None
+    job.bias = (other.buffer, other.index.const)
+    user.op, user.text, user.args = "load", "", ()
+    user.index, user.buffer = raw.index, job.c
+    job.raw = user
+
+
 def dense(shape: Sequence[int]) -> list[int]:
     """Row-major strides."""
     return [math.prod(shape[axis + 1 :]) for axis in range(len(shape))]
@@ -177,6 +214,7 @@ class ImageTables:
         channels, rows: channels read, and made, in one group.
         blocks: runs of the channels made that are jobs of their own.
         strip_in, strip_out: positions from one strip to the next, in the image and the result.
+        sources, results: positions of an image, and of a result.
     """
 
     ks: np.ndarray
@@ -191,6 +229,8 @@ class ImageTables:
     blocks: int
     strip_in: int
     strip_out: int
+    sources: int
+    results: int
 
 
 def cut(extent: int, count: int) -> list[Band]:
@@ -294,8 +334,9 @@ class _ImageBuilder:
         length, stride = self.result[0], self.geo.stride[0]
         strip_in = (length * stride if forward else length // stride) * self.steps[0]
         return ImageTables(
-            _words(ks, 2), _words(vs, 2), _words(segments, 4), _words(rows, 6), depth, width,
+            words(ks, 2), words(vs, 2), words(segments, 4), words(rows, 6), depth, width,
             self.channels, self.rows, self.a_rs, self.blocks, strip_in, math.prod(self.result),
+            math.prod(self.source), math.prod(self.geo.y if forward else self.geo.x),
         )  # fmt: skip
 
     def _classes(self, band: Band) -> dict[Any, np.ndarray]:
@@ -332,7 +373,7 @@ class _ImageBuilder:
         return (every * scale).reshape(-1, 2)
 
 
-def _words(rows: Sequence[Any], width: int) -> np.ndarray:
+def words(rows: Sequence[Any], width: int) -> np.ndarray:
     """A table of 32-bit words; never empty, so that it has an address."""
     parts = [np.asarray(r, np.int64).reshape(-1, width) for r in rows]
     whole = np.concatenate(parts) if parts else np.zeros((0, width), np.int64)
@@ -372,163 +413,3 @@ def lowerable(eqn: Eqn) -> bool:
 def image_tables(geo: Geometry, threads: int) -> ImageTables:
     """Tables of ``conv`` or ``conv_input``."""
     return _ImageBuilder(geo, threads).build()
-
-
-# --- the cotangent of a weight --------------------------------------------------------------------
-@dataclass
-class WeightTables:
-    """Tables of ``conv_weight_rows``.
-
-    Attributes:
-        ks, vs, segments: as ``window_sweep`` takes them; the segments for one image come first,
-            then those for two, up to ``step``.
-        fills: what of an image goes where in scratch: source, target, their steps, times, columns.
-        count: segments of one pass.
-        step: images of one pass.
-        held: scratch elements of one image.
-        pitch: scratch elements from one position to the next.
-        row: elements that one output's weights take.
-        run, padded: elements of a run of weights, without and with padding.
-    """
-
-    ks: np.ndarray
-    vs: np.ndarray
-    segments: np.ndarray
-    fills: np.ndarray
-    count: int
-    step: int
-    held: int
-    pitch: int
-    row: int
-    run: int
-    padded: int
-
-
-def weight_tables(geo: Geometry, threads: int) -> WeightTables:
-    """Tables of ``conv_weight_rows`` on so many threads."""
-    lead, run, padded = window.row_layout(geo.w, geo.dilation, geo.channels, geo.itemsize)
-    shared = len(lead) < len(geo.w)
-    positions = math.prod(geo.y)
-    share = max(1, geo.images // threads)
-    step = max(1, min(share, -(-SUM_LENGTH // max(positions, 1))))
-    span = tuple(
-        (p - 1) * s + (k - 1) * d + 1
-        for p, k, s, d in zip(geo.y, geo.w, geo.stride, geo.dilation, strict=True)
-    )
-    frame = span if shared else geo.x
-    pitch = geo.channels if shared else padded
-    held = math.prod(frame) * pitch
-    sums = _SumTables(geo, frame, pitch, held, step)
-    if shared:
-        sums.shared(lead, run, padded)
-        fills = _framed(geo, span, pitch)
-    else:
-        sums.separate(padded)
-        fills = [(0, 0, 0, 0, 1, math.prod(geo.x))]
-    count = len(sums.segments)
-    every = [
-        (first, k * images // step, v_lo, v)
-        for images in range(1, step + 1)
-        for first, k, v_lo, v in sums.segments
-    ]
-    row = math.prod(lead) * padded
-    return WeightTables(
-        _words(sums.ks, 2), _words(sums.vs, 2), _words(every, 4), _words(fills, 6),
-        count, step, held, pitch, row, run, padded,
-    )  # fmt: skip
-
-
-@dataclass
-class _SumTables:
-    """Builds the runs of positions that a weight gradient sums over."""
-
-    geo: Geometry
-    frame: Ints
-    pitch: int
-    held: int
-    step: int
-    ks: list[np.ndarray] = field(default_factory=list)
-    vs: list[Ints] = field(default_factory=list)
-    segments: list[Ints] = field(default_factory=list)
-
-    def run(self, axes: Sequence[Sequence[tuple[int, int]]]) -> tuple[int, int]:
-        """Add the run of all ``(result position, image position)`` pairs of the axes."""
-        geo = self.geo
-        y, x = np.zeros(1, np.int64), np.zeros(1, np.int64)
-        for pairs, y_step, x_step in zip(axes, dense(geo.y), dense(self.frame), strict=True):
-            both = np.array(pairs, np.int64).reshape(-1, 2)
-            y = (y[:, None] + both[:, 0] * y_step).reshape(-1)
-            x = (x[:, None] + both[:, 1] * x_step).reshape(-1)
-        image = np.arange(self.step)[:, None]
-        outputs = geo.outputs * geo.groups * math.prod(geo.y)
-        a = (image * outputs + y) * geo.itemsize
-        b = (image * self.held + x * self.pitch) * geo.itemsize
-        first = sum(len(k) for k in self.ks)
-        self.ks.append(np.stack([a.reshape(-1), b.reshape(-1)], 1))
-        return first, a.size
-
-    def separate(self, padded: int) -> None:
-        """Each place of the window sums over the positions where it meets the image."""
-        geo = self.geo
-        size = geo.itemsize
-        vectors = padded // geo.lanes
-        axes = []
-        for axis, k in enumerate(geo.w):
-            s, d, low = geo.stride[axis], geo.dilation[axis], geo.low[axis]
-            axes.append(
-                [
-                    [
-                        (q, q * s + j * d - low)
-                        for q in range(geo.y[axis])
-                        if 0 <= q * s + j * d - low < geo.x[axis]
-                    ]
-                    for j in range(k)
-                ]
-            )
-        for place, chosen in enumerate(itertools.product(*axes)):
-            run = self.run(chosen)
-            self.segments.append((*run, len(self.vs), vectors))
-            self.vs += [
-                (v * UNIT_BYTES, place * padded * size + v * UNIT_BYTES) for v in range(vectors)
-            ]
-
-    def shared(self, lead: Ints, run: int, padded: int) -> None:
-        """All places sum over all positions of an image that is framed by zeros."""
-        geo = self.geo
-        first = self.run(
-            [[(q, q * s) for q in range(n)] for n, s in zip(geo.y, geo.stride, strict=True)]
-        )
-        steps = dense(self.frame)
-        for number, place in enumerate(np.ndindex(*lead)):
-            at = sum(j * d * s for j, d, s in zip(place, geo.dilation, steps, strict=False))
-            self.vs += [
-                (
-                    at * self.pitch * geo.itemsize + v * UNIT_BYTES,
-                    number * padded * geo.itemsize + v * UNIT_BYTES,
-                )
-                for v in range(padded // geo.lanes)
-            ]
-        self.segments.append((*first, 0, len(self.vs)))
-
-
-def _framed(geo: Geometry, span: Ints, pitch: int) -> list[Ints]:
-    """How an image comes to lie in a frame of zeros: runs along the last axis, row by row."""
-    inside = [
-        (max(0, -low), max(max(0, -low), min(n, s - low)))
-        for n, s, low in zip(geo.x, span, geo.low, strict=True)
-    ]
-    first, last = inside[-1]
-    x_steps, frame_steps = dense(geo.x), dense(span)
-    rows, times = inside[:-1], 1
-    x_step = frame_step = 0
-    if len(geo.x) > 1:
-        times, rows = inside[-2][1] - inside[-2][0], inside[:-2]
-        x_step, frame_step = x_steps[-2], frame_steps[-2] * pitch
-    fills: list[Ints] = []
-    starts = [pair[0] for pair in inside[len(rows) : -1]]
-    for outer in itertools.product(*[range(a, b) for a, b in rows]):
-        place = (*outer, *starts, first)
-        source = sum(p * s for p, s in zip(place, x_steps, strict=True))
-        target = sum((p + lo) * s for p, lo, s in zip(place, geo.low, frame_steps, strict=True))
-        fills.append((source, target * pitch, x_step, frame_step, times, last - first))
-    return fills

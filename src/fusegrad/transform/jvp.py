@@ -12,10 +12,12 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from typing import Any
 
+from ..errors import GradientError
 from ..ir.aval import Aval, aval_of
 from ..ir.builder import Builder
 from ..ir.graph import Atom, Eqn, Graph, Literal, Var
 from ..ir.primitive import Primitive, bind
+from ..ops.control import scan
 from ..ops.elementwise import add
 from ..ops.source import full
 from .loopjvp import push_scan
@@ -105,6 +107,13 @@ def _apply(
     """Results of one equation and their tangents."""
     if eqn.primitive.multiple:
         if any(t is not None for t in tangents):
+            if eqn.primitive is not scan:
+                raise GradientError(
+                    f"forward mode through {eqn.primitive.name}",
+                    "Only loops of fixed length have a forward derivative.",
+                    "fg.scan, or fg.where on both results",
+                    eqn.site,
+                )
             return push_scan(eqn, args, tangents, push_forward)
         outs = bind(eqn.primitive, *args, **eqn.params)
         return outs, [None] * len(outs)

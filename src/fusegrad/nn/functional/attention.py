@@ -63,6 +63,18 @@ def _check_heads(query: Tensor, key: Tensor, value: Tensor) -> None:
         )
 
 
+def _shared_heads(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+    """Keys and values once for each of the query heads that share them."""
+    heads, groups = query.aval.shape[-3], key.aval.shape[-3]
+    if heads % groups or heads % value.aval.shape[-3]:
+        raise ShapeError(
+            f"scaled_dot_product_attention of {heads} query heads and {groups} key heads",
+            "With enable_gqa the number of query heads is a multiple of the key heads.",
+        )
+    key = repeat_interleave(key, heads // groups, -3)
+    return key, repeat_interleave(value, heads // value.aval.shape[-3], -3)
+
+
 def scaled_dot_product_attention(
     query: Tensor,
     key: Tensor,
@@ -107,14 +119,7 @@ def scaled_dot_product_attention(
             "attn_mask=None, or is_causal=False",
         )
     if enable_gqa:
-        heads, groups = query.aval.shape[-3], key.aval.shape[-3]
-        if heads % groups or heads % value.aval.shape[-3]:
-            raise ShapeError(
-                f"scaled_dot_product_attention of {heads} query heads and {groups} key heads",
-                "With enable_gqa the number of query heads is a multiple of the key heads.",
-            )
-        key = repeat_interleave(key, heads // groups, -3)
-        value = repeat_interleave(value, heads // value.aval.shape[-3], -3)
+        key, value = _shared_heads(query, key, value)
     features = query.aval.shape[-1]
     factor = (1.0 / math.sqrt(features) if features else 1.0) if scale is None else scale
     order = (*range(key.aval.ndim - 2), key.aval.ndim - 1, key.aval.ndim - 2)
@@ -292,6 +297,39 @@ def attend(
     return linear(joined, out_weight, out_bias), weights
 
 
+def _check_inputs(query: Tensor, key: Tensor, value: Tensor, embed: int, unmasked: bool) -> None:
+    if query.aval.ndim not in (2, 3) or key.aval.ndim != query.aval.ndim:
+        raise ShapeError(
+            f"attention got query {query.aval} and key {key.aval}",
+            "query should be unbatched 2D or batched 3D, and key and value alike.",
+        )
+    if query.aval.shape[-1] != embed:
+        raise ArgumentError(
+            f"attention got query {query.aval}",
+            f"was expecting embedding dimension of {embed}.",
+        )
+    if key.aval.shape[:-1] != value.aval.shape[:-1]:
+        raise ShapeError(
+            f"attention got key {key.aval} and value {value.aval}",
+            "key's sequence and batch dims do not match value's.",
+        )
+    if unmasked:
+        raise ShapeError(
+            "attention with is_causal=True and no attn_mask",
+            "Need attn_mask if specifying the is_causal hint.",
+            "attn_mask=nn.Transformer.generate_square_subsequent_mask(length)",
+        )
+
+
+def _unsqueezed(
+    query: Tensor, key: Tensor, value: Tensor, axis: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """A batch of one; inputs that are one tensor stay one tensor."""
+    batch = unsqueeze(query, axis)
+    keys = batch if key is query else unsqueeze(key, axis)
+    return batch, keys, keys if value is key else unsqueeze(value, axis)
+
+
 def multi_head_attention_forward(
     query: Tensor,
     key: Tensor,
@@ -338,38 +376,14 @@ def multi_head_attention_forward(
         RuntimeError: shapes that do not fit.
         ValueError: an embedding of another size.
     """
-    if query.aval.ndim not in (2, 3) or key.aval.ndim != query.aval.ndim:
-        raise ShapeError(
-            f"attention got query {query.aval} and key {key.aval}",
-            "query should be unbatched 2D or batched 3D, and key and value alike.",
-        )
-    if query.aval.shape[-1] != embed_dim_to_check:
-        raise ArgumentError(
-            f"attention got query {query.aval}",
-            f"was expecting embedding dimension of {embed_dim_to_check}.",
-        )
-    if key.aval.shape[:-1] != value.aval.shape[:-1]:
-        raise ShapeError(
-            f"attention got key {key.aval} and value {value.aval}",
-            "key's sequence and batch dims do not match value's.",
-        )
-    if is_causal and attn_mask is None:
-        raise ShapeError(
-            "attention with is_causal=True and no attn_mask",
-            "Need attn_mask if specifying the is_causal hint.",
-            "attn_mask=nn.Transformer.generate_square_subsequent_mask(length)",
-        )
+    _check_inputs(query, key, value, embed_dim_to_check, is_causal and attn_mask is None)
     if static_k is not None or static_v is not None:
         raise ArgumentError(
             "attention with static_k or static_v", "Keys and values are projected from the inputs."
         )
     single = query.aval.ndim == 2
     if single:
-        axis = 0 if batch_first else 1
-        same = key is query, value is key
-        query = unsqueeze(query, axis)
-        key = query if same[0] else unsqueeze(key, axis)
-        value = key if same[1] else unsqueeze(value, axis)
+        query, key, value = _unsqueezed(query, key, value, 0 if batch_first else 1)
         if key_padding_mask is not None:
             key_padding_mask = unsqueeze(key_padding_mask, 0)
     out, weights = attend(

@@ -139,6 +139,16 @@ def nll_loss(
         input: ``(C)``, ``(N, C)`` or ``(N, C, d1, ..., dK)``.
         target: ``()``, ``(N)`` or ``(N, d1, ..., dK)`` with values in [0, C) or ``ignore_index``.
         weight: one factor per class.
+
+    Raises:
+        IndexError: a class index out of range (nan in a compiled step, which cannot raise).
+        RuntimeError, ValueError: shapes or dtypes that do not fit.
+
+    Example:
+        >>> import fusegrad as fg
+        >>> from fusegrad.nn import functional as F
+        >>> F.nll_loss(fg.tensor([[-0.5, -1.0]]), fg.tensor([1])).item()
+        1.0
     """
     reduction = reduction_of(reduction, size_average, reduce)
     tensors("nll_loss", input=input, target=target)
@@ -276,7 +286,18 @@ def binary_cross_entropy(
     reduce: Any = None,
     reduction: str = "mean",
 ) -> Tensor:
-    """Cross entropy of probabilities with targets in [0, 1]."""
+    """Cross entropy of probabilities with targets in [0, 1]; see ``nn.BCELoss``.
+
+    Raises:
+        ValueError: shapes that differ.
+        RuntimeError: an input outside [0, 1], a target of another dtype.
+
+    Example:
+        >>> import fusegrad as fg
+        >>> from fusegrad.nn import functional as F
+        >>> round(F.binary_cross_entropy(fg.tensor([0.5]), fg.tensor([1.0])).item(), 4)
+        0.6931
+    """
     reduction = reduction_of(reduction, size_average, reduce)
     same_shape("binary_cross_entropy", input, target)
     require_floating("binary_cross_entropy", input, "input")
@@ -301,21 +322,36 @@ def binary_cross_entropy_with_logits(
     reduction: str = "mean",
     pos_weight: Tensor | None = None,
 ) -> Tensor:
-    """Cross entropy of logits with targets in [0, 1], for any logit.
+    """Cross entropy of logits with targets in [0, 1], for any finite logit.
 
     Args:
         pos_weight: factor of the positive term, broadcast from the last axis.
+
+    Raises:
+        ValueError: shapes that differ.
+        RuntimeError: a target that is not floating.
+
+    Example:
+        >>> import fusegrad as fg
+        >>> from fusegrad.nn import functional as F
+        >>> round(F.binary_cross_entropy_with_logits(fg.zeros(3), fg.ones(3)).item(), 4)
+        0.6931
     """
     reduction = reduction_of(reduction, size_average, reduce)
     same_shape("binary_cross_entropy_with_logits", input, target)
     x, y = input, target
     require_floating("binary_cross_entropy_with_logits", x, "input")
     require_floating("binary_cross_entropy_with_logits", y, "target")
-    log_odds = softplus_stable(ew.neg(x))  # -log(sigmoid(x)), accurate for confident logits too
-    if pos_weight is not None:
+    if pos_weight is None:
+        # max(x, 0) - x * y vanishes exactly for confident logits, so their small losses are right
+        tail = ew.log1p(ew.exp(ew.neg(ew.abs_(x))))
+        loss = pointwise(
+            ew.add, pointwise(ew.sub, ew.maximum(x, 0.0), pointwise(ew.mul, x, y)), tail
+        )
+    else:
         emphasis = ew.add(pointwise(ew.mul, y, pointwise(ew.sub, pos_weight, 1.0)), 1.0)
-        log_odds = pointwise(ew.mul, emphasis, log_odds)
-    loss = pointwise(ew.add, pointwise(ew.mul, ew.sub(1.0, y), x), log_odds)
+        positive = pointwise(ew.mul, emphasis, softplus_stable(ew.neg(x)))
+        loss = pointwise(ew.add, pointwise(ew.mul, ew.sub(1.0, y), x), positive)
     return reduced(weighted(loss, weight), reduction)
 
 

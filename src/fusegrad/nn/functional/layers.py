@@ -20,31 +20,15 @@ from ...functions.linear import linear
 from ...functions.pointwise import add, where
 from ...functions.random import Generator, rand
 from ...functions.reduction import mean, norm, sum, var
-from ...functions.shape import pad_constant, unsqueeze
+from ...functions.shape import unsqueeze
 from ...ops import contract, indexing, source
 from ...ops import elementwise as ew
 from ...tensor import Tensor
 
 __all__ = [
     "alpha_dropout", "bilinear", "dropout", "dropout1d", "dropout2d", "dropout3d", "embedding",
-    "layer_norm", "linear", "pad", "rms_norm",
+    "feature_alpha_dropout", "layer_norm", "linear", "rms_norm",
 ]  # fmt: skip
-
-
-def pad(
-    input: Tensor, pad: Sequence[int], mode: str = "constant", value: float | None = None
-) -> Tensor:
-    """Constant padding; ``pad`` lists (low, high) from the last axis backwards."""
-    if mode != "constant":
-        raise ArgumentError(
-            f"pad with mode={mode!r}", "Only constant padding is available.", "mode='constant'"
-        )
-    if len(pad) % 2 or len(pad) > 2 * input.aval.ndim:
-        raise ShapeError(
-            f"pad of {input.aval} by {list(pad)}",
-            "Padding has a low and a high value for each of the last axes.",
-        )
-    return pad_constant(input, pad, 0.0 if value is None else value)
 
 
 def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -133,14 +117,11 @@ def dropout3d(
     return _channel_dropout(input, p, training, inplace, 5, "dropout3d")
 
 
-def alpha_dropout(
-    input: Tensor, p: float = 0.5, training: bool = False, inplace: bool = False
+def _alpha_dropout(
+    name: str, input: Tensor, p: float, training: bool, inplace: bool, shape: tuple[int, ...]
 ) -> Tensor:
-    """Dropout that keeps the mean and variance of SELU activations."""
     if not 0.0 <= p <= 1.0:
-        raise ArgumentError(
-            f"alpha_dropout with p={p}", "dropout probability has to be between 0 and 1."
-        )
+        raise ArgumentError(f"{name} with p={p}", "dropout probability has to be between 0 and 1.")
     if not training or p == 0.0:
         return input
     saturated = -1.7580993408473766
@@ -149,9 +130,29 @@ def alpha_dropout(
         out = ew.mul(input, 0.0)
     else:
         scale = (keep + saturated * saturated * keep * p) ** -0.5
-        kept = ew.lt(rand(input.aval.shape, dtype=input.dtype), keep)
+        kept = ew.lt(rand(shape, dtype=input.dtype), keep)
         out = ew.add(ew.mul(where(kept, input, saturated), scale), -scale * saturated * p)
     return input._assign(out, "in-place dropout") if inplace else out
+
+
+def alpha_dropout(
+    input: Tensor, p: float = 0.5, training: bool = False, inplace: bool = False
+) -> Tensor:
+    """Dropout that keeps the mean and variance of SELU activations."""
+    return _alpha_dropout("alpha_dropout", input, p, training, inplace, input.aval.shape)
+
+
+def feature_alpha_dropout(
+    input: Tensor, p: float = 0.5, training: bool = False, inplace: bool = False
+) -> Tensor:
+    """``alpha_dropout`` of whole channels of ``(N, C, ...)``."""
+    if input.aval.ndim < 2:
+        raise ShapeError(
+            f"feature_alpha_dropout got {input.aval}",
+            "Feature dropout requires at least 2 dimensions in the input.",
+        )
+    shape = tuple(n if k < 2 else 1 for k, n in enumerate(input.aval.shape))
+    return _alpha_dropout("feature_alpha_dropout", input, p, training, inplace, shape)
 
 
 # --- normalization --------------------------------------------------------------------------------

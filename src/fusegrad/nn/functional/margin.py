@@ -33,7 +33,14 @@ def soft_margin_loss(
     reduce: Any = None,
     reduction: str = "mean",
 ) -> Tensor:
-    """log(1 + exp(-target * x)) with targets -1 and 1."""
+    """``log(1 + exp(-target * input))`` with targets -1 and 1.
+
+    Example:
+        >>> import fusegrad as fg
+        >>> from fusegrad.nn import functional as F
+        >>> round(F.soft_margin_loss(fg.zeros(2), fg.tensor([1.0, -1.0])).item(), 4)
+        0.6931
+    """
     reduction = reduction_of(reduction, size_average, reduce)
     tensors("soft_margin_loss", input=input, target=target)
     margin = pointwise(ew.mul, cast(target, input.dtype), input)
@@ -48,7 +55,14 @@ def hinge_embedding_loss(
     reduce: Any = None,
     reduction: str = "mean",
 ) -> Tensor:
-    """x for targets 1, max(0, margin - x) for targets -1."""
+    """``x`` for targets 1, ``max(0, margin - x)`` for targets -1.
+
+    Example:
+        >>> import fusegrad as fg
+        >>> from fusegrad.nn import functional as F
+        >>> F.hinge_embedding_loss(fg.tensor([0.25, 0.25]), fg.tensor([1.0, -1.0])).item()
+        0.5
+    """
     reduction = reduction_of(reduction, size_average, reduce)
     tensors("hinge_embedding_loss", input=input, target=target)
     hinge = clamp(pointwise(ew.sub, margin, input), min=0.0)
@@ -66,7 +80,18 @@ def margin_ranking_loss(
     reduce: Any = None,
     reduction: str = "mean",
 ) -> Tensor:
-    """max(0, -target * (x1 - x2) + margin)."""
+    """``max(0, -target * (x1 - x2) + margin)``.
+
+    Raises:
+        RuntimeError: different numbers of dimensions.
+
+    Example:
+        >>> import fusegrad as fg
+        >>> from fusegrad.nn import functional as F
+        >>> x1, x2, target = fg.tensor([1.0]), fg.tensor([2.0]), fg.tensor([1.0])
+        >>> F.margin_ranking_loss(x1, x2, target, margin=0.5).item()
+        1.5
+    """
     reduction = reduction_of(reduction, size_average, reduce)
     tensors("margin_ranking_loss", input1=input1, input2=input2, target=target)
     if not input1.aval.ndim == input2.aval.ndim == target.aval.ndim:
@@ -79,7 +104,14 @@ def margin_ranking_loss(
 
 
 def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -> Tensor:
-    """x1 . x2 / (|x1| * |x2|) along ``dim``."""
+    """``x1 . x2 / (|x1| * |x2|)`` along ``dim``, each norm at least ``eps``.
+
+    Example:
+        >>> import fusegrad as fg
+        >>> from fusegrad.nn import functional as F
+        >>> F.cosine_similarity(fg.tensor([[3.0, 4.0]]), fg.tensor([[4.0, 3.0]])).item()
+        0.96...
+    """
 
     def size(x: Tensor) -> Tensor:
         return clamp(norm(x, 2, dim, keepdim=True), min=eps)
@@ -97,7 +129,20 @@ def cosine_embedding_loss(
     reduce: Any = None,
     reduction: str = "mean",
 ) -> Tensor:
-    """1 - cos for targets 1, max(0, cos - margin) for targets -1."""
+    """``1 - cos`` for targets 1, ``max(0, cos - margin)`` for targets -1.
+
+    See ``nn.CosineEmbeddingLoss``.
+
+    Raises:
+        RuntimeError: shapes that do not fit.
+
+    Example:
+        >>> import fusegrad as fg
+        >>> from fusegrad.nn import functional as F
+        >>> x, y = fg.tensor([[1.0, 0.0]]), fg.tensor([[0.0, 1.0]])
+        >>> F.cosine_embedding_loss(x, y, fg.tensor([1])).item()
+        1.0
+    """
     reduction = reduction_of(reduction, size_average, reduce)
     tensors("cosine_embedding_loss", input1=input1, input2=input2, target=target)
     if target.aval.ndim > 1 or input1.aval.ndim != target.aval.ndim + 1:
@@ -117,7 +162,14 @@ def cosine_embedding_loss(
 def pairwise_distance(
     x1: Tensor, x2: Tensor, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False
 ) -> Tensor:
-    """p-norm of ``x1 - x2 + eps`` over the last axis."""
+    """p-norm of ``x1 - x2 + eps`` over the last axis.
+
+    Example:
+        >>> import fusegrad as fg
+        >>> from fusegrad.nn import functional as F
+        >>> round(F.pairwise_distance(fg.zeros(1, 2), fg.tensor([[3.0, 4.0]])).item(), 4)
+        5.0
+    """
     return norm(ew.add(pointwise(ew.sub, x1, x2), eps), p, -1, keepdim)
 
 
@@ -146,7 +198,21 @@ def triplet_margin_loss(
     reduce: Any = None,
     reduction: str = "mean",
 ) -> Tensor:
-    """max(0, d(anchor, positive) - d(anchor, negative) + margin)."""
+    """``max(0, d(anchor, positive) - d(anchor, negative) + margin)`` with a p-norm distance.
+
+    See ``nn.TripletMarginLoss``.
+
+    Raises:
+        ValueError: ``margin`` is not positive.
+        RuntimeError: different numbers of dimensions.
+
+    Example:
+        >>> import fusegrad as fg
+        >>> from fusegrad.nn import functional as F
+        >>> a, p, n = fg.zeros(1, 2), fg.zeros(1, 2), fg.full((1, 2), 0.25)
+        >>> round(F.triplet_margin_loss(a, p, n, p=1).item(), 3)
+        0.5
+    """
     reduction = reduction_of(reduction, size_average, reduce)
     _check_triplet("triplet_margin_loss", anchor, positive, negative, margin)
     near = pairwise_distance(anchor, positive, p, eps)

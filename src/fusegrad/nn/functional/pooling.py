@@ -98,7 +98,7 @@ def _spread(g: Tensor, position: Tensor, axes: Sequence[Axis]) -> Tensor:
         wide, place = repeated(g, axes), repeated(position, axes)
         here, weight = None, 1
         for axis in reversed(axes):
-            steps = ew.remainder(_iota(wide.aval.shape, axis.index, int64), axis.kernel)
+            steps = ew.remainder(_iota(wide.aval.shape, axis.index, int32), axis.kernel)
             step = ew.mul(cast(steps, position.dtype), weight)
             here, weight = (step if here is None else ew.add(here, step)), weight * axis.kernel
         assert here is not None

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from ...functions.pointwise import relu, sigmoid, tanh, where
-from ...functions.shape import chunk
+from ...functions.shape import unbind, unflatten
 from ...loops import scan_tensors
 from ...ops import elementwise as ew
 from ...tensor import Tensor
@@ -59,10 +59,19 @@ def _elman(activation: Callable[[Tensor], Tensor]) -> Cell:
     return Cell(1, 1, _project_all, step)
 
 
+def _gates(x: Tensor, count: int) -> tuple[Tensor, ...]:
+    """Parts of the last axis, as slices of an axis of their own.
+
+    The gradient of a slice is padded; which part an element belongs to is then the same all along
+    the innermost axis, so its kernel decides once per row instead of once per element.
+    """
+    return unbind(unflatten(x, -1, (count, x.shape[-1] // count)), -2)
+
+
 def _lstm_step(projected: Tensor, state: State, w: Weights) -> State:
     hidden, cell = state
     gates = ew.add(linear(hidden, w.hidden), projected)
-    i, f, g, o = chunk(gates, 4, -1)
+    i, f, g, o = _gates(gates, 4)
     new = ew.add(ew.mul(sigmoid(f), cell), ew.mul(sigmoid(i), tanh(g)))
     out = ew.mul(sigmoid(o), tanh(new))
     return [out if w.projection is None else linear(out, w.projection), new]
@@ -70,8 +79,8 @@ def _lstm_step(projected: Tensor, state: State, w: Weights) -> State:
 
 def _gru_step(projected: Tensor, state: State, w: Weights) -> State:
     (hidden,) = state
-    xr, xz, xn = chunk(projected, 3, -1)
-    hr, hz, hn = chunk(linear(hidden, w.hidden, w.hidden_bias), 3, -1)
+    xr, xz, xn = _gates(projected, 3)
+    hr, hz, hn = _gates(linear(hidden, w.hidden, w.hidden_bias), 3)
     r, z = sigmoid(ew.add(xr, hr)), sigmoid(ew.add(xz, hz))
     n = tanh(ew.add(xn, ew.mul(r, hn)))
     return [ew.add(n, ew.mul(z, ew.sub(hidden, n)))]

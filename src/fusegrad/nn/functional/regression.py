@@ -31,7 +31,22 @@ def l1_loss(
     reduction: str = "mean",
     weight: Tensor | None = None,
 ) -> Tensor:
-    """abs(x - y)."""
+    """``abs(input - target)`` of any one shape; other shapes broadcast with a warning.
+
+    Args:
+        reduction: ``"mean"``, ``"sum"`` or ``"none"``.
+        weight: factors of the input's shape; a mean then divides by their sum.
+
+    Raises:
+        RuntimeError: shapes that do not broadcast.
+        ValueError: an unknown reduction, a weight of another shape.
+
+    Example:
+        >>> import fusegrad as fg
+        >>> from fusegrad.nn import functional as F
+        >>> F.l1_loss(fg.tensor([1.0, 2.0]), fg.tensor([1.0, 4.0]), reduction="sum").item()
+        2.0
+    """
     reduction = reduction_of(reduction, size_average, reduce)
     x, y = paired("l1_loss", input, target)
     return _weighted_mean(ew.abs_(pointwise(ew.sub, x, y)), weight, reduction)
@@ -45,7 +60,22 @@ def mse_loss(
     reduction: str = "mean",
     weight: Tensor | None = None,
 ) -> Tensor:
-    """(x - y) ** 2."""
+    """``(input - target) ** 2`` of any one shape; other shapes broadcast with a warning.
+
+    Args:
+        reduction: ``"mean"``, ``"sum"`` or ``"none"``.
+        weight: factors of the input's shape; a mean then divides by their sum.
+
+    Raises:
+        RuntimeError: shapes that do not broadcast, operands that are all integers.
+        ValueError: an unknown reduction, a weight of another shape.
+
+    Example:
+        >>> import fusegrad as fg
+        >>> from fusegrad.nn import functional as F
+        >>> F.mse_loss(fg.tensor([1.0, 2.0]), fg.tensor([1.0, 4.0])).item()
+        2.0
+    """
     reduction = reduction_of(reduction, size_average, reduce)
     d = _difference("mse_loss", input, target)
     return _weighted_mean(ew.mul(d, d), weight, reduction)
@@ -82,7 +112,17 @@ def smooth_l1_loss(
     reduction: str = "mean",
     beta: float = 1.0,
 ) -> Tensor:
-    """Squared below ``beta``, absolute above, with a continuous slope."""
+    """Squared below ``beta``, absolute above, with a continuous slope; see ``nn.SmoothL1Loss``.
+
+    Raises:
+        RuntimeError: ``beta`` is negative, shapes that do not broadcast, integers.
+
+    Example:
+        >>> import fusegrad as fg
+        >>> from fusegrad.nn import functional as F
+        >>> F.smooth_l1_loss(fg.tensor([0.5, 3.0]), fg.zeros(2), reduction="none").tolist()
+        [0.125, 2.5]
+    """
     reduction = reduction_of(reduction, size_average, reduce)
     if beta < 0:
         raise RangeError(
@@ -104,7 +144,18 @@ def huber_loss(
     delta: float = 1.0,
     weight: Tensor | None = None,
 ) -> Tensor:
-    """Half the square below ``delta``, ``delta * (abs - delta / 2)`` above."""
+    """Half the square below ``delta``, ``delta * (abs - delta / 2)`` above; see ``nn.HuberLoss``.
+
+    Raises:
+        RuntimeError: ``delta`` is not positive, shapes that do not broadcast, integers.
+        ValueError: a weight of another shape.
+
+    Example:
+        >>> import fusegrad as fg
+        >>> from fusegrad.nn import functional as F
+        >>> F.huber_loss(fg.tensor([1.0, 3.0]), fg.zeros(2), delta=2.0).item()
+        2.25
+    """
     if delta <= 0:
         raise RangeError(
             f"huber_loss with delta={delta}",
@@ -131,6 +182,16 @@ def kl_div(
     Args:
         reduction: also ``"batchmean"``: the sum divided by the number of samples.
         log_target: whether the target holds log-probabilities.
+
+    Raises:
+        RuntimeError: shapes that do not broadcast, integers.
+
+    Example:
+        >>> import fusegrad as fg
+        >>> from fusegrad.nn import functional as F
+        >>> log_p, target = fg.log(fg.tensor([[0.5, 0.5]])), fg.tensor([[1.0, 0.0]])
+        >>> round(F.kl_div(log_p, target, reduction="batchmean").item(), 4)
+        0.6931
     """
     tensors("kl_div", input=input, target=target)
     batch = reduction == "batchmean" and size_average is None and reduce is None
@@ -168,7 +229,16 @@ def poisson_nll_loss(
     reduce: Any = None,
     reduction: str = "mean",
 ) -> Tensor:
-    """Negative log-likelihood of counts under a Poisson rate (or its logarithm)."""
+    """Negative log-likelihood of counts under a Poisson rate (or its logarithm).
+
+    See ``nn.PoissonNLLLoss``.
+
+    Example:
+        >>> import fusegrad as fg
+        >>> from fusegrad.nn import functional as F
+        >>> F.poisson_nll_loss(fg.zeros(2), fg.tensor([1.0, 3.0])).item()
+        1.0
+    """
     reduction = reduction_of(reduction, size_average, reduce)
     tensors("poisson_nll_loss", input=input, target=target)
     x, y = floating(input), target
@@ -194,7 +264,19 @@ def gaussian_nll_loss(
     eps: float = 1e-6,
     reduction: str = "mean",
 ) -> Tensor:
-    """Negative log-likelihood of targets under normals of mean ``input`` and variance ``var``."""
+    """Negative log-likelihood of targets under normals of mean ``input`` and variance ``var``.
+
+    See ``nn.GaussianNLLLoss``.
+
+    Raises:
+        ValueError: a negative variance, or one of another shape.
+
+    Example:
+        >>> import fusegrad as fg
+        >>> from fusegrad.nn import functional as F
+        >>> F.gaussian_nll_loss(fg.zeros(2), fg.tensor([1.0, 2.0]), fg.ones(2)).item()
+        1.25
+    """
     tensors("gaussian_nll_loss", input=input, target=target)
     spread = _variance(input, var, eps)
     d = pointwise(ew.sub, input, target)

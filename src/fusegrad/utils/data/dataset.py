@@ -149,6 +149,12 @@ class Subset(Dataset):
             return self.dataset[[self.indices[i] for i in index]]
         return self.dataset[self.indices[index]]
 
+    def __getitems__(self, indices: Sequence[int]) -> list[Any]:
+        """Several samples, at once where the dataset can do that."""
+        rows = [self.indices[i] for i in indices]
+        many = getattr(self.dataset, "__getitems__", None)
+        return many(rows) if many is not None else [self.dataset[row] for row in rows]
+
     def __len__(self) -> int:
         return len(self.indices)
 

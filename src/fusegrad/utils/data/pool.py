@@ -12,6 +12,7 @@ import contextlib
 import multiprocessing
 import os
 import pickle
+import signal
 import socket
 import sys
 import threading
@@ -295,7 +296,7 @@ class Pool:
         code, pid = worker.process.exitcode, worker.process.pid
         self.close()
         if code is not None and code < 0:
-            how = f"was killed by signal {-code}"
+            how = f"was killed by signal {-code} ({signal.Signals(-code).name})"
             why = "Something outside ended it: often the system, when memory runs out."
         else:
             how = f"ended with exit code {code}"
@@ -314,7 +315,8 @@ class Pool:
         self.arrived.clear()
         for worker in self.workers:
             with contextlib.suppress(OSError):
-                worker.channel.send(None)
+                if worker.channel.writable(PATIENCE_SECONDS):
+                    worker.channel.send(None)
             worker.channel.close()
         limit = time.monotonic() + PATIENCE_SECONDS
         for worker in self.workers:

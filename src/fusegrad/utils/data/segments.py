@@ -10,6 +10,7 @@ from __future__ import annotations
 import mmap
 import os
 import pickle
+import select
 import socket
 import tempfile
 from collections.abc import Sequence
@@ -124,6 +125,12 @@ class Channel:
         if not fds:
             raise EOFError("the descriptor of a segment is missing")
         return message, fds[0]
+
+    def writable(self, seconds: float) -> bool:
+        """Whether a short message can be sent without waiting longer than this."""
+        poll = select.poll()
+        poll.register(self.connection.fileno(), select.POLLOUT)
+        return bool(poll.poll(seconds * 1000))
 
     def close(self) -> None:
         """Close this end."""

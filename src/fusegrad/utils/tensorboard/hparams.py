@@ -25,28 +25,11 @@ def _plain(value: Any, name: str) -> Any:
     )
 
 
-def summaries(
-    hparams: Mapping[str, Any],
-    metrics: Mapping[str, Any],
-    domains: Mapping[str, Sequence[Any]],
-    proto: Any,
-) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Tags and contents of the three summaries: experiment, start and end of the session."""
+def _session(hparams: Mapping[str, Any], domains: Mapping[str, Sequence[Any]]) -> tuple[Any, Any]:
+    """The start of a session with its values, and what is known of each hyperparameter."""
     from google.protobuf.struct_pb2 import ListValue
-    from tensorboard.plugins.hparams import metadata
-    from tensorboard.plugins.hparams.api_pb2 import (
-        DataType,
-        Experiment,
-        HParamInfo,
-        MetricInfo,
-        MetricName,
-        Status,
-    )
-    from tensorboard.plugins.hparams.plugin_data_pb2 import (
-        HParamsPluginData,
-        SessionEndInfo,
-        SessionStartInfo,
-    )
+    from tensorboard.plugins.hparams.api_pb2 import DataType, HParamInfo
+    from tensorboard.plugins.hparams.plugin_data_pb2 import SessionStartInfo
 
     start, infos = SessionStartInfo(), []
     for name, value in hparams.items():
@@ -67,18 +50,31 @@ def summaries(
             start.hparams[name].number_value = value
             kind = "DATA_TYPE_FLOAT64"
         infos.append(HParamInfo(name=name, type=DataType.Value(kind), domain_discrete=domain))
+    return start, infos
+
+
+def summaries(
+    hparams: Mapping[str, Any],
+    metrics: Mapping[str, Any],
+    domains: Mapping[str, Sequence[Any]],
+    proto: Any,
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Tags and contents of the three summaries: experiment, start and end of the session."""
+    from tensorboard.plugins.hparams import metadata
+    from tensorboard.plugins.hparams.api_pb2 import Experiment, MetricInfo, MetricName, Status
+    from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, SessionEndInfo
+
+    start, infos = _session(hparams, domains)
     known = [MetricInfo(name=MetricName(tag=name)) for name in metrics]
     version = metadata.PLUGIN_DATA_VERSION
+    experiment = Experiment(hparam_infos=infos, metric_infos=known)
+    end = SessionEndInfo(status=Status.Value("STATUS_SUCCESS"))
     contents = {
-        metadata.EXPERIMENT_TAG: HParamsPluginData(
-            experiment=Experiment(hparam_infos=infos, metric_infos=known), version=version
-        ),
+        metadata.EXPERIMENT_TAG: HParamsPluginData(experiment=experiment, version=version),
         metadata.SESSION_START_INFO_TAG: HParamsPluginData(
             session_start_info=start, version=version
         ),
-        metadata.SESSION_END_INFO_TAG: HParamsPluginData(
-            session_end_info=SessionEndInfo(status=Status.Value("STATUS_SUCCESS")), version=version
-        ),
+        metadata.SESSION_END_INFO_TAG: HParamsPluginData(session_end_info=end, version=version),
     }
     for tag, content in contents.items():
         plugin = proto.SummaryMetadata.PluginData(

@@ -142,7 +142,7 @@ def normalize(
     shift, scale = (np.asarray(v, dtype).reshape(-1, 1, 1) for v in (mean, std))
     if (scale == 0).any():
         raise ArgumentError(
-            f"normalize with std {list(std)}",
+            f"normalize with std {np.ravel(std).tolist()}",
             f"std evaluated to zero after conversion to {tensor.dtype}, leading to division by "
             "zero.",
             "1.0 for a constant channel",
