@@ -49,6 +49,35 @@ from .dtypes import int64 as long
 from .explain import explain
 from .functions import inplace as _inplace  # noqa: F401  registers methods of Tensor
 from .functions import random
+from .functions.arrangement import (
+    adjoint,
+    as_strided,
+    atleast_1d,
+    atleast_2d,
+    atleast_3d,
+    block_diag,
+    cartesian_prod,
+    combinations,
+    diag,
+    diag_embed,
+    diagflat,
+    diagonal,
+    dsplit,
+    fliplr,
+    flipud,
+    hsplit,
+    moveaxis,
+    roll,
+    rot90,
+    row_stack,
+    swapdims,
+    tensor_split,
+    tile,
+    trace,
+    tril_indices,
+    triu_indices,
+    vsplit,
+)
 from .functions.common import broadcast_shapes
 from .functions.comparison import allclose, equal, isclose, logical_xor
 from .functions.control import cond, map, scan, while_loop
@@ -61,6 +90,7 @@ from .functions.convolution import (
     conv_transpose2d,
     conv_transpose3d,
 )
+from .functions.counting import argwhere, bincount, histc, nonzero
 from .functions.creation import (
     BoolTensor,
     ByteTensor,
@@ -90,6 +120,47 @@ from .functions.creation import (
     triu,
     zeros,
     zeros_like,
+)
+from .functions.cumulative import (
+    cummax,
+    cummin,
+    cumprod,
+    cumsum,
+    cumulative_trapezoid,
+    diff,
+    logcumsumexp,
+    trapezoid,
+    trapz,
+)
+from .functions.einsum import einsum, tensordot
+from .functions.elementary import (
+    bitwise_left_shift,
+    bitwise_right_shift,
+    conj,
+    deg2rad,
+    float_power,
+    fmax,
+    fmin,
+    frac,
+    gcd,
+    heaviside,
+    hypot,
+    isneginf,
+    isposinf,
+    isreal,
+    lcm,
+    ldexp,
+    logaddexp,
+    logaddexp2,
+    logit,
+    mvlgamma,
+    nan_to_num,
+    positive,
+    rad2deg,
+    rsub,
+    signbit,
+    sinc,
+    xlogy,
 )
 from .functions.indexing import gather, index_select
 from .functions.linear import addmm, bmm, dot, matmul, mm, mv, outer
@@ -169,6 +240,20 @@ from .functions.pointwise import (
     where,
 )
 from .functions.printing import set_printoptions
+from .functions.products import (
+    addbmm,
+    addmv,
+    addr,
+    baddbmm,
+    cdist,
+    chain_matmul,
+    cross,
+    ger,
+    inner,
+    kron,
+    vander,
+    vdot,
+)
 from .functions.random import (
     Generator,
     bernoulli,
@@ -207,6 +292,24 @@ from .functions.reduction import (
     sum,
     var,
 )
+from .functions.scattering import (
+    diagonal_scatter,
+    index_add,
+    index_copy,
+    index_fill,
+    index_put,
+    index_reduce,
+    masked_scatter,
+    masked_select,
+    put,
+    scatter,
+    scatter_add,
+    scatter_reduce,
+    select_scatter,
+    slice_scatter,
+    take,
+    take_along_dim,
+)
 from .functions.shape import (
     broadcast_tensors,
     cat,
@@ -235,85 +338,6 @@ from .functions.shape import (
     unsqueeze,
     vstack,
 )
-from .runtime.threads import get_num_threads, set_num_threads
-from .serialization import load, save
-from .tensor import Size, Tensor
-
-from . import cuda, nn, optim, utils  # isort: skip  # they build on the names above
-from .functions.arrangement import (
-    adjoint,
-    as_strided,
-    atleast_1d,
-    atleast_2d,
-    atleast_3d,
-    block_diag,
-    cartesian_prod,
-    combinations,
-    diag,
-    diag_embed,
-    diagflat,
-    diagonal,
-    dsplit,
-    fliplr,
-    flipud,
-    hsplit,
-    moveaxis,
-    roll,
-    rot90,
-    row_stack,
-    swapdims,
-    tensor_split,
-    tile,
-    trace,
-    tril_indices,
-    triu_indices,
-    vsplit,
-)
-from .functions.counting import argwhere, bincount, histc, nonzero
-from .functions.cumulative import (
-    cummax,
-    cummin,
-    cumprod,
-    cumsum,
-    cumulative_trapezoid,
-    diff,
-    logcumsumexp,
-    trapezoid,
-    trapz,
-)
-from .functions.einsum import einsum, tensordot
-from .functions.products import (
-    addbmm,
-    addmv,
-    addr,
-    baddbmm,
-    cdist,
-    chain_matmul,
-    cross,
-    ger,
-    inner,
-    kron,
-    vander,
-    vdot,
-)
-from .functions.scattering import (
-    diagonal_scatter,
-    index_add,
-    index_copy,
-    index_fill,
-    index_put,
-    index_reduce,
-    masked_scatter,
-    masked_select,
-    put,
-    scatter,
-    scatter_add,
-    scatter_reduce,
-    select_scatter,
-    slice_scatter,
-    take,
-    take_along_dim,
-)
 from .functions.sorting import (
     argsort,
     bucketize,
@@ -331,6 +355,22 @@ from .functions.sorting import (
     unique,
     unique_consecutive,
 )
+from .functions.statistics import (
+    aminmax,
+    corrcoef,
+    cov,
+    dist,
+    nanmean,
+    nansum,
+    renorm,
+    std_mean,
+    var_mean,
+)
+from .runtime.threads import get_num_threads, set_num_threads
+from .serialization import load, save
+from .tensor import Size, Tensor
+
+from . import cuda, nn, optim, special, utils  # isort: skip  # they build on the names above
 
 dtype = DType
 inf, nan, pi, e = math.inf, math.nan, math.pi, math.e
@@ -338,6 +378,9 @@ newaxis = None
 absolute, clip, subtract, multiply, divide, true_divide = abs, clamp, sub, mul, div, div
 greater, greater_equal, less, less_equal, not_equal = gt, ge, lt, le, ne
 negative, arcsin, arccos, arctan, swapaxes = neg, asin, acos, atan, transpose
+arctan2, arcsinh, arccosh, arctanh = atan2, asinh, acosh, atanh
+fix, sgn = trunc, sign
+detach = Tensor.detach  # type: ignore[attr-defined]
 broadcast_to = Tensor.broadcast_to  # type: ignore[attr-defined]
 
 
@@ -350,46 +393,51 @@ __all__ = [
     "BoolTensor", "ByteTensor", "CharTensor", "DType", "DoubleTensor", "FloatTensor", "Generator",
     "HalfTensor", "IntTensor", "LongTensor", "ShortTensor", "Size", "Tensor", "abs", "absolute",
     "acos", "acosh", "add", "addbmm", "addcdiv", "addcmul", "addmm", "addmv", "addr", "adjoint",
-    "all", "allclose", "amax", "amin", "any", "arange", "arccos", "arcsin", "arctan", "argmax",
-    "argmin", "argsort", "argwhere", "as_strided", "as_tensor", "asin", "asinh", "atan", "atan2",
-    "atanh", "atleast_1d", "atleast_2d", "atleast_3d", "autograd", "baddbmm", "bernoulli",
-    "bincount", "bitwise_and", "bitwise_not", "bitwise_or", "bitwise_xor", "block_diag", "bmm",
-    "bool", "bool_", "broadcast_shapes", "broadcast_tensors", "broadcast_to", "bucketize",
-    "cartesian_prod", "cat", "cdist", "ceil", "chain_matmul", "chunk", "clamp", "clamp_max",
-    "clamp_min", "clip", "clone", "column_stack", "combinations", "complex128", "complex64",
-    "concat", "concatenate", "cond", "conv1d", "conv2d", "conv3d", "conv_transpose1d",
-    "conv_transpose2d", "conv_transpose3d", "copysign", "cos", "cosh", "count_nonzero", "cross",
-    "cuda", "cummax", "cummin", "cumprod", "cumsum", "cumulative_trapezoid", "default_generator",
-    "device", "diag", "diag_embed", "diagflat", "diagonal", "diagonal_scatter", "diff", "digamma",
-    "div", "divide", "dot", "double", "dsplit", "dstack", "dtype", "dtypes", "e", "einsum", "empty",
+    "all", "allclose", "amax", "amin", "aminmax", "any", "arange", "arccos", "arccosh", "arcsin",
+    "arcsinh", "arctan", "arctan2", "arctanh", "argmax", "argmin", "argsort", "argwhere",
+    "as_strided", "as_tensor", "asin", "asinh", "atan", "atan2", "atanh", "atleast_1d",
+    "atleast_2d", "atleast_3d", "autograd", "baddbmm", "bernoulli", "bincount", "bitwise_and",
+    "bitwise_left_shift", "bitwise_not", "bitwise_or", "bitwise_right_shift", "bitwise_xor",
+    "block_diag", "bmm", "bool", "bool_", "broadcast_shapes", "broadcast_tensors", "broadcast_to",
+    "bucketize", "cartesian_prod", "cat", "cdist", "ceil", "chain_matmul", "chunk", "clamp",
+    "clamp_max", "clamp_min", "clip", "clone", "column_stack", "combinations", "complex128",
+    "complex64", "concat", "concatenate", "cond", "conj", "conv1d", "conv2d", "conv3d",
+    "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "copysign", "corrcoef", "cos",
+    "cosh", "count_nonzero", "cov", "cross", "cuda", "cummax", "cummin", "cumprod", "cumsum",
+    "cumulative_trapezoid", "default_generator", "deg2rad", "detach", "device", "diag",
+    "diag_embed", "diagflat", "diagonal", "diagonal_scatter", "diff", "digamma", "dist", "div",
+    "divide", "dot", "double", "dsplit", "dstack", "dtype", "dtypes", "e", "einsum", "empty",
     "empty_like", "enable_grad", "eq", "equal", "erf", "erfc", "erfinv", "exp", "exp2", "explain",
-    "expm1", "eye", "flatten", "flip", "fliplr", "flipud", "float", "float16", "float32", "float64",
-    "floor", "floor_divide", "fmod", "from_numpy", "full", "full_like", "gather", "ge", "ger",
-    "get_default_dtype", "get_num_threads", "get_rng_state", "greater", "greater_equal", "gt",
-    "half", "histc", "hsplit", "hstack", "index_add", "index_copy", "index_fill", "index_put",
-    "index_reduce", "index_select", "inf", "inference_mode", "initial_seed", "inner", "int",
-    "int16", "int32", "int64", "int8", "is_anomaly_enabled", "is_complex", "is_floating_point",
-    "is_grad_enabled", "is_nonzero", "is_tensor", "isclose", "isfinite", "isin", "isinf", "isnan",
-    "jit", "kron", "kthvalue", "le", "lerp", "less", "less_equal", "lgamma", "linspace", "load",
-    "log", "log10", "log1p", "log2", "log_softmax", "logcumsumexp", "logical_and", "logical_not",
-    "logical_or", "logical_xor", "logspace", "logsumexp", "long", "lt", "manual_seed", "map",
+    "expm1", "eye", "fix", "flatten", "flip", "fliplr", "flipud", "float", "float16", "float32",
+    "float64", "float_power", "floor", "floor_divide", "fmax", "fmin", "fmod", "frac", "from_numpy",
+    "full", "full_like", "gather", "gcd", "ge", "ger", "get_default_dtype", "get_num_threads",
+    "get_rng_state", "greater", "greater_equal", "gt", "half", "heaviside", "histc", "hsplit",
+    "hstack", "hypot", "index_add", "index_copy", "index_fill", "index_put", "index_reduce",
+    "index_select", "inf", "inference_mode", "initial_seed", "inner", "int", "int16", "int32",
+    "int64", "int8", "is_anomaly_enabled", "is_complex", "is_floating_point", "is_grad_enabled",
+    "is_nonzero", "is_tensor", "isclose", "isfinite", "isin", "isinf", "isnan", "isneginf",
+    "isposinf", "isreal", "jit", "kron", "kthvalue", "lcm", "ldexp", "le", "lerp", "less",
+    "less_equal", "lgamma", "linspace", "load", "log", "log10", "log1p", "log2", "log_softmax",
+    "logaddexp", "logaddexp2", "logcumsumexp", "logical_and", "logical_not", "logical_or",
+    "logical_xor", "logit", "logspace", "logsumexp", "long", "lt", "manual_seed", "map",
     "masked_fill", "masked_scatter", "masked_select", "matmul", "max", "maximum", "mean", "median",
     "meshgrid", "min", "minimum", "mm", "mode", "moveaxis", "movedim", "msort", "mul", "multiply",
-    "mv", "nan", "nanmedian", "nanquantile", "narrow", "ne", "neg", "negative", "newaxis", "nn",
-    "no_grad", "nonzero", "norm", "normal", "not_equal", "numel", "ones", "ones_like", "ops",
-    "optim", "outer", "permute", "pi", "pow", "prod", "promote_types", "put", "quantile", "rand",
-    "rand_like", "randint", "randint_like", "randn", "randn_like", "random", "randperm", "ravel",
-    "reciprocal", "relu", "remainder", "repeat_interleave", "reshape", "roll", "rot90", "round",
-    "row_stack", "rsqrt", "save", "scan", "scatter", "scatter_add", "scatter_reduce",
-    "searchsorted", "seed", "select", "select_scatter", "set_default_dtype", "set_grad_enabled",
-    "set_num_threads", "set_printoptions", "set_rng_state", "short", "sigmoid", "sign", "sin",
-    "sinh", "slice_scatter", "softmax", "sort", "split", "sqrt", "square", "squeeze", "stack",
-    "std", "sub", "subtract", "sum", "swapaxes", "swapdims", "t", "take", "take_along_dim", "tan",
-    "tanh", "tensor", "tensor_split", "tensordot", "tile", "topk", "trace", "transpose",
-    "trapezoid", "trapz", "tril", "tril_indices", "triu", "triu_indices", "true_divide", "trunc",
-    "uint16", "uint32", "uint64", "uint8", "unbind", "unflatten", "unique", "unique_consecutive",
-    "unsqueeze", "utils", "vander", "var", "vdot", "vision", "vsplit", "vstack", "where",
-    "while_loop", "zeros", "zeros_like",
+    "mv", "mvlgamma", "nan", "nan_to_num", "nanmean", "nanmedian", "nanquantile", "nansum",
+    "narrow", "ne", "neg", "negative", "newaxis", "nn", "no_grad", "nonzero", "norm", "normal",
+    "not_equal", "numel", "ones", "ones_like", "ops", "optim", "outer", "permute", "pi", "positive",
+    "pow", "prod", "promote_types", "put", "quantile", "rad2deg", "rand", "rand_like", "randint",
+    "randint_like", "randn", "randn_like", "random", "randperm", "ravel", "reciprocal", "relu",
+    "remainder", "renorm", "repeat_interleave", "reshape", "roll", "rot90", "round", "row_stack",
+    "rsqrt", "rsub", "save", "scan", "scatter", "scatter_add", "scatter_reduce", "searchsorted",
+    "seed", "select", "select_scatter", "set_default_dtype", "set_grad_enabled", "set_num_threads",
+    "set_printoptions", "set_rng_state", "sgn", "short", "sigmoid", "sign", "signbit", "sin",
+    "sinc", "sinh", "slice_scatter", "softmax", "sort", "special", "split", "sqrt", "square",
+    "squeeze", "stack", "std", "std_mean", "sub", "subtract", "sum", "swapaxes", "swapdims", "t",
+    "take", "take_along_dim", "tan", "tanh", "tensor", "tensor_split", "tensordot", "tile", "topk",
+    "trace", "transpose", "trapezoid", "trapz", "tril", "tril_indices", "triu", "triu_indices",
+    "true_divide", "trunc", "uint16", "uint32", "uint64", "uint8", "unbind", "unflatten", "unique",
+    "unique_consecutive", "unsqueeze", "utils", "vander", "var", "var_mean", "vdot", "vision",
+    "vsplit", "vstack", "where", "while_loop", "xlogy", "zeros", "zeros_like",
 ]  # fmt: skip
 
 

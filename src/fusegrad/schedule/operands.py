@@ -161,3 +161,19 @@ def histories(eqn: Eqn) -> dict[int, tuple[int, bool]]:
                 found[j] = (k, atom is start)
                 break
     return found
+
+
+def merge_batch(
+    extents: list[int], sx: list[int], sy: list[int]
+) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
+    """Batch axes and their strides in two operands, neighbours merged where both allow it."""
+    merged: list[list[int]] = []
+    for n, a, b in zip(extents, sx, sy, strict=True):
+        if n == 1:
+            continue
+        if merged and merged[-1][1] == n * a and merged[-1][2] == n * b:
+            merged[-1] = [merged[-1][0] * n, a, b]
+        else:
+            merged.append([n, a, b])
+    columns = list(zip(*merged, strict=True)) if merged else [(), (), ()]
+    return columns[0], columns[1], columns[2]

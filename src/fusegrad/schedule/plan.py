@@ -20,7 +20,7 @@ from .kernels import Contraction, Convolution, HostCall, KernelPlan, Operand, Pl
 from .looping import copy_kernel
 from .loops import Buffer, LoopNest, Scalar, Store
 from .lower import Lowering, View, view_of
-from .operands import OperandOrder, copy_operand, dense_operands, distinct_outputs
+from .operands import OperandOrder, copy_operand, dense_operands, distinct_outputs, merge_batch
 from .windows import matrix_of, take_bias
 
 
@@ -431,7 +431,7 @@ class _Planner:
         extents = [x.aval.shape[i] for i in bx]
         bsx = [vx.strides[i] for i in bx]
         bsy = [vy.strides[i] for i in by]
-        batch, step_x, step_y = _merge_batch(extents, bsx, bsy)
+        batch, step_x, step_y = merge_batch(extents, bsx, bsy)
         a = Operand(self._buffer(vx.root), vx.offset, step_x, row_x, col_x)
         b = Operand(self._buffer(vy.root), vy.offset, step_y, row_y, col_y)
         return a, b, (m, n, k), batch
@@ -464,21 +464,6 @@ class _Planner:
             else:
                 raise OperandOrder(eqn, position)
         return extent, stride
-
-
-def _merge_batch(
-    extents: list[int], sx: list[int], sy: list[int]
-) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
-    merged: list[list[int]] = []
-    for n, a, b in zip(extents, sx, sy, strict=True):
-        if n == 1:
-            continue
-        if merged and merged[-1][1] == n * a and merged[-1][2] == n * b:
-            merged[-1] = [merged[-1][0] * n, a, b]
-        else:
-            merged.append([n, a, b])
-    columns = list(zip(*merged, strict=True)) if merged else [(), (), ()]
-    return columns[0], columns[1], columns[2]
 
 
 def merge_sections(nest: LoopNest, sections: Sequence[int]) -> bool:

@@ -1,0 +1,214 @@
+"""Statistics composed of reductions: moments, covariances, distances, limits of norms."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from ..dtypes import DType
+from ..errors import DTypeError, ShapeError
+from ..ops import elementwise as ew
+from ..tensor import Tensor
+from .common import axis_of, cast, floating, method, pointwise
+from .elementary import register_in_place
+from .linear import matmul
+from .pointwise import div, mul, sub, where
+from .reduction import amax, amin, mean, norm, std, sum, var
+from .shape import reshape, transpose
+
+
+class MinMax(NamedTuple):
+    """What ``aminmax`` returns."""
+
+    min: Tensor
+    max: Tensor
+
+
+@method()
+def nansum(
+    input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: DType | None = None
+) -> Tensor:
+    """Sum over ``dim`` with nan counted as zero.
+
+    Example:
+        >>> import fusegrad as fg
+        >>> fg.nansum(fg.tensor([1.0, float("nan")])).item()
+        1.0
+    """
+    if not input.dtype.is_floating_point:
+        return sum(input, dim, keepdim, dtype=dtype)
+    return sum(where(ew.isnan(input), 0.0, input), dim, keepdim, dtype=dtype)
+
+
+@method()
+def nanmean(
+    input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: DType | None = None
+) -> Tensor:
+    """Mean over ``dim`` of what is not nan.
+
+    Example:
+        >>> import fusegrad as fg
+        >>> fg.nanmean(fg.tensor([1.0, float("nan"), 3.0])).item()
+        2.0
+    """
+    if not input.dtype.is_floating_point:
+        raise DTypeError(f"nanmean of {input.aval}", "The mean needs a floating dtype.")
+    count = sum(cast(ew.not_(ew.isnan(input.detach())), input.dtype), dim, keepdim)
+    return div(nansum(input, dim, keepdim, dtype=dtype), count)
+
+
+@method()
+def aminmax(input: Tensor, *, dim: int | None = None, keepdim: bool = False) -> MinMax:
+    """Minimum and maximum over ``dim``.
+
+    Example:
+        >>> import fusegrad as fg
+        >>> [t.item() for t in fg.aminmax(fg.tensor([3, 1, 2]))]
+        [1, 3]
+    """
+    axes: Any = () if dim is None else dim
+    return MinMax(amin(input, axes, keepdim), amax(input, axes, keepdim))
+
+
+def var_mean(
+    input: Tensor,
+    dim: Any = None,
+    unbiased: Any = None,
+    keepdim: bool = False,
+    *,
+    correction: Any = None,
+) -> tuple[Tensor, Tensor]:
+    """Variance and mean over ``dim``.
+
+    Example:
+        >>> import fusegrad as fg
+        >>> [t.item() for t in fg.var_mean(fg.tensor([1.0, 3.0]))]
+        [2.0, 2.0]
+    """
+    spread = var(input, dim, unbiased, keepdim, correction=correction)
+    return spread, mean(input, None if isinstance(dim, bool) else dim, keepdim)
+
+
+def std_mean(
+    input: Tensor,
+    dim: Any = None,
+    unbiased: Any = None,
+    keepdim: bool = False,
+    *,
+    correction: Any = None,
+) -> tuple[Tensor, Tensor]:
+    """Standard deviation and mean over ``dim``.
+
+    Example:
+        >>> import fusegrad as fg
+        >>> [t.item() for t in fg.std_mean(fg.tensor([1.0, 1.0]))]
+        [0.0, 1.0]
+    """
+    spread = std(input, dim, unbiased, keepdim, correction=correction)
+    return spread, mean(input, None if isinstance(dim, bool) else dim, keepdim)
+
+
+@method()
+def dist(input: Tensor, other: Tensor, p: float = 2) -> Tensor:
+    """The p-norm of the difference.
+
+    Example:
+        >>> import fusegrad as fg
+        >>> fg.dist(fg.tensor([0.0, 0.0]), fg.tensor([3.0, 4.0])).item()
+        5.0
+    """
+    return norm(sub(input, other), p)
+
+
+@method()
+def renorm(input: Tensor, p: float, dim: int, maxnorm: float) -> Tensor:
+    """Slices along ``dim`` whose p-norm exceeds ``maxnorm`` scaled down to it.
+
+    Example:
+        >>> import fusegrad as fg
+        >>> fg.renorm(fg.tensor([[3.0, 4.0], [0.3, 0.4]]), 2, 0, 5.0)[1].tolist() == [
+        ...     0.30000001192092896, 0.4000000059604645]
+        True
+    """
+    axis = axis_of(dim, input.aval.ndim)
+    if input.aval.ndim < 2:
+        raise ShapeError(f"renorm of {input.aval}", "It takes at least two axes.")
+    rest = [k for k in range(input.aval.ndim) if k != axis]
+    size = norm(input, p, rest, True)
+    large = pointwise(ew.gt, size, maxnorm)
+    scale = ew.div(_like(size, maxnorm), pointwise(ew.add, size, 1e-7))
+    return mul(input, where(large, scale, 1.0))
+
+
+def _like(x: Tensor, value: float) -> Tensor:
+    return ew.add(ew.mul(x.detach(), 0.0), float(value))
+
+
+@method()
+def cov(
+    input: Tensor,
+    *,
+    correction: int = 1,
+    fweights: Tensor | None = None,
+    aweights: Tensor | None = None,
+) -> Tensor:
+    """Covariances of the variables that the rows hold, from observations in the columns.
+
+    Args:
+        input: a matrix, or a vector: one variable.
+        correction: subtracted from the number of observations.
+        fweights: how often each observation counts, integers.
+        aweights: how much each observation counts.
+
+    Example:
+        >>> import fusegrad as fg
+        >>> fg.cov(fg.tensor([[0.0, 2.0], [2.0, 0.0]])).tolist()
+        [[2.0, -2.0], [-2.0, 2.0]]
+    """
+    if input.aval.ndim > 2:
+        raise ShapeError(f"cov of {input.aval}", "It takes a matrix or a vector.")
+    x = floating(input)
+    x = reshape(x, (1, -1)) if x.aval.ndim < 2 else x
+    n = x.aval.shape[1]
+    weights: Any = None
+    if fweights is not None:
+        if fweights.dtype.category != 1:
+            raise DTypeError(f"cov with fweights {fweights.aval}", "They are integers.")
+        weights = cast(fweights, x.dtype)
+    if aweights is not None:
+        extra = cast(aweights, x.dtype)
+        weights = extra if weights is None else ew.mul(weights, extra)
+    if weights is None:
+        centered = sub(x, mean(x, 1, True))
+        product = matmul(centered, transpose(centered, 0, 1))
+        left: Any = max(0, n - correction)
+        out = div(product, left) if left else div(product, 0.0)
+    else:
+        total = sum(weights)
+        centered = sub(x, div(sum(mul(x, weights), 1, True), total))
+        product = matmul(mul(centered, weights), transpose(centered, 0, 1))
+        lost: Any = correction
+        if aweights is not None:
+            lost = div(mul(sum(mul(weights, cast(aweights, x.dtype))), correction), total)
+        left = sub(total, lost)
+        out = div(product, where(pointwise(ew.lt, left, 0), 0.0, left))
+    return reshape(out, ()) if out.aval.shape == (1, 1) else out
+
+
+@method()
+def corrcoef(input: Tensor) -> Tensor:
+    """Correlation coefficients of the variables that the rows hold.
+
+    Example:
+        >>> import fusegrad as fg
+        >>> fg.corrcoef(fg.tensor([1.0, 2.0])).item()
+        1.0
+    """
+    c = cov(input)
+    if not c.aval.shape:
+        return div(c, c)
+    spread = ew.sqrt(c.diagonal())  # type: ignore[attr-defined]
+    c = div(div(c, reshape(spread, (-1, 1))), reshape(spread, (1, -1)))
+    return c.clamp(-1, 1)  # type: ignore[attr-defined,no-any-return]
+
+
+register_in_place()
