@@ -33,6 +33,7 @@ LAYERS = (
         "nn",
         "optim",
         "serialization",
+        "special",
         "utils",
         "vision",
         "explain",
