@@ -35,6 +35,7 @@ LAYERS = (
         "serialization",
         "utils",
         "vision",
+        "special",
         "explain",
         "views",
         "dump",
