@@ -6,6 +6,11 @@ images, histograms and the captured graph go there: tensorboard --logdir FOLDER.
 
 Printed by python examples/cifar_cnn.py:
 
+    epoch 2  loss 0.742  test accuracy 75.4%
+    epoch 4  loss 0.227  test accuracy 94.9%
+    epoch 6  loss 0.082  test accuracy 94.9%
+    epoch 8  loss 0.031  test accuracy 95.3%
+    one step: eager 85.5 ms, jit 15.10 ms
 """
 
 import sys
@@ -32,20 +37,17 @@ def coloured_digits(rng):
     return fg.from_numpy(images), fg.from_numpy(data.target[order])
 
 
-def network():
-    return nn.Sequential(
+def main(epochs=8, train=1500, folder=None):
+    """Train, print one line an epoch, return the accuracy and the compiled step."""
+    fg.manual_seed(0)
+    images, labels = coloured_digits(np.random.default_rng(0))
+    model = nn.Sequential(
         nn.Conv2d(3, 16, 5, padding=2), nn.BatchNorm2d(16), nn.ReLU(), nn.MaxPool2d(2),
         nn.Conv2d(16, 32, 5, padding=2), nn.BatchNorm2d(32), nn.ReLU(), nn.MaxPool2d(2),
         nn.Conv2d(32, 32, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
         nn.Flatten(), nn.Linear(32 * 4 * 4, 10),
     )  # fmt: skip
-
-
-def main(epochs=8, train=1500, folder=None):
-    """Train, print one line an epoch, return the accuracy and the compiled step."""
-    fg.manual_seed(0)
-    images, labels = coloured_digits(np.random.default_rng(0))
-    model, loss_fn = network(), nn.CrossEntropyLoss()
+    loss_fn = nn.CrossEntropyLoss()
     optimizer = optim.SGD(model.parameters(), lr=0.05, momentum=0.9)
     writer = SummaryWriter(folder) if folder else None
 
@@ -64,7 +66,8 @@ def main(epochs=8, train=1500, folder=None):
         loss = np.mean([step(x, y).item() for x, y in batches])
         model.eval()
         accuracy = (predict(images[1500:]) == labels[1500:]).float().mean().item()
-        print(f"epoch {epoch}  loss {loss:.3f}  test accuracy {accuracy:.1%}")
+        if epoch % 2 == 0:
+            print(f"epoch {epoch}  loss {loss:.3f}  test accuracy {accuracy:.1%}")
         if writer:
             writer.add_scalars("run", {"loss": loss, "accuracy": accuracy}, epoch)
             writer.add_histogram("first weight", model[0].weight.detach(), epoch)

@@ -5,6 +5,12 @@ does not depend on the length. Real data: scikit-learn's handwritten digits.
 
 Printed by python examples/lstm_sequence.py:
 
+    epoch  5  loss 0.382  test accuracy 86.5%
+    epoch 10  loss 0.175  test accuracy 92.6%
+    epoch 15  loss 0.081  test accuracy 95.6%
+    epoch 20  loss 0.057  test accuracy 97.6%
+    epoch 25  loss 0.037  test accuracy 98.7%
+    one step: eager 20.0 ms, jit 0.50 ms
 """
 
 import timeit

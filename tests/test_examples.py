@@ -27,7 +27,8 @@ def test_every_example_is_tested():
     here = Path(__file__).read_text()
     for path in FOLDER.glob("*.py"):
         assert f'"{path.stem}"' in here
-        most = {"digits": 105, "ode_fit": 100, "reinforce": 100, "vae": 90}.get(path.stem, 80)
+        longer = {"digits": 105, "ode_fit": 100, "reinforce": 100, "vae": 90, "cifar_cnn": 88}
+        most = longer.get(path.stem, 80)
         assert len(path.read_text().splitlines()) <= most
 
 
@@ -168,4 +169,4 @@ def test_cifar_cnn(tmp_path, capsys):
     accuracy, step = load("cifar_cnn")["main"](2, 500, tmp_path)
     assert accuracy > 0.15 and len(step.history) == 1
     assert any(tmp_path.rglob("events.out.tfevents*"))
-    assert header("cifar_cnn")[0].startswith("epoch 1")
+    assert header("cifar_cnn")[0].startswith("epoch 2")
