@@ -90,7 +90,14 @@ from .functions.convolution import (
     conv_transpose2d,
     conv_transpose3d,
 )
-from .functions.counting import argwhere, bincount, histc, nonzero
+from .functions.counting import (
+    argwhere,
+    bincount,
+    histc,
+    nonzero,
+    unique,
+    unique_consecutive,
+)
 from .functions.creation import (
     BoolTensor,
     ByteTensor,
@@ -352,8 +359,6 @@ from .functions.sorting import (
     searchsorted,
     sort,
     topk,
-    unique,
-    unique_consecutive,
 )
 from .functions.statistics import (
     aminmax,
