@@ -36,6 +36,7 @@ LAYERS = (
         "special",
         "utils",
         "vision",
+        "special",
         "explain",
         "views",
         "dump",

@@ -80,7 +80,7 @@ CASES: dict[str, tuple[Any, ...]] = {
     "cov weights": (
         lambda m, x, f, a: m.cov(x, fweights=f[0], aweights=a.detach()[0]), X, OTHER, P),
     "corrcoef": (lambda m, x: m.corrcoef(x), X),
-    "cosine_similarity": (lambda m, x, y: m.nn.functional.cosine_similarity(x, y, 0), X, Y),
+    "cosine_similarity": (lambda m, x, y: m.cosine_similarity(x, y, 0), X, Y),
     "logsumexp": (lambda m, x: m.logsumexp(x, (0, 1)), X),
     "count_nonzero": (lambda m, x: m.count_nonzero(x, 1), INT),
     "empty": (lambda m, x: m.hypot(x, x + 1), EMPTY),

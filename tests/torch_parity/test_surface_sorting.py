@@ -11,6 +11,7 @@ from surface_check import EMPTY, INT, NAN, ONE, SCALAR, ZEROS, B, P, V, X, Y, ch
 import fusegrad as fg
 
 torch = pytest.importorskip("torch")
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # torch on strided operands
 TIES = np.array([[3.0, 1.0, 3.0, 2.0, 1.0], [0.0, 0.0, 1.0, 1.0, 0.0]])
 LONG = np.random.default_rng(1).normal(size=(3, 130))
 

@@ -1,4 +1,4 @@
-"""Counting and finding elements: nonzero, bincount, histc."""
+"""Counting and finding elements: nonzero, bincount, histc, unique."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..errors import RangeError, ShapeError
 from ..ops import elementwise as ew
 from ..ops import indexing as ops
 from ..tensor import Tensor
-from .common import cast, method, pointwise
+from .common import axis_of, cast, method, pointwise
 from .pointwise import where
 from .shape import reshape
 
@@ -93,3 +93,74 @@ def histc(input: Tensor, bins: int = 100, min: float = 0, max: float = 0) -> Ten
     scaled = ew.div(ew.mul(ew.sub(x, low), float(bins)), high - low)
     at = ew.minimum(ew.maximum(cast(where(inside, scaled, 0.0), int64), 0), bins - 1)
     return ops.take_add(cast(inside, input.dtype), at, axis=0, extent=bins)
+
+
+# --- distinct elements ----------------------------------------------------------------------------
+@method()
+def unique(
+    input: Tensor,
+    sorted: bool = True,
+    return_inverse: bool = False,
+    return_counts: bool = False,
+    dim: int | None = None,
+) -> Any:
+    """The distinct elements (or slices along ``dim``), sorted; eager only.
+
+    Args:
+        return_inverse: also the position of each element in the result.
+        return_counts: also how often each occurs.
+
+    Raises:
+        RuntimeError: inside a trace, which does not know how many there are.
+
+    Example:
+        >>> import fusegrad as fg
+        >>> fg.unique(fg.tensor([3, 1, 3])).tolist()
+        [1, 3]
+    """
+    array = np.asarray(input._concrete("unique"))
+    axis = None if dim is None else axis_of(dim, input.aval.ndim)
+    values, inverse, counts = np.unique(
+        array, return_inverse=True, return_counts=True, axis=axis, equal_nan=False
+    )
+    inverse = inverse.reshape(array.shape if axis is None else -1)
+    return _distinct(values, inverse, counts, return_inverse, return_counts)
+
+
+def _distinct(values: Any, inverse: Any, counts: Any, with_inverse: bool, with_counts: bool) -> Any:
+    out = [Tensor(np.ascontiguousarray(values))]
+    if with_inverse:
+        out.append(Tensor(inverse.astype(np.int64)))
+    if with_counts:
+        out.append(Tensor(counts.astype(np.int64)))
+    return out[0] if len(out) == 1 else tuple(out)
+
+
+@method()
+def unique_consecutive(
+    input: Tensor,
+    return_inverse: bool = False,
+    return_counts: bool = False,
+    dim: int | None = None,
+) -> Any:
+    """The elements (or slices along ``dim``) without immediate repetitions; eager only.
+
+    Example:
+        >>> import fusegrad as fg
+        >>> fg.unique_consecutive(fg.tensor([1, 1, 2, 1])).tolist()
+        [1, 2, 1]
+    """
+    array = np.asarray(input._concrete("unique_consecutive"))
+    axis = 0 if dim is None else axis_of(dim, input.aval.ndim)
+    flat = array.reshape(-1) if dim is None else array
+    moved = np.moveaxis(flat, axis, 0)
+    lines = moved.reshape(len(moved), -1)
+    new = np.ones(len(lines), bool)
+    new[1:] = (lines[1:] != lines[:-1]).any(1)
+    starts = np.flatnonzero(new)
+    inverse = np.cumsum(new) - 1
+    if dim is None:
+        inverse = inverse.reshape(array.shape)
+    counts = np.diff(np.append(starts, len(lines)))
+    values = np.moveaxis(moved[starts], 0, axis)
+    return _distinct(values, inverse, counts, return_inverse, return_counts)

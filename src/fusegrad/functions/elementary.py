@@ -370,8 +370,8 @@ def mvlgamma(input: Tensor, p: int) -> Tensor:
 
     Example:
         >>> import fusegrad as fg
-        >>> fg.mvlgamma(fg.tensor(1.0), 1).item()
-        0.0
+        >>> round(fg.mvlgamma(fg.tensor(3.0), 1).item(), 4)
+        0.6931
     """
     x = floating(input)
     total: Any = ops.lgamma(x)
