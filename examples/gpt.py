@@ -11,9 +11,11 @@ Printed by python examples/gpt.py:
      in the to formatticis * *_for__self  A non sambe pattern and ":" attributed in to the
     "_exc__is__()" and attributes and on daction should "," not it      theargets, defineral the
     "except" to new in b
+    one step: eager 171 ms, jit 16.2 ms
 """
 
 import textwrap
+import timeit
 from pydoc_data.topics import topics
 
 import fusegrad as fg
@@ -48,8 +50,7 @@ def main(steps=900, width=128, layers=4, batch=16, letters=200):
     optimizer = optim.AdamW(model.parameters(), lr=2e-3)
     schedule = optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
 
-    @fg.jit
-    def step():
+    def train_step():
         starts = fg.randint(0, len(text) - CONTEXT - 1, (batch, 1)) + fg.arange(CONTEXT)
         optimizer.zero_grad()
         loss = F.cross_entropy(model(text[starts]).flatten(0, 1), text[starts + 1].flatten())
@@ -57,6 +58,8 @@ def main(steps=900, width=128, layers=4, batch=16, letters=200):
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         return loss
+
+    step = fg.jit(train_step)
 
     @fg.jit  # the next character, drawn by adding Gumbel noise to the scores
     def follow(window):
@@ -72,6 +75,8 @@ def main(steps=900, width=128, layers=4, batch=16, letters=200):
     while len(written) < CONTEXT + letters:
         written.append(follow(fg.tensor([written[-CONTEXT:]])).item())
     print(textwrap.fill("".join(alphabet[k] for k in written[CONTEXT:]), 92))
+    eager, jitted = (min(timeit.repeat(f, number=1, repeat=3)) for f in (train_step, step))
+    print(f"one step: eager {eager * 1e3:.0f} ms, jit {jitted * 1e3:.1f} ms")
     return loss.item(), step
 
 

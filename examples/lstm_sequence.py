@@ -10,7 +10,7 @@ Printed by python examples/lstm_sequence.py:
     epoch 15  loss 0.081  test accuracy 95.6%
     epoch 20  loss 0.057  test accuracy 97.6%
     epoch 25  loss 0.037  test accuracy 98.7%
-    one step: eager 20.0 ms, jit 0.50 ms
+    one step: eager 8.9 ms, jit 0.12 ms
 """
 
 import timeit
