@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import threading
 import time
 
@@ -309,39 +307,3 @@ def test_interrupt_reaches_python(python):
         "    print('interrupted')\n"
     )
     assert python(code, timeout=30).strip() == "interrupted"
-
-
-@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="needs Linux's CPU affinity")
-def test_worker_leaves_the_core_of_its_caller():
-    """Forced onto one core at first, a team of two ends up on two when the cores are there."""
-    code = """
-import os, time
-cores = sorted(os.sched_getaffinity(0))
-import fusegrad as fg
-if len(cores) < 2:
-    print("moved")
-    raise SystemExit
-fg.set_num_threads(2)
-os.sched_setaffinity(0, {cores[0]})  # workers inherit it
-step = fg.jit(lambda x: (x.exp() * x).sum())
-x = fg.randn(1 << 20)
-step(x)
-os.sched_setaffinity(0, set(cores))
-def masks():
-    found = {}
-    for task in os.listdir("/proc/self/task"):
-        found[int(task)] = os.sched_getaffinity(int(task))
-    return found
-deadline = time.monotonic() + 30
-while time.monotonic() < deadline:
-    step(x)
-    others = [m for t, m in masks().items() if t != os.getpid()]
-    if any(m != {cores[0]} for m in others):
-        assert os.sched_getaffinity(0) == set(cores)  # the caller is never moved
-        print("moved")
-        break
-"""
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False
-    )
-    assert done.stdout.strip() == "moved", done.stderr

@@ -29,7 +29,6 @@ from __future__ import annotations
 import signal
 import sys
 
-from . import executor_cores
 from .executor_loops import LOOPS
 
 POOL_WORDS = 192
@@ -333,7 +332,6 @@ posted:
   br i1 %member, label %work, label %next
 work:
   %job = load ptr, ptr %job.at, align 8
-  call void @settle(i64 %index)
   call void @walk(ptr %job, i64 %index, i64 %team)
   %d = atomicrmw add ptr %done.at, i64 1 release
   br label %next
@@ -388,7 +386,6 @@ entry:
   %job.at = call ptr @cell(i64 32)
   %done.at = call ptr @cell(i64 80)
   %sleepers.at = call ptr @cell(i64 96)
-  call void @settle(i64 0)
   store ptr %job, ptr %job.at, align 8
   store atomic i64 0, ptr %done.at monotonic, align 8
   %old = load atomic i64, ptr %ticket.at monotonic, align 8
@@ -550,4 +547,4 @@ def text(triple: str) -> str:
     set_mask = int(getattr(signal, "SIG_SETMASK", 2 if sys.platform != "darwin" else 3))
     workers = WORKERS.replace("{set_mask}", str(set_mask))
     entries = ENTRY_POINTS.replace("POOL_BYTES", str(POOL_WORDS * 8))
-    return "".join([shared, executor_cores.text(triple), LOOPS, WALK, workers, entries])
+    return "".join([shared, LOOPS, WALK, workers, entries])
