@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..dtypes import bool_, float64
+from ..dtypes import bool_, finfo, float64, stored
 from ..errors import DTypeError
 from ..ops import elementwise as ops
 from ..ops import source
@@ -35,7 +35,7 @@ def _pair(name: str, input: Any, other: Any) -> tuple[Any, Any]:
     dtype = promote(*values)
     if dtype.category < 2:
         dtype = floating(Tensor(np.zeros((), dtype.np))).dtype
-    tensors = [v if isinstance(v, Tensor) else Tensor(np.asarray(v, dtype.np)) for v in values]
+    tensors = [v if isinstance(v, Tensor) else Tensor(stored(v, dtype)) for v in values]
     shape = broadcast_shapes(*[t.aval.shape for t in tensors], op=name)
     x, y = (broadcast_to(cast(t, dtype), shape) for t in tensors)
     return x, y
@@ -190,7 +190,7 @@ def nan_to_num(
     """
     if not input.dtype.is_floating_point:
         return ops.convert(input, dtype=input.dtype)
-    limits = np.finfo(input.dtype.np)
+    limits = finfo(input.dtype)
     out = where(ops.isnan(input), 0.0 if nan is None else nan, input)
     out = where(ops.eq(input, math.inf), float(limits.max) if posinf is None else posinf, out)
     return where(ops.eq(input, -math.inf), float(limits.min) if neginf is None else neginf, out)

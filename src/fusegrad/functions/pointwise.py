@@ -6,10 +6,8 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
 from .. import dtypes
-from ..dtypes import DType, bool_
+from ..dtypes import DType, bool_, stored
 from ..errors import DTypeError
 from ..ops import elementwise as ops
 from ..tensor import Tensor
@@ -389,7 +387,7 @@ def where(condition: Tensor, input: Any, other: Any) -> Tensor:
     shapes = [v.aval.shape for v in (condition, *values) if isinstance(v, Tensor)]
     shape = broadcast_shapes(*shapes, op="where")
     if not any(isinstance(v, Tensor) for v in values):
-        values[0] = Tensor(np.asarray(values[0], dtype.np))
+        values[0] = Tensor(stored(values[0], dtype))
     x, y = [broadcast_to(cast(v, dtype), shape) if isinstance(v, Tensor) else v for v in values]
     return ops.where(broadcast_to(condition, shape), x, y)
 
@@ -403,7 +401,7 @@ def _where_method(self: Tensor, condition: Tensor, other: Any) -> Tensor:
 def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
     """``value`` where ``mask``, ``input`` elsewhere."""
     if isinstance(value, Number):
-        value = Tensor(np.asarray(value, input.dtype.np))
+        value = Tensor(stored(value, input.dtype))
     return where(mask, value, input)
 
 

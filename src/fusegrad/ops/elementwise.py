@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ..dtypes import FLOATING, DType, bool_
+from ..dtypes import DType, bool_, float16, stored
 from ..errors import DTypeError
 from ..ir.aval import Aval
 from ..ir.primitive import Primitive
@@ -72,7 +72,7 @@ div: Primitive = elementwise(
     np.divide,
     "{0} / {1}",
     [lambda g, y: div(g, y), lambda g, y, out: neg(mul(g, div(out, y)))],
-    FLOATING,
+    FLOAT,
     cost=4,
     doc="True quotient of two arrays.",
 )
@@ -552,13 +552,17 @@ where: Primitive = Primitive(
 
 
 def _convert_reference(x: np.ndarray, dtype: DType) -> np.ndarray:
-    return np.asarray(x).astype(dtype.np, order="C")
+    if np.asarray(x).dtype == dtype.np:
+        return np.array(x, order="C")
+    return stored(x, dtype)
 
 
 def _convert_scalar(operands: Sequence[DType], out: DType, params: dict[str, Any]) -> str:
-    if out is bool_:
-        return "{0} != 0"
-    return f"{out.name}({{0}})"
+    if operands[0] is out or not (operands[0].reduced or out.reduced):
+        name = "uint16" if out.reduced else out.name
+        return "{0} != 0" if out is bool_ else f"{name}({{0}})"
+    kind = "half" if float16 in (operands[0], out) else "bfloat"
+    return f"float_to_{kind}({{0}})" if out.reduced else f"{kind}_to_float({{0}})"
 
 
 convert: Primitive = Primitive(

@@ -9,10 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from ...autograd import Function, no_grad
-from ...dtypes import int64
+from ...dtypes import finfo, int64
 from ...errors import ArgumentError, DTypeError, ShapeError
 from ...functions.common import broadcast_to, cast, floating, pointwise
 from ...functions.indexing import checked, wrap_index
@@ -205,7 +203,7 @@ def rms_norm(
 ) -> Tensor:
     """x divided by its root mean square over the last axes, then weight."""
     axes = _normalized_axes("rms_norm", input, normalized_shape, weight)
-    epsilon = float(np.finfo(input.dtype.np).eps) if eps is None else eps
+    epsilon = finfo(input.dtype).eps if eps is None else eps
     square = mean(ew.mul(input, input), axes, keepdim=True)
     out = pointwise(ew.mul, input, ew.rsqrt(ew.add(square, epsilon)))
     return out if weight is None else pointwise(ew.mul, out, weight)

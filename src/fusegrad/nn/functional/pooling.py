@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from ...autograd import Function
-from ...dtypes import DType, int32, int64, uint8
+from ...dtypes import DType, int32, int64, stored, uint8
 from ...errors import ArgumentError
 from ...functions.common import broadcast_to, cast, pointwise
 from ...functions.pointwise import pow as power
@@ -267,7 +267,7 @@ def _avg_pool(
     sizes = np.asarray(float(divisor)) if divisor else _sizes(axes, count_include_pad)
     if sizes.size and (sizes == sizes.flat[0]).all():
         return ew.mul(sums, 1.0 / float(sizes.flat[0]))
-    counts = Tensor((1.0 / sizes).astype(input.dtype.np))
+    counts = Tensor(stored(1.0 / sizes, input.dtype))
     return pointwise(ew.mul, sums, counts)
 
 

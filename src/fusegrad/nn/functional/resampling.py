@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ...dtypes import float32
+from ...dtypes import float32, stored
 from ...errors import ArgumentError
 from ...functions.common import pointwise
 from ...functions.shape import repeat_interleave
@@ -56,7 +56,7 @@ def _mixed(x: Tensor, axis: int, parts: Sequence[tuple[np.ndarray, np.ndarray]])
     for index, weight in parts:
         shape = [1] * x.aval.ndim
         shape[axis] = len(weight)
-        factor = Tensor(weight.reshape(shape).astype(x.dtype.np))
+        factor = Tensor(stored(weight.reshape(shape), x.dtype))
         term = pointwise(ew.mul, _take(x, index, axis), factor)
         total = term if total is None else ew.add(total, term)
     assert total is not None
