@@ -76,8 +76,11 @@ class DType:
         if not self.is_floating_point:
             raise DTypeError(f"to_complex of {self}", "Only floating dtypes have a complex one.")
         if self is float16:
-            raise DTypeError("to_complex of float16", "Complex numbers of half precision are not "
-                "offered.", "fg.float32.to_complex()")
+            raise DTypeError(
+                "to_complex of float16",
+                "Complex numbers of half precision are not offered.",
+                "fg.float32.to_complex()",
+            )
         return complex128 if self is float64 else complex64
 
     def to_real(self) -> DType:

@@ -214,7 +214,13 @@ class Body:
     def literal(self, literal: Literal) -> str:
         """A constant: simple ones in the text, others (1 / batch size, say) at run time."""
         value, dtype = literal.number, literal.aval.dtype
-        if dtype is bool_ or dtype.reduced or value in (0, 1, -1, 2) or value != value or abs(value) == math.inf:
+        if (
+            dtype is bool_
+            or dtype.reduced
+            or value in (0, 1, -1, 2)
+            or value != value
+            or abs(value) == math.inf
+        ):
             return literal_text(literal)
         key = (dtype.short, literal.value.tobytes())
         if key not in self.constants:

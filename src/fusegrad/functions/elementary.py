@@ -25,6 +25,7 @@ from .common import (
     promote,
 )
 from .pointwise import add, atan2, in_place, mul, pow, sub, trunc, where
+from .rounding import rounds_once
 
 
 def _pair(name: str, input: Any, other: Any) -> tuple[Any, Any]:
@@ -46,6 +47,7 @@ def _full(x: Tensor, value: float) -> Tensor:
 
 
 @method()
+@rounds_once
 def hypot(input: Tensor, other: Tensor) -> Tensor:
     """sqrt(input**2 + other**2) without overflow.
 
@@ -74,6 +76,7 @@ def _log_of_sum(x: Tensor, y: Tensor, exp: Any, unit: float) -> Tensor:
 
 
 @method()
+@rounds_once
 def logaddexp(input: Tensor, other: Tensor) -> Tensor:
     """log(exp(input) + exp(other)) without overflow.
 
@@ -87,6 +90,7 @@ def logaddexp(input: Tensor, other: Tensor) -> Tensor:
 
 
 @method()
+@rounds_once
 def logaddexp2(input: Tensor, other: Tensor) -> Tensor:
     """log2(2**input + 2**other) without overflow.
 
@@ -100,6 +104,7 @@ def logaddexp2(input: Tensor, other: Tensor) -> Tensor:
 
 
 @method()
+@rounds_once
 def xlogy(input: Any, other: Any) -> Tensor:
     """input * log(other), 0 where ``input`` is 0 (nan where ``other`` is).
 
@@ -114,6 +119,7 @@ def xlogy(input: Any, other: Any) -> Tensor:
     return where(none, 0.0, ops.mul(x, ops.log(where(none, 1.0, y))))
 
 
+@rounds_once
 def xlog1py(input: Any, other: Any) -> Tensor:
     """input * log1p(other), 0 where ``input`` is 0 (nan where ``other`` is)."""
     x, y = _pair("xlog1py", input, other)
@@ -123,6 +129,7 @@ def xlog1py(input: Any, other: Any) -> Tensor:
 
 
 @method()
+@rounds_once
 def sinc(input: Tensor) -> Tensor:
     """sin(pi x) / (pi x), 1 at 0.
 
@@ -138,6 +145,7 @@ def sinc(input: Tensor) -> Tensor:
 
 
 @method()
+@rounds_once
 def deg2rad(input: Tensor) -> Tensor:
     """Degrees as radians.
 
@@ -150,6 +158,7 @@ def deg2rad(input: Tensor) -> Tensor:
 
 
 @method()
+@rounds_once
 def rad2deg(input: Tensor) -> Tensor:
     """Radians as degrees.
 
@@ -350,6 +359,7 @@ def rsub(input: Any, other: Any, *, alpha: Any = 1) -> Tensor:
 
 
 @method()
+@rounds_once
 def logit(input: Tensor, eps: float | None = None) -> Tensor:
     """log(x / (1 - x)), of x clamped to [eps, 1 - eps].
 
@@ -365,6 +375,7 @@ def logit(input: Tensor, eps: float | None = None) -> Tensor:
 
 
 @method()
+@rounds_once
 def mvlgamma(input: Tensor, p: int) -> Tensor:
     """The logarithm of the multivariate gamma function of dimension ``p``.
 

@@ -23,6 +23,7 @@ from .common import (
     pointwise,
     promote,
 )
+from .rounding import rounds_once
 
 
 def _unary(primitive: Any, *names: str, floats: bool = True) -> Callable[[Any], Tensor]:
@@ -306,12 +307,14 @@ def clamp_max(input: Tensor, max: Any) -> Tensor:
 
 
 @method()
+@rounds_once
 def lerp(input: Tensor, end: Any, weight: Any) -> Tensor:
     """input + weight * (end - input)."""
     return add(input, mul(weight, sub(end, input)))
 
 
 @method()
+@rounds_once
 def addcmul(input: Tensor, tensor1: Any, tensor2: Any, *, value: Any = 1) -> Tensor:
     """input + value * tensor1 * tensor2."""
     product = mul(tensor1, tensor2)
@@ -319,6 +322,7 @@ def addcmul(input: Tensor, tensor1: Any, tensor2: Any, *, value: Any = 1) -> Ten
 
 
 @method()
+@rounds_once
 def addcdiv(input: Tensor, tensor1: Any, tensor2: Any, *, value: Any = 1) -> Tensor:
     """input + value * tensor1 / tensor2."""
     numerator = tensor1 if isinstance(value, Number) and value == 1 else mul(tensor1, value)

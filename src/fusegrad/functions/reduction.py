@@ -13,6 +13,7 @@ from ..tensor import Tensor
 from .common import axes_of, axis_of, cast, floating, method, pointwise
 from .indexing import gather
 from .pointwise import as_bool, where
+from .rounding import rounds_once
 
 
 class _ValuesIndices(NamedTuple):
@@ -51,6 +52,7 @@ def prod(
 
 
 @method()
+@rounds_once
 def mean(
     input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: DType | None = None
 ) -> Tensor:
@@ -66,6 +68,7 @@ def mean(
 
 
 @method()
+@rounds_once
 def var(
     input: Tensor,
     dim: Any = None,
@@ -94,6 +97,7 @@ def var(
 
 
 @method()
+@rounds_once
 def std(
     input: Tensor,
     dim: Any = None,
@@ -189,6 +193,7 @@ def all(input: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:
 
 
 @method()
+@rounds_once
 def logsumexp(input: Tensor, dim: Any, keepdim: bool = False) -> Tensor:
     """log(sum(exp(x))) over ``dim`` without overflow."""
     x = floating(input)
@@ -205,6 +210,7 @@ def logsumexp(input: Tensor, dim: Any, keepdim: bool = False) -> Tensor:
 
 
 @method()
+@rounds_once
 def softmax(input: Tensor, dim: int, dtype: DType | None = None) -> Tensor:
     """exp(x) / sum(exp(x)) along ``dim``."""
     x = cast(input, dtype) if dtype else floating(input)
@@ -214,6 +220,7 @@ def softmax(input: Tensor, dim: int, dtype: DType | None = None) -> Tensor:
 
 
 @method()
+@rounds_once
 def log_softmax(input: Tensor, dim: int, dtype: DType | None = None) -> Tensor:
     """log(softmax(x)) along ``dim``."""
     x = cast(input, dtype) if dtype else floating(input)
@@ -223,6 +230,7 @@ def log_softmax(input: Tensor, dim: int, dtype: DType | None = None) -> Tensor:
 
 
 @method()
+@rounds_once
 def norm(input: Tensor, p: Any = 2, dim: Any = None, keepdim: bool = False) -> Tensor:
     """p-norm over ``dim`` (all axes when ``None``); p may be "fro", inf, -inf or a number."""
     x = floating(input)

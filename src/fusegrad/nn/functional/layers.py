@@ -18,6 +18,7 @@ from ...functions.linear import linear
 from ...functions.pointwise import add, where
 from ...functions.random import Generator, rand
 from ...functions.reduction import mean, norm, sum, var
+from ...functions.rounding import rounds_once, rounds_to_input
 from ...functions.shape import unsqueeze
 from ...ops import contract, indexing, source
 from ...ops import elementwise as ew
@@ -29,6 +30,7 @@ __all__ = [
 ]  # fmt: skip
 
 
+@rounds_once
 def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """out[o] = input1 . weight[o] . input2 + bias[o].
 
@@ -178,6 +180,7 @@ def _normalized_axes(
     return tuple(range(len(shape) - len(wanted), len(shape)))
 
 
+@rounds_to_input
 def layer_norm(
     input: Tensor,
     normalized_shape: Sequence[int],
@@ -195,6 +198,7 @@ def layer_norm(
     return out if bias is None else pointwise(ew.add, out, bias)
 
 
+@rounds_to_input
 def rms_norm(
     input: Tensor,
     normalized_shape: Sequence[int],

@@ -18,6 +18,7 @@ from ...dtypes import DType, int32, int64, stored, uint8
 from ...errors import ArgumentError
 from ...functions.common import broadcast_to, cast, pointwise
 from ...functions.pointwise import pow as power
+from ...functions.rounding import rounds_to_input
 from ...functions.shape import narrow
 from ...ops import elementwise as ew
 from ...ops import source
@@ -271,6 +272,7 @@ def _avg_pool(
     return pointwise(ew.mul, sums, counts)
 
 
+@rounds_to_input
 def avg_pool1d(
     input: Tensor,
     kernel_size: Any,
@@ -284,6 +286,7 @@ def avg_pool1d(
     return _avg_pool(input, axes, count_include_pad, None)
 
 
+@rounds_to_input
 def avg_pool2d(
     input: Tensor,
     kernel_size: Any,
@@ -315,6 +318,7 @@ def avg_pool2d(
     return _avg_pool(input, axes, count_include_pad, divisor_override)
 
 
+@rounds_to_input
 def avg_pool3d(
     input: Tensor,
     kernel_size: Any,
@@ -347,6 +351,7 @@ def _lp_pool(
     return power(total, 1.0 / norm_type)
 
 
+@rounds_to_input
 def lp_pool1d(
     input: Tensor,
     norm_type: float,
@@ -358,6 +363,7 @@ def lp_pool1d(
     return _lp_pool("lp_pool1d", input, 1, norm_type, kernel_size, stride, ceil_mode)
 
 
+@rounds_to_input
 def lp_pool2d(
     input: Tensor,
     norm_type: float,
@@ -369,6 +375,7 @@ def lp_pool2d(
     return _lp_pool("lp_pool2d", input, 2, norm_type, kernel_size, stride, ceil_mode)
 
 
+@rounds_to_input
 def lp_pool3d(
     input: Tensor,
     norm_type: float,

@@ -15,6 +15,7 @@ import numpy as np
 from ...dtypes import float32, stored
 from ...errors import ArgumentError
 from ...functions.common import pointwise
+from ...functions.rounding import rounds_to_input
 from ...functions.shape import repeat_interleave
 from ...ops import elementwise as ew
 from ...ops import indexing
@@ -123,6 +124,7 @@ def _target(
     return sizes, apart
 
 
+@rounds_to_input
 def interpolate(
     input: Tensor,
     size: Any = None,
