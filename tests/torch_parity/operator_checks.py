@@ -14,13 +14,16 @@ import numpy as np
 import torch
 from operator_samples import (
     RANDOM,
+    SPECIAL,
     STRIDED,
     UNINITIALISED,
     Call,
     Sample,
+    convert,
     dtypes_of,
     error_samples,
     function_of,
+    is_wrapper,
     matches,
     needs_values,
     plain,
@@ -255,6 +258,27 @@ def _form_results(call: Call, function: Any, in_place: bool) -> list[Any]:
     return [results, differentiated(call, 0, tensors(results, call.lib.Tensor)) or []]
 
 
+def check_out(sample: Sample) -> None:
+    """``out=`` receives the result, whatever its shape was, and is returned."""
+    record = sample.record
+    if not record.supports_out or is_wrapper(record.op) or sample.name in SPECIAL:
+        return
+    values = not matches(sample.name, (*RANDOM, *UNINITIALISED))
+    with torch.no_grad(), fg.no_grad():
+        expected = sample.theirs.function(*sample.theirs.args, **sample.theirs.kwargs)
+        dtypes = [t.dtype for t in tensors(expected, torch.Tensor)]
+        call = sample.ours
+        outs = tuple(fg.empty(0, dtype=convert(d)) for d in dtypes)
+        given = outs if isinstance(expected, (tuple, list)) else outs[0]
+        try:
+            got = call.function(*call.args, **call.kwargs, out=given)
+        except Exception as error:
+            raise Difference("out", short(error)) from error
+        if any(a is not b for a, b in zip(tensors(got, fg.Tensor), outs, strict=True)):
+            raise Difference("out", "another tensor is returned")
+        compare("out", call.shown(got), sample.theirs.shown(expected), values)
+
+
 def check_strided(sample: Sample) -> None:
     """The same numbers in memory with gaps give the same results."""
     if matches(sample.name, (*RANDOM, *UNINITIALISED, *STRIDED)):
@@ -340,7 +364,8 @@ def check_record(name: str, extent: Extent) -> tuple[int, list[str]]:
             for sample in drawn:
                 count += 1
                 problems += _problems(sample, check, order, id(sample) in compiled)
-                problems += _problems(sample, check_forms) if extent.forms else []
+                if extent.forms:
+                    problems += _problems(sample, check_forms) + _problems(sample, check_out)
                 problems += _problems(sample, check_strided) if extent.strided else []
         if extent.errors:
             for sample, kind in error_samples(record):

@@ -88,6 +88,7 @@ def records() -> dict[str, list[Any]]:
 
 def resolve(name: str) -> Callable[..., Any] | None:
     """What a public name of PyTorch means here: a function by its path, else a method."""
+    name = name.removeprefix("torch.")
     scope: Any = F if name.startswith("nn.functional.") else fg
     for part in name.removeprefix("nn.functional.").split("."):
         scope = getattr(scope, part, None)
