@@ -51,6 +51,7 @@ from .dtypes import int32 as int
 from .dtypes import int64 as long
 from .explain import explain
 from .functions import inplace as _inplace  # noqa: F401  registers methods of Tensor
+from .functions import out as _out
 from .functions import random
 from .functions.arrangement import (
     adjoint,
@@ -174,6 +175,13 @@ from .functions.elementary import (
     xlogy,
 )
 from .functions.indexing import gather, index_select
+from .functions.layout import (
+    channels_last,
+    channels_last_3d,
+    contiguous_format,
+    preserve_format,
+    strided,
+)
 from .functions.linear import addmm, bmm, dot, matmul, mm, mv, outer
 from .functions.pointwise import (
     abs,
@@ -401,6 +409,9 @@ from .nn.functional import (  # isort: skip
     threshold,
 )
 
+_out.accept(globals())
+_out.accept(vars(nn.functional), _out.LAYERS)
+
 dtype = DType
 inf, nan, pi, e = math.inf, math.nan, math.pi, math.e
 newaxis = None
@@ -429,14 +440,15 @@ __all__ = [
     "bernoulli", "bfloat16", "bilinear", "bincount", "bitwise_and", "bitwise_left_shift",
     "bitwise_not", "bitwise_or", "bitwise_right_shift", "bitwise_xor", "block_diag", "bmm", "bool",
     "bool_", "broadcast_shapes", "broadcast_tensors", "broadcast_to", "bucketize", "can_cast",
-    "cartesian_prod", "cat", "cdist", "ceil", "celu", "chain_matmul", "channel_shuffle", "chunk",
-    "clamp", "clamp_max", "clamp_min", "clip", "clone", "column_stack", "combinations",
-    "complex128", "complex64", "concat", "concatenate", "cond", "conj", "conv1d", "conv2d",
-    "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "copysign", "corrcoef",
-    "cos", "cosh", "cosine_similarity", "count_nonzero", "cov", "cross", "cuda", "cummax", "cummin",
-    "cumprod", "cumsum", "cumulative_trapezoid", "default_generator", "deg2rad", "detach", "device",
-    "diag", "diag_embed", "diagflat", "diagonal", "diagonal_scatter", "diff", "digamma", "dist",
-    "div", "divide", "dot", "double", "dsplit", "dstack", "dtype", "dtypes", "e", "einsum", "empty",
+    "cartesian_prod", "cat", "cdist", "ceil", "celu", "chain_matmul", "channel_shuffle",
+    "channels_last", "channels_last_3d", "chunk", "clamp", "clamp_max", "clamp_min", "clip",
+    "clone", "column_stack", "combinations", "complex128", "complex64", "concat", "concatenate",
+    "cond", "conj", "contiguous_format", "conv1d", "conv2d", "conv3d", "conv_transpose1d",
+    "conv_transpose2d", "conv_transpose3d", "copysign", "corrcoef", "cos", "cosh",
+    "cosine_similarity", "count_nonzero", "cov", "cross", "cuda", "cummax", "cummin", "cumprod",
+    "cumsum", "cumulative_trapezoid", "default_generator", "deg2rad", "detach", "device", "diag",
+    "diag_embed", "diagflat", "diagonal", "diagonal_scatter", "diff", "digamma", "dist", "div",
+    "divide", "dot", "double", "dsplit", "dstack", "dtype", "dtypes", "e", "einsum", "empty",
     "empty_like", "enable_grad", "eq", "equal", "erf", "erfc", "erfinv", "exp", "exp2", "explain",
     "expm1", "eye", "finfo", "fix", "flatten", "flip", "fliplr", "flipud", "float", "float16",
     "float32", "float64", "float_power", "floor", "floor_divide", "fmax", "fmin", "fmod", "frac",
@@ -456,20 +468,21 @@ __all__ = [
     "nan", "nan_to_num", "nanmean", "nanmedian", "nanquantile", "nansum", "narrow", "ne", "neg",
     "negative", "newaxis", "nn", "no_grad", "nonzero", "norm", "normal", "not_equal", "numel",
     "ones", "ones_like", "ops", "optim", "outer", "pairwise_distance", "permute", "pi",
-    "pixel_shuffle", "pixel_unshuffle", "positive", "pow", "prelu", "prod", "promote_types", "put",
-    "quantile", "rad2deg", "rand", "rand_like", "randint", "randint_like", "randn", "randn_like",
-    "random", "randperm", "ravel", "reciprocal", "relu", "remainder", "renorm", "repeat_interleave",
-    "reshape", "result_type", "rms_norm", "roll", "rot90", "round", "row_stack", "rrelu", "rsqrt",
-    "rsub", "save", "scan", "scatter", "scatter_add", "scatter_reduce", "searchsorted", "seed",
-    "select", "select_scatter", "selu", "set_default_dtype", "set_grad_enabled", "set_num_threads",
-    "set_printoptions", "set_rng_state", "sgn", "short", "sigmoid", "sign", "signbit", "sin",
-    "sinc", "sinh", "slice_scatter", "softmax", "sort", "special", "split", "sqrt", "square",
-    "squeeze", "stack", "std", "std_mean", "sub", "subtract", "sum", "swapaxes", "swapdims", "t",
-    "take", "take_along_dim", "tan", "tanh", "tensor", "tensor_split", "tensordot", "threshold",
-    "tile", "topk", "trace", "transpose", "trapezoid", "trapz", "tril", "tril_indices", "triu",
-    "triu_indices", "true_divide", "trunc", "uint16", "uint32", "uint64", "uint8", "unbind",
-    "unflatten", "unique", "unique_consecutive", "unsqueeze", "utils", "vander", "var", "var_mean",
-    "vdot", "vision", "vsplit", "vstack", "where", "while_loop", "xlogy", "zeros", "zeros_like",
+    "pixel_shuffle", "pixel_unshuffle", "positive", "pow", "prelu", "preserve_format", "prod",
+    "promote_types", "put", "quantile", "rad2deg", "rand", "rand_like", "randint", "randint_like",
+    "randn", "randn_like", "random", "randperm", "ravel", "reciprocal", "relu", "remainder",
+    "renorm", "repeat_interleave", "reshape", "result_type", "rms_norm", "roll", "rot90", "round",
+    "row_stack", "rrelu", "rsqrt", "rsub", "save", "scan", "scatter", "scatter_add",
+    "scatter_reduce", "searchsorted", "seed", "select", "select_scatter", "selu",
+    "set_default_dtype", "set_grad_enabled", "set_num_threads", "set_printoptions", "set_rng_state",
+    "sgn", "short", "sigmoid", "sign", "signbit", "sin", "sinc", "sinh", "slice_scatter", "softmax",
+    "sort", "special", "split", "sqrt", "square", "squeeze", "stack", "std", "std_mean", "strided",
+    "sub", "subtract", "sum", "swapaxes", "swapdims", "t", "take", "take_along_dim", "tan", "tanh",
+    "tensor", "tensor_split", "tensordot", "threshold", "tile", "topk", "trace", "transpose",
+    "trapezoid", "trapz", "tril", "tril_indices", "triu", "triu_indices", "true_divide", "trunc",
+    "uint16", "uint32", "uint64", "uint8", "unbind", "unflatten", "unique", "unique_consecutive",
+    "unsqueeze", "utils", "vander", "var", "var_mean", "vdot", "vision", "vsplit", "vstack",
+    "where", "while_loop", "xlogy", "zeros", "zeros_like",
 ]  # fmt: skip
 
 

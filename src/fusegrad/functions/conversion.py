@@ -9,12 +9,11 @@ import numpy as np
 from .. import dtypes
 from ..dtypes import DType, int64, number_of, widen
 from ..errors import ArgumentError, ArgumentTypeError, DTypeError, GradientError
-from ..ops import elementwise as ew
 from ..tensor import Tensor
-from ..viewpath import layout_of
 from .common import cast, method
 from .creation import TENSOR_TYPES
 from .creation import device as as_device
+from .layout import formatted, in_format, preserve_format
 
 
 @method()
@@ -25,6 +24,7 @@ def to(
     device: Any = None,
     non_blocking: bool = False,
     copy: bool = False,
+    memory_format: Any = preserve_format,
 ) -> Tensor:
     """Convert dtype; a device must be the cpu."""
     for arg in args:
@@ -36,8 +36,8 @@ def to(
             as_device(arg)
     if device is not None:
         as_device(device)
-    out = input if dtype is None else cast(input, dtype)
-    return clone(out) if copy and out is input else out
+    out = in_format(input if dtype is None else cast(input, dtype), memory_format)
+    return clone(out, memory_format=memory_format) if copy and out is input else out
 
 
 @method("type")
@@ -69,8 +69,8 @@ def type_as(input: Tensor, other: Tensor) -> Tensor:
 
 
 def _converter(name: str, dtype: DType) -> None:
-    def convert(input: Tensor) -> Tensor:
-        return cast(input, dtype)
+    def convert(input: Tensor, memory_format: Any = preserve_format) -> Tensor:
+        return in_format(cast(input, dtype), memory_format)
 
     convert.__name__ = name
     convert.__doc__ = f"The tensor as {dtype}."
@@ -93,21 +93,9 @@ for _name, _dtype in {
 
 
 @method()
-def clone(input: Tensor) -> Tensor:
+def clone(input: Tensor, *, memory_format: Any = preserve_format) -> Tensor:
     """A copy with its own memory; gradients flow through."""
-    return ew.convert(input, dtype=input.dtype)
-
-
-@method()
-def contiguous(input: Tensor) -> Tensor:
-    """The tensor itself when its memory is dense and in order, else a copy."""
-    return input if is_contiguous(input) else clone(input)
-
-
-@method()
-def is_contiguous(input: Tensor) -> bool:
-    """Whether the elements lie densely in row-major order."""
-    return layout_of(input).flags.c_contiguous
+    return formatted(input, memory_format)
 
 
 @method()

@@ -103,7 +103,7 @@ floor_div: Primitive = elementwise(
         " - where((fmod({0}, {1}) != 0) & (({1} < 0) != (fmod({0}, {1}) < 0)), {T}(1), {T}(0)))",
         "{T}({0} // {1})",
     ),
-    [None, None],
+    [_flat, _flat],
     REAL,
     cost=6,
     doc="Quotient rounded towards minus infinity.",
