@@ -144,6 +144,7 @@ from .functions.cumulative import (
     trapezoid,
     trapz,
 )
+from .functions.division import div, floor_divide, fmod, remainder
 from .functions.einsum import einsum, tensordot
 from .functions.elementary import (
     bitwise_left_shift,
@@ -207,7 +208,6 @@ from .functions.pointwise import (
     cos,
     cosh,
     digamma,
-    div,
     eq,
     erf,
     erfc,
@@ -216,8 +216,6 @@ from .functions.pointwise import (
     exp2,
     expm1,
     floor,
-    floor_divide,
-    fmod,
     ge,
     gt,
     isfinite,
@@ -243,7 +241,6 @@ from .functions.pointwise import (
     pow,
     reciprocal,
     relu,
-    remainder,
     round,
     rsqrt,
     sigmoid,

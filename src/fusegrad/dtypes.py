@@ -188,6 +188,9 @@ def promote_types(a: DType, b: DType) -> DType:
     """The smallest dtype both convert to, as PyTorch's ``promote_types``."""
     if a is b:
         return a
+    wide = (uint16, uint32, uint64)
+    if max(a.category, b.category) != 2 and (a in wide or b in wide):
+        raise TypeError(f"promotion of {a} and {b} is not defined")
     if a.category != b.category:
         high, low = (a, b) if a.category > b.category else (b, a)
         if high is complex64 and low is float64:
@@ -302,7 +305,7 @@ class finfo:
         else:
             limits = np.finfo(real.np)
             self.eps, self.tiny = float(limits.eps), float(limits.tiny)
-            self.max, self.resolution = float(limits.max), float(limits.resolution)
+            self.max, self.resolution = float(limits.max), 10.0**-limits.precision
         self.min = -self.max
         self.smallest_normal = self.tiny
 
@@ -341,4 +344,4 @@ class iinfo:
         self.bits, self.min, self.max = limits.bits, int(limits.min), int(limits.max)
 
     def __repr__(self) -> str:
-        return f"iinfo(min={self.min}, max={self.max}, dtype={self.dtype})"
+        return f"iinfo(min={self.min:g}, max={self.max:g}, dtype={self.dtype})"

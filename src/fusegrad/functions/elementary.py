@@ -24,7 +24,8 @@ from .common import (
     pointwise,
     promote,
 )
-from .pointwise import add, atan2, in_place, mul, pow, sub, trunc, where
+from .pointwise import add, atan2, in_place, mul, pow, promote_pair, sub, trunc, where
+from .refusals import floats_only
 from .rounding import rounds_once
 
 
@@ -42,6 +43,11 @@ def _pair(name: str, input: Any, other: Any) -> tuple[Any, Any]:
     return x, y
 
 
+def _need_floats(name: str, input: Any, other: Any) -> None:
+    if promote_pair(input, other).category < 2:
+        floats_only(name, as_tensor_operand(input))
+
+
 def _full(x: Tensor, value: float) -> Tensor:
     return Tensor(source.full(shape=x.aval.shape, dtype=x.dtype, value=value))
 
@@ -57,6 +63,7 @@ def hypot(input: Tensor, other: Tensor) -> Tensor:
         5.0
     """
     x, y = _pair("hypot", input, other)
+    _need_floats("hypot", input, other)
     top = ops.maximum(ops.abs_(x.detach()), ops.abs_(y.detach()))
     usable = ops.and_(ops.isfinite(top), ops.gt(top, 0.0))
     scale = where(usable, top, 1.0)
@@ -85,6 +92,7 @@ def logaddexp(input: Tensor, other: Tensor) -> Tensor:
         >>> fg.logaddexp(fg.tensor(1000.0), fg.tensor(0.0)).item()
         1000.0
     """
+    _need_floats("logaddexp", input, other)
     x, y = _pair("logaddexp", input, other)
     return _log_of_sum(x, y, ops.exp, 1.0)
 
@@ -99,6 +107,7 @@ def logaddexp2(input: Tensor, other: Tensor) -> Tensor:
         >>> fg.logaddexp2(fg.tensor(3.0), fg.tensor(3.0)).item()
         4.0
     """
+    _need_floats("logaddexp2", input, other)
     x, y = _pair("logaddexp2", input, other)
     return _log_of_sum(x, y, ops.exp2, 1.0 / math.log(2.0))
 
@@ -214,6 +223,7 @@ def frac(input: Tensor) -> Tensor:
         >>> fg.frac(fg.tensor(-1.5)).item()
         -0.5
     """
+    floats_only("frac", input)
     return sub(input, trunc(input))
 
 
@@ -307,6 +317,16 @@ def _shift(primitive: Any, name: str, *names: str) -> Callable[[Any, Any], Tenso
 
 bitwise_left_shift = _shift(ops.shift_left, "bitwise_left_shift", "__lshift__")
 bitwise_right_shift = _shift(ops.shift_right, "bitwise_right_shift", "__rshift__")
+
+
+@method("__rlshift__")
+def _rlshift(input: Any, other: Any) -> Tensor:
+    return bitwise_left_shift(other, input)
+
+
+@method("__rrshift__")
+def _rrshift(input: Any, other: Any) -> Tensor:
+    return bitwise_right_shift(other, input)
 
 
 @method()

@@ -9,6 +9,7 @@ from ..ops import contract
 from ..tensor import Tensor
 from .common import broadcast_shapes, broadcast_to, method
 from .pointwise import add, mul
+from .refusals import no_booleans
 from .shape import reshape, unsqueeze
 
 
@@ -37,6 +38,7 @@ def matmul(input: Tensor, other: Tensor) -> Tensor:
     """
     x, y = input, other
     _same_dtype("matmul", x, y)
+    no_booleans("matmul", x)
     nx, ny = x.aval.ndim, y.aval.ndim
     if nx == 0 or ny == 0:
         raise ShapeError(
@@ -91,6 +93,10 @@ def dot(input: Tensor, tensor: Tensor) -> Tensor:
 
 def outer(input: Tensor, vec2: Tensor) -> Tensor:
     """Outer product of two vectors."""
+    if input.aval.ndim != 1 or vec2.aval.ndim != 1:
+        raise ShapeError(
+            f"outer got {input.aval} and {vec2.aval}", "Both must be vectors.", "x * y"
+        )
     return mul(unsqueeze(input, 1), unsqueeze(vec2, 0))
 
 

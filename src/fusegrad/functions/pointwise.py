@@ -23,6 +23,7 @@ from .common import (
     pointwise,
     promote,
 )
+from .refusals import floats_only, no_booleans, one_dtype
 from .rounding import rounds_once
 
 
@@ -66,8 +67,14 @@ asinh = _unary(ops.asinh, "asinh", "arcsinh")
 acosh = _unary(ops.acosh, "acosh", "arccosh")
 atanh = _unary(ops.atanh, "atanh", "arctanh")
 abs = _unary(ops.abs_, "abs", "absolute", "__abs__", floats=False)
-sign = _unary(ops.sign, "sign", "sgn", floats=False)
 isfinite = _unary(ops.isfinite)
+
+
+@method("sign", "sgn")
+def sign(input: Tensor) -> Tensor:
+    """-1, 0, 1 or nan, elementwise; a boolean is its own sign."""
+    x = as_tensor_operand(input)
+    return ops.convert(x, dtype=bool_) if x.dtype is bool_ else ops.sign(x)
 
 
 @method("neg", "negative", "__neg__")
@@ -83,6 +90,7 @@ def neg(input: Tensor) -> Tensor:
 def _rounding(primitive: Any) -> Callable[[Tensor], Tensor]:
     def function(input: Tensor) -> Tensor:
         x = as_tensor_operand(input)
+        no_booleans(primitive.name, x)
         return primitive(x) if x.dtype.is_floating_point else x
 
     function.__name__ = primitive.name
@@ -100,6 +108,7 @@ round = _rounding(ops.round_)
 @method()
 def relu(input: Tensor) -> Tensor:
     """max(x, 0), elementwise."""
+    no_booleans("relu", input)
     if input.dtype.is_floating_point:
         return ops.relu(input)
     return pointwise(ops.maximum, input, 0)
@@ -107,8 +116,9 @@ def relu(input: Tensor) -> Tensor:
 
 @method()
 def square(input: Tensor) -> Tensor:
-    """x * x, elementwise."""
-    return pointwise(ops.mul, input, input)
+    """x * x, elementwise; int64 for booleans."""
+    x = cast(input, dtypes.int64) if input.dtype is bool_ else input
+    return pointwise(ops.mul, x, x)
 
 
 @method()
@@ -125,19 +135,31 @@ def isinf(input: Tensor) -> Tensor:
 
 
 # --- arithmetic ---------------------------------------------------------------------------------
-def _no_bool(name: str, *values: Any) -> None:
-    if (
-        promote(*[v if isinstance(v, (Tensor, *Number)) else as_tensor_operand(v) for v in values])
-        is bool_
-    ):
-        raise DTypeError(f"{name} of booleans", "Booleans have no subtraction.", "x ^ y")
+def _scaled(name: str, input: Any, other: Any, alpha: Any) -> Any:
+    """``alpha * other``, in the dtype of the result."""
+    if not isinstance(alpha, Tensor) and alpha == 1:
+        return other
+    dtype = promote_pair(input, other)
+    if isinstance(alpha, float) and dtype.category < 2:
+        raise DTypeError(
+            f"{name} of integers with alpha={alpha!r}",
+            "For integral input tensors, argument alpha must not be a floating point number.",
+            "an integer alpha",
+        )
+    if isinstance(alpha, bool) and dtype is not bool_:
+        raise DTypeError(
+            f"{name} with alpha={alpha!r}", "Boolean alpha only supported for Boolean results."
+        )
+    if dtype is bool_:
+        return mul(other, as_bool(as_tensor_operand(alpha)))
+    return mul(cast(as_tensor_operand(other), dtype), alpha)
 
 
 @method("add", "__add__", "__radd__")
+@rounds_once
 def add(input: Any, other: Any, *, alpha: Any = 1) -> Tensor:
     """input + alpha * other with broadcasting and type promotion."""
-    if isinstance(alpha, Tensor) or alpha != 1:
-        other = mul(other, alpha) if isinstance(other, Tensor) else other * alpha
+    other = _scaled("add", input, other, alpha)
     if promote_pair(input, other) is bool_:
         return pointwise(ops.or_, input, other)
     return pointwise(ops.add, input, other)
@@ -150,13 +172,18 @@ def promote_pair(a: Any, b: Any) -> DType:
     )
 
 
+def fractional(a: Any, b: Any) -> DType:
+    """The result dtype of a function with fractions: the default dtype for integers."""
+    dtype = promote_pair(a, b)
+    return dtype if dtype.category >= 2 else dtypes.get_default_dtype()
+
+
 @method("sub", "subtract", "__sub__")
+@rounds_once
 def sub(input: Any, other: Any, *, alpha: Any = 1) -> Tensor:
     """input - alpha * other with broadcasting and type promotion."""
-    _no_bool("sub", input, other)
-    if isinstance(alpha, Tensor) or alpha != 1:
-        other = mul(other, alpha) if isinstance(other, Tensor) else other * alpha
-    return pointwise(ops.sub, input, other)
+    no_booleans("sub", input, other, try_="x ^ y or ~x for booleans")
+    return pointwise(ops.sub, input, _scaled("sub", input, other, alpha))
 
 
 @method("__rsub__")
@@ -173,66 +200,16 @@ def mul(input: Any, other: Any) -> Tensor:
     return pointwise(ops.mul, input, other)
 
 
-@method("div", "divide", "true_divide", "__truediv__")
-def div(input: Any, other: Any, *, rounding_mode: str | None = None) -> Tensor:
-    """input / other; integers give floats unless ``rounding_mode`` is "trunc" or "floor"."""
-    if rounding_mode == "floor":
-        return floor_divide(input, other)
-    dtype = promote_pair(input, other)
-    if rounding_mode == "trunc":
-        if dtype.is_floating_point:
-            return trunc(pointwise(ops.div, input, other))
-        magnitude = pointwise(ops.floor_div, pointwise(ops.abs_, input), pointwise(ops.abs_, other))
-        signs = pointwise(ops.mul, pointwise(ops.sign, input), pointwise(ops.sign, other))
-        return pointwise(ops.mul, magnitude, signs)
-    target = dtype if dtype.category >= 2 else dtypes.get_default_dtype()
-    return pointwise(ops.div, input, other, dtype=target)
-
-
-@method("__rtruediv__")
-def rdiv(input: Any, other: Any) -> Tensor:
-    """other / input."""
-    return div(other, input)
-
-
-@method("floor_divide", "__floordiv__")
-def floor_divide(input: Any, other: Any) -> Tensor:
-    """Quotient rounded towards minus infinity."""
-    return pointwise(ops.floor_div, input, other)
-
-
-@method("__rfloordiv__")
-def rfloor_divide(input: Any, other: Any) -> Tensor:
-    """other // input."""
-    return floor_divide(other, input)
-
-
-@method("remainder", "__mod__")
-def remainder(input: Any, other: Any) -> Tensor:
-    """Remainder with the sign of the divisor."""
-    return pointwise(ops.remainder, input, other)
-
-
-@method("__rmod__")
-def rremainder(input: Any, other: Any) -> Tensor:
-    """other % input."""
-    return remainder(other, input)
-
-
-@method()
-def fmod(input: Any, other: Any) -> Tensor:
-    """Remainder with the sign of the dividend."""
-    return pointwise(ops.fmod, input, other)
-
-
 @method("pow", "__pow__")
 def pow(input: Any, exponent: Any) -> Tensor:
     """input ** exponent; small integer exponents become products, 0.5 a square root."""
+    dtype = promote_pair(input, exponent)
+    if dtype is bool_ and isinstance(exponent, bool):
+        return pointwise(ops.or_, input, logical_not(as_tensor_operand(exponent)))
     if isinstance(input, Tensor) and isinstance(exponent, Number):
-        special = _constant_power(input, exponent)
+        special = _constant_power(cast(input, dtype), exponent)
         if special is not None:
             return special
-    dtype = promote_pair(input, exponent)
     return pointwise(ops.pow_ if dtype.is_floating_point else ops.ipow, input, exponent)
 
 
@@ -260,25 +237,27 @@ def rpow(input: Any, other: Any) -> Tensor:
 @method()
 def maximum(input: Any, other: Any) -> Tensor:
     """Larger of two, elementwise; nan wins."""
-    return pointwise(ops.maximum, input, other)
+    of_bools = promote_pair(input, other) is bool_
+    return pointwise(ops.or_ if of_bools else ops.maximum, input, other)
 
 
 @method()
 def minimum(input: Any, other: Any) -> Tensor:
     """Smaller of two, elementwise; nan wins."""
-    return pointwise(ops.minimum, input, other)
+    of_bools = promote_pair(input, other) is bool_
+    return pointwise(ops.and_ if of_bools else ops.minimum, input, other)
 
 
 @method()
 def atan2(input: Any, other: Any) -> Tensor:
     """Angle of the point (other, input)."""
-    return pointwise(ops.atan2, input, other)
+    return pointwise(ops.atan2, input, other, dtype=fractional(input, other))
 
 
 @method()
 def copysign(input: Any, other: Any) -> Tensor:
     """Magnitude of input with the sign of other."""
-    return pointwise(ops.copysign, input, other)
+    return pointwise(ops.copysign, input, other, dtype=fractional(input, other))
 
 
 @method("clamp", "clip")
@@ -307,9 +286,16 @@ def clamp_max(input: Tensor, max: Any) -> Tensor:
 
 
 @method()
-@rounds_once
 def lerp(input: Tensor, end: Any, weight: Any) -> Tensor:
-    """input + weight * (end - input)."""
+    """input + weight * (end - input); operands of one dtype, but a number may be of any."""
+    number = not isinstance(weight, Tensor) or not weight.aval.shape
+    one_dtype("lerp", input, end, *(() if number else (weight,)))
+    floats_only("lerp", input)
+    return _lerp(input, end, weight)
+
+
+@rounds_once
+def _lerp(input: Tensor, end: Any, weight: Any) -> Tensor:
     return add(input, mul(weight, sub(end, input)))
 
 
@@ -317,6 +303,8 @@ def lerp(input: Tensor, end: Any, weight: Any) -> Tensor:
 @rounds_once
 def addcmul(input: Tensor, tensor1: Any, tensor2: Any, *, value: Any = 1) -> Tensor:
     """input + value * tensor1 * tensor2."""
+    if promote(input, tensor1, tensor2) is bool_:
+        no_booleans("addcmul", input)
     product = mul(tensor1, tensor2)
     return add(input, product if isinstance(value, Number) and value == 1 else mul(product, value))
 
@@ -325,8 +313,11 @@ def addcmul(input: Tensor, tensor1: Any, tensor2: Any, *, value: Any = 1) -> Ten
 @rounds_once
 def addcdiv(input: Tensor, tensor1: Any, tensor2: Any, *, value: Any = 1) -> Tensor:
     """input + value * tensor1 / tensor2."""
+    dtype = promote_pair(tensor1, tensor2)
+    if dtype.category < 2:
+        floats_only("addcdiv", tensor1)
     numerator = tensor1 if isinstance(value, Number) and value == 1 else mul(tensor1, value)
-    return add(input, div(numerator, tensor2))
+    return add(input, pointwise(ops.div, numerator, tensor2, dtype=dtype))
 
 
 # --- comparison, logic ----------------------------------------------------------------------------
@@ -406,7 +397,7 @@ def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
     """``value`` where ``mask``, ``input`` elsewhere."""
     if isinstance(value, Number):
         value = Tensor(stored(value, input.dtype))
-    return where(mask, value, input)
+    return where(mask, cast(value, input.dtype), input)
 
 
 # --- in place -------------------------------------------------------------------------------------
@@ -424,10 +415,7 @@ _OPERATORS = {
     "add": "iadd",
     "sub": "isub",
     "mul": "imul",
-    "div": "itruediv",
     "pow": "ipow",
-    "floor_divide": "ifloordiv",
-    "remainder": "imod",
     "bitwise_and": "iand",
     "bitwise_or": "ior",
     "bitwise_xor": "ixor",
@@ -436,11 +424,7 @@ for _function in (
     add,
     sub,
     mul,
-    div,
     pow,
-    floor_divide,
-    remainder,
-    fmod,
     clamp,
     clamp_min,
     clamp_max,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
-from ..dtypes import DType, int64
+from ..dtypes import DType, int64, uint8
 from ..errors import ArgumentError, DTypeError
 from ..ops import elementwise as ew
 from ..ops import movement, reduce, source
@@ -13,6 +13,7 @@ from ..tensor import Tensor
 from .common import axes_of, axis_of, cast, floating, method, pointwise
 from .indexing import gather
 from .pointwise import as_bool, where
+from .refusals import floats_only, no_booleans
 from .rounding import rounds_once
 
 
@@ -143,12 +144,14 @@ def _arg(primitive: Any, input: Tensor, dim: int | None, keepdim: bool) -> Tenso
 @method()
 def argmax(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
     """Index of the first maximum along ``dim`` (of the flattened tensor when ``None``)."""
+    no_booleans("argmax", input)
     return _arg(reduce.argmax, input, dim, keepdim)
 
 
 @method()
 def argmin(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
     """Index of the first minimum along ``dim`` (of the flattened tensor when ``None``)."""
+    no_booleans("argmin", input)
     return _arg(reduce.argmin, input, dim, keepdim)
 
 
@@ -182,14 +185,19 @@ def min(input: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
 
 @method()
 def any(input: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:
-    """Whether any element is non-zero."""
-    return _reduce(reduce.any_, as_bool(input), dim, keepdim)
+    """Whether any element is non-zero; of ``uint8`` the result is ``uint8``, else bool."""
+    return _truth(reduce.any_, input, dim, keepdim)
 
 
 @method()
 def all(input: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:
-    """Whether all elements are non-zero."""
-    return _reduce(reduce.all_, as_bool(input), dim, keepdim)
+    """Whether all elements are non-zero; of ``uint8`` the result is ``uint8``, else bool."""
+    return _truth(reduce.all_, input, dim, keepdim)
+
+
+def _truth(primitive: Any, input: Tensor, dim: Any, keepdim: bool) -> Tensor:
+    found = _reduce(primitive, as_bool(input), dim, keepdim)
+    return cast(found, uint8) if input.dtype is uint8 else found
 
 
 @method()
@@ -213,7 +221,8 @@ def logsumexp(input: Tensor, dim: Any, keepdim: bool = False) -> Tensor:
 @rounds_once
 def softmax(input: Tensor, dim: int, dtype: DType | None = None) -> Tensor:
     """exp(x) / sum(exp(x)) along ``dim``."""
-    x = cast(input, dtype) if dtype else floating(input)
+    x = cast(input, dtype) if dtype else input
+    floats_only("softmax", x)
     shifted = pointwise(ew.sub, x, amax(x.detach(), dim, True))
     e = ew.exp(shifted)
     return pointwise(ew.div, e, _reduce(reduce.sum_, e, dim, True))
@@ -223,7 +232,8 @@ def softmax(input: Tensor, dim: int, dtype: DType | None = None) -> Tensor:
 @rounds_once
 def log_softmax(input: Tensor, dim: int, dtype: DType | None = None) -> Tensor:
     """log(softmax(x)) along ``dim``."""
-    x = cast(input, dtype) if dtype else floating(input)
+    x = cast(input, dtype) if dtype else input
+    floats_only("log_softmax", x)
     shifted = pointwise(ew.sub, x, amax(x.detach(), dim, True))
     total = _reduce(reduce.sum_, ew.exp(shifted), dim, True)
     return pointwise(ew.sub, shifted, ew.log(total))
@@ -233,7 +243,8 @@ def log_softmax(input: Tensor, dim: int, dtype: DType | None = None) -> Tensor:
 @rounds_once
 def norm(input: Tensor, p: Any = 2, dim: Any = None, keepdim: bool = False) -> Tensor:
     """p-norm over ``dim`` (all axes when ``None``); p may be "fro", inf, -inf or a number."""
-    x = floating(input)
+    floats_only("norm", input)
+    x = input
     if p in ("fro", None):
         p = 2
     if p == math.inf:

@@ -9,9 +9,10 @@ from ..errors import DTypeError, ShapeError
 from ..ops import elementwise as ew
 from ..tensor import Tensor
 from .common import axis_of, cast, floating, method, pointwise
+from .division import div
 from .elementary import register_in_place
 from .linear import matmul
-from .pointwise import div, mul, sub, where
+from .pointwise import mul, sub, where
 from .reduction import amax, amin, mean, norm, std, sum, var
 from .rounding import rounds_once
 from .shape import reshape, transpose

@@ -11,8 +11,8 @@ from ...errors import ArgumentError, DimError
 from ...functions.common import cast
 from ...functions.conversion import clone
 from ...functions.creation import eye, zeros
+from ...functions.division import div
 from ...functions.linear import dot, mv
-from ...functions.pointwise import div
 from ...functions.random import randn
 from ...functions.reduction import norm, sum
 from ...functions.shape import cat, flatten, permute, unsqueeze
