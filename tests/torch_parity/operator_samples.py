@@ -180,7 +180,7 @@ def weighted(lib: Any, results: list[Any], level: int) -> Any:
             continue
         weights = np.cos(np.arange(t.numel()) * (k + 2.0 + level) + 1.0).reshape(tuple(t.shape))
         if t.is_complex():
-            weights = weights + 1j * np.sin(weights * 3)
+            weights = np.asarray(weights + 1j * np.sin(weights * 3))
         w = lib.from_numpy(weights).to(t.dtype)
         part = (t * w).sum()
         part = part.real if t.is_complex() else part

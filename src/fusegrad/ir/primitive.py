@@ -56,6 +56,14 @@ class Primitive:
             ``schedule/index.py``.
         expand: the composition that stands for the record in kernels, ``(*operands, **params)``;
             for records that kernels need not know.
+        holomorphic: for complex operands, whether the rules are derivatives by the complex variable;
+            then reverse mode conjugates what they multiply by. Records of complex numbers that
+            have no such derivative (the absolute value) say ``False``, and their rules are used
+            as they are, as are rules that read no complex value.
+        pair: the composition on real and imaginary parts that stands for the record in kernels:
+            operands of complex dtype come as pairs ``(re, im)``, the others as they are, and the
+            result is a pair or, when real, one value. ``"parts"`` when the record does the same
+            to both parts. See ``passes/complex.py``.
         cost: relative scalar cost, 1 for an addition; guides recomputation.
         dtypes: dtypes that property tests draw.
         domain: interval the property tests draw operands from.
@@ -78,6 +86,8 @@ class Primitive:
     pointwise: bool = False
     expand: Callable[..., Any] | None = None
     index_map: Callable[..., Any] | None = None
+    holomorphic: bool = True
+    pair: Any = None
     cost: float = 1.0
     dtypes: tuple[DType, ...] = ALL
     domain: tuple[float, float] = (-3.0, 3.0)
@@ -202,7 +212,7 @@ def evaluate(primitive: Primitive, args: Sequence[Any], params: dict[str, Any]) 
             like = arg.dtype
         arrays.append(arg)
     if like is not None:
-        arrays = [like.type(a) if isinstance(a, (bool, int, float)) else a for a in arrays]
+        arrays = [like.type(a) if isinstance(a, (bool, int, float, complex)) else a for a in arrays]
     aval = primitive.aval_rule(*map(aval_of, arrays), **params)  # first: its errors explain
     with np.errstate(all="ignore"):
         out = primitive.reference(*arrays, **params)

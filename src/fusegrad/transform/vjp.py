@@ -18,8 +18,9 @@ from typing import Any
 import numpy as np
 
 from ..errors import GradientError, Site
-from ..ir.aval import Aval
+from ..ir.aval import Aval, aval_of
 from ..ir.primitive import Primitive, current_builder
+from ..ops.complex import conj
 from ..ops.elementwise import add
 
 _sequence = itertools.count()
@@ -118,6 +119,7 @@ class PrimitiveNode(Node):
         primitive = self.primitive
         result: list[Any] = []
         pool: dict[str, Any] = {"g": cotangents[0]}
+        conjugate = self.out_avals[0].dtype.is_complex and primitive.holomorphic
         for i, edge in enumerate(self.edges):
             k = min(i, len(primitive.derivs) - 1)  # a variadic primitive has one rule
             rule = primitive.derivs[k]
@@ -126,7 +128,12 @@ class PrimitiveNode(Node):
                 continue
             needs = primitive.needs[k]
             args = {n: self._residual(n, i, pool, unpack) for n in needs}
-            result.append(rule(**args))
+            if conjugate and any(n in self.saved and _is_complex(args[n]) for n in needs):
+                # The rule multiplies by the derivative; the cotangent of a complex operand is
+                # multiplied by its conjugate.
+                result.append(conj(rule(**{**args, "g": conj(args["g"])})))
+            else:
+                result.append(rule(**args))
         return result
 
     def _residual(
@@ -148,6 +155,10 @@ class PrimitiveNode(Node):
     def free(self) -> None:
         self.saved = {}
         self.freed = True
+
+
+def _is_complex(value: Any) -> bool:
+    return not isinstance(value, (bool, int, float)) and aval_of(value).dtype.is_complex
 
 
 def residual_names(primitive: Primitive, active: Iterable[int]) -> set[str]:

@@ -1,0 +1,13 @@
+"""Functions of complex numbers on pairs of real and imaginary parts, for kernels."""
+
+from __future__ import annotations
+
+from typing import Any
+
+Pair = tuple[Any, Any]
+
+
+def view_as_real(z: Pair) -> Any: ...
+def view_as_complex(x: Any) -> Pair: ...
+def conj(z: Pair) -> Pair: ...
+def absolute(z: Pair) -> Any: ...
