@@ -11,8 +11,8 @@ from ..ops import elementwise as ew
 from ..ops import movement, reduce, source
 from ..tensor import Tensor
 from .common import axes_of, axis_of, cast, floating, method, pointwise
-from .indexing import gather
 from .complex import view_as_real
+from .indexing import gather
 from .pointwise import abs, as_bool, where
 
 

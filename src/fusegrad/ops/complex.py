@@ -8,6 +8,7 @@ dL/d(re z) + i dL/d(im z) (Kreutz-Delgado 2009, "The complex gradient operator a
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ import numpy as np
 from ..dtypes import COMPLEX, DType, complex_dtype, real_dtype
 from ..errors import DTypeError, ShapeError
 from ..ir.aval import Aval
-from ..ir.primitive import Primitive
+from ..ir.primitive import REGISTRY, Primitive
 from . import pairs
 from .elementwise import convert, div, eq, mul, where
 from .movement import Access
@@ -104,7 +105,6 @@ view_as_real: Primitive = Primitive(
     derivs=(lambda g: view_as_complex(g),),
     linearity="linear",
     index_map=lambda index, avals, out, params: [Access(index[:-1])],
-    pair=pairs.view_as_real,
     cost=0,
     dtypes=COMPLEX,
     alias=True,
@@ -120,12 +120,49 @@ view_as_complex: Primitive = Primitive(
     derivs=(lambda g: view_as_real(g),),
     linearity="linear",
     index_map=lambda index, avals, out, params: [Access((*index, 0))],
-    pair=pairs.view_as_complex,
     cost=0,
     dtypes=tuple(real_dtype(d) for d in COMPLEX),
     alias=True,
     samples=_pair_samples,
     doc="Complex numbers from real and imaginary parts along the last axis, in the same memory.",
+)
+
+
+# --- what has no composition on parts ---------------------------------------------------------------
+def _complex_avals(avals: Sequence[Aval], parts: Sequence[bool]) -> list[Aval]:
+    return [_as_complex_aval(a) if p else a for a, p in zip(avals, parts, strict=True)]
+
+
+def _on_parts_aval(*avals: Aval, record: str, parts: tuple[bool, ...], **params: Any) -> Aval:
+    out = REGISTRY[record].aval_rule(*_complex_avals(avals, parts), **params)
+    return _as_real_aval(out) if out.dtype.is_complex else out
+
+
+def _on_parts_reference(
+    *arrays: Any, record: str, parts: tuple[bool, ...], **params: Any
+) -> np.ndarray:
+    operands = [_as_complex(x) if p else x for x, p in zip(arrays, parts, strict=True)]
+    out = np.asarray(REGISTRY[record].reference(*operands, **params))
+    return _as_real(np.ascontiguousarray(out)) if out.dtype.kind == "c" else out
+
+
+def _on_parts_samples(
+    rng: np.random.Generator, dtype: DType, domain: tuple[float, float]
+) -> Drawn:
+    params = {"record": "asin", "parts": (True,)}
+    return [((draw(rng, s, dtype, domain),), params) for s in ((2,), (3, 2), (0, 2))]
+
+
+# Programs know real memory only: this lets the reference of any record run on parts.
+on_parts: Primitive = Primitive(
+    name="on_parts",
+    kind="host",
+    arg_names=("xs",),
+    aval_rule=_on_parts_aval,
+    reference=_on_parts_reference,
+    dtypes=tuple(real_dtype(d) for d in COMPLEX),
+    samples=_on_parts_samples,
+    doc="A record applied to complex numbers whose parts lie along the last axis of operands.",
 )
 
 

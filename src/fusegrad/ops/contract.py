@@ -9,6 +9,7 @@ import numpy as np
 from ..errors import DTypeError, ShapeError
 from ..ir.aval import Aval
 from ..ir.primitive import Primitive
+from . import pairs
 from .kinds import FIELD
 from .movement import transpose
 from .samples import cases
@@ -98,6 +99,7 @@ dot: Primitive = Primitive(
     reference=_dot_reference,
     derivs=(_dot_x, _dot_y),
     linearity="linear",
+    pair=pairs.dot,
     dtypes=FIELD,
     samples=cases(
         ([(3, 4), (4, 5)], {"cx": (1,), "cy": (0,), "bx": (), "by": ()}),

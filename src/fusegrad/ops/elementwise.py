@@ -17,7 +17,7 @@ from ..dtypes import DType, bool_, real_dtype
 from ..errors import DTypeError
 from ..ir.aval import Aval
 from ..ir.primitive import Primitive
-from . import special
+from . import pairs, special
 from .kinds import (
     ANY,
     EVERY,
@@ -58,6 +58,7 @@ add: Primitive = elementwise(
     [lambda g: g, lambda g: g],
     NUMERIC,
     commutative=True,
+    pair="parts",
     doc="Sum of two arrays.",
 )
 sub: Primitive = elementwise(
@@ -66,6 +67,7 @@ sub: Primitive = elementwise(
     "{0} - {1}",
     [lambda g: g, lambda g: neg(g)],
     NUMERIC,
+    pair="parts",
     doc="Difference of two arrays.",
 )
 mul: Primitive = elementwise(
@@ -75,6 +77,7 @@ mul: Primitive = elementwise(
     [lambda g, y: mul(g, y), lambda g, x: mul(g, x)],
     NUMERIC,
     commutative=True,
+    pair=pairs.mul,
     doc="Product of two arrays.",
 )
 div: Primitive = elementwise(
@@ -84,10 +87,11 @@ div: Primitive = elementwise(
     [lambda g, y: div(g, y), lambda g, y, out: neg(mul(g, div(out, y)))],
     FIELD,
     cost=4,
+    pair=pairs.div,
     doc="True quotient of two arrays.",
 )
 neg: Primitive = elementwise(
-    "neg", np.negative, "-{0}", [lambda g: neg(g)], NUMERIC, doc="Negation."
+    "neg", np.negative, "-{0}", [lambda g: neg(g)], NUMERIC, pair="parts", doc="Negation."
 )
 abs_: Primitive = elementwise(
     "abs",
@@ -149,6 +153,7 @@ pow_: Primitive = elementwise(
     FIELD,
     cost=25,
     domain=(0.2, 3.0),
+    pair=pairs.pow_,
     doc="Power x ** y.",
 )
 ipow: Primitive = elementwise(
@@ -203,6 +208,7 @@ exp: Primitive = elementwise(
     [lambda g, out: mul(g, out)],
     cost=10,
     dtypes=FIELD,
+    pair=pairs.exp,
     doc="Exponential.",
 )
 exp2: Primitive = elementwise(
@@ -212,6 +218,7 @@ exp2: Primitive = elementwise(
     [lambda g, out: mul(g, mul(out, _LN2))],
     cost=10,
     dtypes=FIELD,
+    pair=pairs.exp2,
     doc="Power of two.",
 )
 expm1: Primitive = elementwise(
@@ -221,6 +228,7 @@ expm1: Primitive = elementwise(
     [lambda g, out: mul(g, add(out, 1.0))],
     cost=12,
     dtypes=FIELD,
+    pair=pairs.expm1,
     doc="exp(x) - 1, accurate near zero.",
 )
 log: Primitive = elementwise(
@@ -231,6 +239,7 @@ log: Primitive = elementwise(
     cost=10,
     domain=(0.2, 4.0),
     dtypes=FIELD,
+    pair=pairs.log,
     doc="Natural logarithm.",
 )
 log2: Primitive = elementwise(
@@ -241,6 +250,7 @@ log2: Primitive = elementwise(
     cost=10,
     domain=(0.2, 4.0),
     dtypes=FIELD,
+    pair=pairs.log2,
     doc="Logarithm to base 2.",
 )
 log10: Primitive = elementwise(
@@ -251,6 +261,7 @@ log10: Primitive = elementwise(
     cost=10,
     domain=(0.2, 4.0),
     dtypes=FIELD,
+    pair=pairs.log10,
     doc="Logarithm to base 10.",
 )
 log1p: Primitive = elementwise(
@@ -261,6 +272,7 @@ log1p: Primitive = elementwise(
     cost=12,
     domain=(-0.7, 3.0),
     dtypes=FIELD,
+    pair=pairs.log1p,
     doc="log(1 + x), accurate near zero.",
 )
 sqrt: Primitive = elementwise(
@@ -271,6 +283,7 @@ sqrt: Primitive = elementwise(
     cost=4,
     domain=(0.2, 4.0),
     dtypes=FIELD,
+    pair=pairs.sqrt,
     doc="Square root.",
 )
 rsqrt: Primitive = elementwise(
@@ -281,6 +294,7 @@ rsqrt: Primitive = elementwise(
     cost=6,
     domain=(0.2, 4.0),
     dtypes=FIELD,
+    pair=pairs.rsqrt,
     doc="Reciprocal square root.",
 )
 reciprocal: Primitive = elementwise(
@@ -291,6 +305,7 @@ reciprocal: Primitive = elementwise(
     cost=4,
     domain=(0.3, 3.0),
     dtypes=FIELD,
+    pair=pairs.reciprocal,
     doc="1 / x.",
 )
 
@@ -303,6 +318,7 @@ tanh: Primitive = elementwise(
     [lambda g, out: mul(g, sub(1.0, mul(out, out)))],
     cost=12,
     dtypes=FIELD,
+    pair=pairs.tanh,
     doc="Hyperbolic tangent.",
 )
 sigmoid: Primitive = elementwise(
@@ -312,6 +328,7 @@ sigmoid: Primitive = elementwise(
     [lambda g, out: mul(g, mul(out, sub(1.0, out)))],
     cost=12,
     dtypes=FIELD,
+    pair=pairs.sigmoid,
     doc="Logistic function 1 / (1 + exp(-x)).",
 )
 relu: Primitive = elementwise(
@@ -371,7 +388,7 @@ digamma: Primitive = elementwise(
 
 # --- trigonometric and hyperbolic -----------------------------------------------------------------
 sin: Primitive = elementwise(
-    "sin", np.sin, "sin({0})", [lambda g, x: mul(g, cos(x))], cost=15, dtypes=FIELD, doc="Sine."
+    "sin", np.sin, "sin({0})", [lambda g, x: mul(g, cos(x))], cost=15, dtypes=FIELD, pair=pairs.sin, doc="Sine."
 )
 cos: Primitive = elementwise(
     "cos",
@@ -380,6 +397,7 @@ cos: Primitive = elementwise(
     [lambda g, x: neg(mul(g, sin(x)))],
     cost=15,
     dtypes=FIELD,
+    pair=pairs.cos,
     doc="Cosine.",
 )
 tan: Primitive = elementwise(
@@ -390,6 +408,7 @@ tan: Primitive = elementwise(
     cost=20,
     domain=(-1.2, 1.2),
     dtypes=FIELD,
+    pair=pairs.tan,
     doc="Tangent.",
 )
 asin: Primitive = elementwise(
@@ -440,6 +459,7 @@ sinh: Primitive = elementwise(
     [lambda g, x: mul(g, cosh(x))],
     cost=15,
     dtypes=FIELD,
+    pair=pairs.sinh,
     doc="Hyperbolic sine.",
 )
 cosh: Primitive = elementwise(
@@ -449,6 +469,7 @@ cosh: Primitive = elementwise(
     [lambda g, x: mul(g, sinh(x))],
     cost=15,
     dtypes=FIELD,
+    pair=pairs.cosh,
     doc="Hyperbolic cosine.",
 )
 asinh: Primitive = elementwise(
@@ -495,10 +516,10 @@ round_: Primitive = elementwise(
 
 # --- comparison, selection, logic -----------------------------------------------------------------
 eq: Primitive = elementwise(
-    "eq", np.equal, "{0} == {1}", dtypes=EVERY, result=bool_, commutative=True, doc="x == y."
+    "eq", np.equal, "{0} == {1}", dtypes=EVERY, result=bool_, commutative=True, pair=pairs.eq, doc="x == y."
 )
 ne: Primitive = elementwise(
-    "ne", np.not_equal, "{0} != {1}", dtypes=EVERY, result=bool_, commutative=True, doc="x != y."
+    "ne", np.not_equal, "{0} != {1}", dtypes=EVERY, result=bool_, commutative=True, pair=pairs.ne, doc="x != y."
 )
 lt: Primitive = elementwise("lt", np.less, "{0} < {1}", dtypes=ANY, result=bool_, doc="x < y.")
 le: Primitive = elementwise(
@@ -509,7 +530,7 @@ ge: Primitive = elementwise(
     "ge", np.greater_equal, "{0} >= {1}", dtypes=ANY, result=bool_, doc="x >= y."
 )
 isnan: Primitive = elementwise(
-    "isnan", np.isnan, "{0} != {0}", result=bool_, dtypes=FIELD, doc="Whether x is nan."
+    "isnan", np.isnan, "{0} != {0}", result=bool_, dtypes=FIELD, pair=pairs.isnan, doc="Whether x is nan."
 )
 isfinite: Primitive = elementwise(
     "isfinite",
@@ -517,6 +538,7 @@ isfinite: Primitive = elementwise(
     "isfinite({0})",
     result=bool_,
     dtypes=FIELD,
+    pair=pairs.isfinite,
     doc="Whether x is neither infinite nor nan.",
 )
 and_: Primitive = elementwise(
@@ -600,6 +622,7 @@ where: Primitive = Primitive(
     reference=np.where,
     scalar="where({0}, {1}, {2})",
     derivs=(None, lambda g, c: where(c, g, 0.0), lambda g, c: where(c, 0.0, g)),
+    pair="parts",
     dtypes=EVERY,
     samples=_where_samples,
     doc="x where the condition holds, y elsewhere.",
@@ -628,6 +651,7 @@ convert: Primitive = Primitive(
     scalar=_convert_scalar,
     derivs=(lambda g, x_aval: convert(g, dtype=x_aval.dtype),),
     linearity="linear",
+    pair=pairs.convert,
     dtypes=EVERY,
     samples=_convert_samples,
     doc="Conversion to another dtype.",

@@ -16,6 +16,7 @@ import numpy as np
 from ..errors import DTypeError, ShapeError
 from ..ir.aval import Aval
 from ..ir.primitive import Primitive
+from . import pairs
 from .kinds import EVERY
 from .samples import cases
 
@@ -98,6 +99,7 @@ broadcast: Primitive = Primitive(
     linearity="linear",
     index_map=_broadcast_index,
     cost=0,
+    pair="parts",
     dtypes=EVERY,
     alias=True,
     samples=cases(
@@ -187,6 +189,7 @@ reshape: Primitive = Primitive(
     linearity="linear",
     index_map=_reshape_index,
     cost=0,
+    pair="parts",
     dtypes=EVERY,
     alias=True,
     samples=cases(
@@ -226,6 +229,7 @@ transpose: Primitive = Primitive(
         ([(2, 1, 3)], {"perm": (1, 2, 0)}),
     ),
     cost=0,
+    pair="parts",
     dtypes=EVERY,
     alias=True,
     doc="Permute axes; output axis k is operand axis perm[k].",
@@ -269,6 +273,7 @@ slice_: Primitive = Primitive(
         ([()], {"start": (), "limit": (), "step": ()}),
     ),
     cost=0,
+    pair="parts",
     dtypes=EVERY,
     alias=True,
     doc="Elements start, start + step, ... below limit on each axis.",
@@ -360,6 +365,7 @@ pad: Primitive = Primitive(
         ([(4,)], {"low": (-2,), "high": (3,), "interior": (1,), "value": 0}),
     ),
     cost=1,
+    pair=pairs.pad,
     dtypes=EVERY,
     doc="Surround with a constant and put interior gaps between elements; negative crops.",
 )
@@ -385,6 +391,7 @@ flip: Primitive = Primitive(
         ([(2, 2)], {"axes": ()}),
     ),
     cost=0,
+    pair="parts",
     dtypes=EVERY,
     doc="Reverse the order along axes.",
 )
@@ -440,6 +447,7 @@ concat: Primitive = Primitive(
     linearity="linear",
     index_map=_concat_index,
     cost=1,
+    pair="parts",
     dtypes=EVERY,
     samples=cases(
         ([(3,), (2,)], {"axis": 0}),

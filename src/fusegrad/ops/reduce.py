@@ -59,6 +59,7 @@ def reduction(
     linearity: str = "explicit",
     jvps: tuple[Rule | None, ...] = (),
     dtypes: tuple[DType, ...] = REAL,
+    pair: Any = None,
     needs_elements: bool = False,
     doc: str = "",
 ) -> Primitive:
@@ -75,6 +76,7 @@ def reduction(
         identity=identity,
         combine=combine,
         dtypes=dtypes,
+        pair=pair,
         doc=doc,
     )
 
@@ -150,6 +152,7 @@ sum_: Primitive = reduction(
     (lambda g, x_aval, axes: spread(g, x_aval, axes),),
     linearity="linear",
     dtypes=NUMBERS,
+    pair="parts",
     doc="Sum over axes.",
 )
 prod: Primitive = reduction(

@@ -65,6 +65,7 @@ cumsum: Primitive = Primitive(
     identity="{1}",
     combine="{0} + {1}",
     cost=2,
+    pair="parts",
     dtypes=NUMBERS,
     samples=_samples(1, reverse=False),
     doc="Sums of the elements up to each position along an axis, or from it on.",

@@ -59,6 +59,7 @@ def _along(
         jvps=(jvps[0], None, jvps[1]),
         samples=samples,
         dtypes=dtypes,
+        pair="parts" if combine == "{1}" else None,  # products mix the parts
         combine=combine,
         pointwise=True,
         doc=doc,
