@@ -54,7 +54,6 @@ from .functions import inplace as _inplace  # noqa: F401  registers methods of T
 from .functions import out as _out
 from .functions import random
 from .functions.arrangement import (
-    adjoint,
     as_strided,
     atleast_1d,
     atleast_2d,
@@ -84,6 +83,24 @@ from .functions.arrangement import (
 )
 from .functions.common import broadcast_shapes
 from .functions.comparison import allclose, equal, isclose, logical_xor
+from .functions.complex import (
+    adjoint,
+    angle,
+    complex,
+    conj,
+    conj_physical,
+    imag,
+    is_conj,
+    is_neg,
+    isreal,
+    polar,
+    real,
+    resolve_conj,
+    resolve_neg,
+    sgn,
+    view_as_complex,
+    view_as_real,
+)
 from .functions.control import cond, map, scan, while_loop
 from .functions.conversion import clone, is_complex, is_floating_point, is_nonzero, numel
 from .functions.convolution import (
@@ -148,7 +165,6 @@ from .functions.einsum import einsum, tensordot
 from .functions.elementary import (
     bitwise_left_shift,
     bitwise_right_shift,
-    conj,
     deg2rad,
     float_power,
     fmax,
@@ -159,7 +175,6 @@ from .functions.elementary import (
     hypot,
     isneginf,
     isposinf,
-    isreal,
     lcm,
     ldexp,
     logaddexp,
@@ -419,7 +434,8 @@ absolute, clip, subtract, multiply, divide, true_divide = abs, clamp, sub, mul, 
 greater, greater_equal, less, less_equal, not_equal = gt, ge, lt, le, ne
 negative, arcsin, arccos, arctan, swapaxes = neg, asin, acos, atan, transpose
 arctan2, arcsinh, arccosh, arctanh = atan2, asinh, acosh, atanh
-fix, sgn = trunc, sign
+fix = trunc
+cfloat, cdouble = complex64, complex128
 detach = Tensor.detach  # type: ignore[attr-defined]
 broadcast_to = Tensor.broadcast_to  # type: ignore[attr-defined]
 
@@ -483,6 +499,10 @@ __all__ = [
     "uint16", "uint32", "uint64", "uint8", "unbind", "unflatten", "unique", "unique_consecutive",
     "unsqueeze", "utils", "vander", "var", "var_mean", "vdot", "vision", "vsplit", "vstack",
     "where", "while_loop", "xlogy", "zeros", "zeros_like",
+]  # fmt: skip
+__all__ += [
+    "angle", "cdouble", "cfloat", "complex", "conj_physical", "imag", "is_conj", "is_neg", "polar",
+    "real", "resolve_conj", "resolve_neg", "sgn", "view_as_complex", "view_as_real",
 ]  # fmt: skip
 
 

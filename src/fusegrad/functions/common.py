@@ -16,7 +16,7 @@ from ..ops import elementwise, movement
 from ..tensor import Tensor
 
 F = TypeVar("F", bound=Callable[..., Any])
-Number = (bool, int, float)
+Number = (bool, int, float, complex)
 METHODS: dict[str, Callable[..., Any]] = {}
 
 
@@ -48,6 +48,8 @@ def as_tensor_operand(value: Any, name: str = "operand") -> Tensor:
 def _number_dtype(value: Any) -> DType:
     if isinstance(value, bool):
         return dtypes.bool_
+    if isinstance(value, complex):
+        return dtypes.complex_dtype(dtypes.get_default_dtype())
     return dtypes.int64 if isinstance(value, int) else dtypes.get_default_dtype()
 
 

@@ -10,6 +10,7 @@ from .. import dtypes
 from ..dtypes import DType, bool_, stored
 from ..errors import DTypeError
 from ..ops import elementwise as ops
+from ..ops.complex import complex_abs
 from ..tensor import Tensor
 from ..transform.vjp import next_sequence
 from .common import (
@@ -65,9 +66,15 @@ cosh = _unary(ops.cosh)
 asinh = _unary(ops.asinh, "asinh", "arcsinh")
 acosh = _unary(ops.acosh, "acosh", "arccosh")
 atanh = _unary(ops.atanh, "atanh", "arctanh")
-abs = _unary(ops.abs_, "abs", "absolute", "__abs__", floats=False)
-sign = _unary(ops.sign, "sign", "sgn", floats=False)
+sign = _unary(ops.sign, floats=False)
 isfinite = _unary(ops.isfinite)
+
+
+@method("abs", "absolute", "__abs__")
+def abs(input: Any) -> Tensor:
+    """Absolute value, elementwise; real for complex tensors."""
+    x = as_tensor_operand(input)
+    return complex_abs(x) if x.dtype.is_complex else ops.abs_(x)
 
 
 @method("neg", "negative", "__neg__")
@@ -83,7 +90,7 @@ def neg(input: Tensor) -> Tensor:
 def _rounding(primitive: Any) -> Callable[[Tensor], Tensor]:
     def function(input: Tensor) -> Tensor:
         x = as_tensor_operand(input)
-        return primitive(x) if x.dtype.is_floating_point else x
+        return primitive(x) if x.dtype.category >= 2 else x
 
     function.__name__ = primitive.name
     function.__doc__ = primitive.doc
@@ -121,7 +128,7 @@ def isnan(input: Tensor) -> Tensor:
 def isinf(input: Tensor) -> Tensor:
     """Whether each element is plus or minus infinity."""
     x = floating(input)
-    return pointwise(ops.eq, ops.abs_(x), math.inf)
+    return pointwise(ops.eq, abs(x), math.inf)
 
 
 # --- arithmetic ---------------------------------------------------------------------------------
@@ -228,22 +235,26 @@ def fmod(input: Any, other: Any) -> Tensor:
 @method("pow", "__pow__")
 def pow(input: Any, exponent: Any) -> Tensor:
     """input ** exponent; small integer exponents become products, 0.5 a square root."""
-    if isinstance(input, Tensor) and isinstance(exponent, Number):
+    if (
+        isinstance(input, Tensor)
+        and isinstance(exponent, Number)
+        and (not isinstance(exponent, complex) or input.dtype.is_complex)
+    ):
         special = _constant_power(input, exponent)
         if special is not None:
             return special
     dtype = promote_pair(input, exponent)
-    return pointwise(ops.pow_ if dtype.is_floating_point else ops.ipow, input, exponent)
+    return pointwise(ops.pow_ if dtype.category >= 2 else ops.ipow, input, exponent)
 
 
-def _constant_power(x: Tensor, exponent: float) -> Tensor | None:
+def _constant_power(x: Tensor, exponent: Any) -> Tensor | None:
     if exponent == 1:
         return pointwise(ops.mul, x, 1)
     if exponent == 2:
         return pointwise(ops.mul, x, x)
     if exponent == 3:
         return pointwise(ops.mul, pointwise(ops.mul, x, x), x)
-    if x.dtype.is_floating_point:
+    if x.dtype.category >= 2:
         if exponent == 0.5:
             return ops.sqrt(x)
         if exponent == -1:

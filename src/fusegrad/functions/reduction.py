@@ -11,8 +11,9 @@ from ..ops import elementwise as ew
 from ..ops import movement, reduce, source
 from ..tensor import Tensor
 from .common import axes_of, axis_of, cast, floating, method, pointwise
+from .complex import view_as_real
 from .indexing import gather
-from .pointwise import as_bool, where
+from .pointwise import abs, as_bool, where
 from .rounding import rounds_once
 
 
@@ -82,6 +83,10 @@ def var(
         dim, unbiased = None, dim
     if correction is None:
         correction = 1 if unbiased is None or unbiased else 0
+    if input.dtype.is_complex:  # distances from the mean in the plane
+        parts = view_as_real(input)
+        axes = axes_of(dim, input.aval.ndim)
+        return sum(var(parts, axes, keepdim=keepdim, correction=correction), -1)
     axes = axes_of(dim, input.aval.ndim)
     count = math.prod(input.aval.shape[a] for a in axes)
     if not input.dtype.is_floating_point:
@@ -233,7 +238,7 @@ def log_softmax(input: Tensor, dim: int, dtype: DType | None = None) -> Tensor:
 @rounds_once
 def norm(input: Tensor, p: Any = 2, dim: Any = None, keepdim: bool = False) -> Tensor:
     """p-norm over ``dim`` (all axes when ``None``); p may be "fro", inf, -inf or a number."""
-    x = floating(input)
+    x = abs(input) if input.dtype.is_complex else floating(input)
     if p in ("fro", None):
         p = 2
     if p == math.inf:
