@@ -8,17 +8,20 @@ from . import (
     contract,
     control,
     elementwise,
+    elimination,
     indexing,
+    linalg,
     movement,
     reduce,
     scan,
     scatter,
     sort,
     source,
+    spectral,
     window,
 )
 
 __all__ = [
-    "contract", "control", "elementwise", "indexing", "movement", "reduce", "scan", "scatter",
-    "sort", "source", "window",
+    "contract", "control", "elementwise", "elimination", "indexing", "linalg", "movement", "reduce",
+    "scan", "scatter", "sort", "source", "spectral", "window",
 ]  # fmt: skip
