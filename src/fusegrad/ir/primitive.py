@@ -69,6 +69,8 @@ class Primitive:
         domain: interval the property tests draw operands from.
         alias: the result may share memory with the operand (a view).
         multiple: any number of outputs; ``bind`` returns a tuple.
+        hermitian: the operand is a Hermitian matrix of which one triangle is read; rules hold for
+            (and cotangents are) Hermitian matrices.
         doc: one sentence.
     """
 
@@ -95,6 +97,7 @@ class Primitive:
     commutative: bool = False
     alias: bool = False
     multiple: bool = False
+    hermitian: bool = False
     doc: str = ""
     needs: tuple[tuple[str, ...], ...] = field(init=False, default=())
     jvp_needs: tuple[tuple[str, ...], ...] = field(init=False, default=())
