@@ -395,6 +395,7 @@ from .nn.functional import (  # isort: skip
     selu,
     threshold,
 )
+from .nn.functional import toplevel as _toplevel  # isort: skip
 
 dtype = DType
 inf, nan, pi, e = math.inf, math.nan, math.pi, math.e
@@ -406,6 +407,8 @@ arctan2, arcsinh, arccosh, arctanh = atan2, asinh, acosh, atanh
 fix, sgn = trunc, sign
 detach = Tensor.detach  # type: ignore[attr-defined]
 broadcast_to = Tensor.broadcast_to  # type: ignore[attr-defined]
+for _name in _toplevel.__all__:
+    globals()[_name] = getattr(_toplevel, _name)
 
 
 def is_tensor(obj: object) -> _bool:
