@@ -423,6 +423,7 @@ from .nn.functional import (  # isort: skip
     selu,
     threshold,
 )
+from .nn.functional import toplevel as _toplevel  # isort: skip
 
 _out.accept(globals())
 _out.accept(vars(nn.functional), _out.LAYERS)
@@ -438,6 +439,8 @@ fix = trunc
 cfloat, cdouble = complex64, complex128
 detach = Tensor.detach  # type: ignore[attr-defined]
 broadcast_to = Tensor.broadcast_to  # type: ignore[attr-defined]
+for _name in _toplevel.__all__:
+    globals()[_name] = getattr(_toplevel, _name)
 
 
 def is_tensor(obj: object) -> _bool:
