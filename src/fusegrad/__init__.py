@@ -53,8 +53,8 @@ from .explain import explain
 from .functions import inplace as _inplace  # noqa: F401  registers methods of Tensor
 from .functions import out as _out
 from .functions import random
+from .functions.arithmetic import addcdiv, addcmul, div, floor_divide, fmod, lerp, remainder
 from .functions.arrangement import (
-    adjoint,
     as_strided,
     atleast_1d,
     atleast_2d,
@@ -84,6 +84,24 @@ from .functions.arrangement import (
 )
 from .functions.common import broadcast_shapes
 from .functions.comparison import allclose, equal, isclose, logical_xor
+from .functions.complex import (
+    adjoint,
+    angle,
+    complex,
+    conj,
+    conj_physical,
+    imag,
+    is_conj,
+    is_neg,
+    isreal,
+    polar,
+    real,
+    resolve_conj,
+    resolve_neg,
+    sgn,
+    view_as_complex,
+    view_as_real,
+)
 from .functions.control import cond, map, scan, while_loop
 from .functions.conversion import clone, is_complex, is_floating_point, is_nonzero, numel
 from .functions.convolution import (
@@ -144,12 +162,10 @@ from .functions.cumulative import (
     trapezoid,
     trapz,
 )
-from .functions.division import div, floor_divide, fmod, remainder
 from .functions.einsum import einsum, tensordot
 from .functions.elementary import (
     bitwise_left_shift,
     bitwise_right_shift,
-    conj,
     deg2rad,
     float_power,
     fmax,
@@ -160,7 +176,6 @@ from .functions.elementary import (
     hypot,
     isneginf,
     isposinf,
-    isreal,
     lcm,
     ldexp,
     logaddexp,
@@ -189,8 +204,6 @@ from .functions.pointwise import (
     acos,
     acosh,
     add,
-    addcdiv,
-    addcmul,
     asin,
     asinh,
     atan,
@@ -222,7 +235,6 @@ from .functions.pointwise import (
     isinf,
     isnan,
     le,
-    lerp,
     lgamma,
     log,
     log1p,
@@ -405,6 +417,7 @@ from .nn.functional import (  # isort: skip
     selu,
     threshold,
 )
+from .nn.functional import toplevel as _toplevel  # isort: skip
 
 _out.accept(globals())
 _out.accept(vars(nn.functional), _out.LAYERS)
@@ -416,9 +429,12 @@ absolute, clip, subtract, multiply, divide, true_divide = abs, clamp, sub, mul, 
 greater, greater_equal, less, less_equal, not_equal = gt, ge, lt, le, ne
 negative, arcsin, arccos, arctan, swapaxes = neg, asin, acos, atan, transpose
 arctan2, arcsinh, arccosh, arctanh = atan2, asinh, acosh, atanh
-fix, sgn = trunc, sign
+fix = trunc
+cfloat, cdouble = complex64, complex128
 detach = Tensor.detach  # type: ignore[attr-defined]
 broadcast_to = Tensor.broadcast_to  # type: ignore[attr-defined]
+for _name in _toplevel.__all__:
+    globals()[_name] = getattr(_toplevel, _name)
 
 
 def is_tensor(obj: object) -> _bool:
@@ -480,6 +496,10 @@ __all__ = [
     "uint16", "uint32", "uint64", "uint8", "unbind", "unflatten", "unique", "unique_consecutive",
     "unsqueeze", "utils", "vander", "var", "var_mean", "vdot", "vision", "vsplit", "vstack",
     "where", "while_loop", "xlogy", "zeros", "zeros_like",
+]  # fmt: skip
+__all__ += [
+    "angle", "cdouble", "cfloat", "complex", "conj_physical", "imag", "is_conj", "is_neg", "polar",
+    "real", "resolve_conj", "resolve_neg", "sgn", "view_as_complex", "view_as_real",
 ]  # fmt: skip
 
 

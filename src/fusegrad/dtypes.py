@@ -125,10 +125,11 @@ ALL = (
     float16, bfloat16, float32, float64, complex64, complex128,
 )  # fmt: skip
 FLOATING = tuple(d for d in ALL if d.category == 2)
+COMPLEX = (complex64, complex128)
 INTEGER = tuple(d for d in ALL if d.category == 1)
 _BY_NUMPY = {d.np: d for d in ALL}
 _BY_SHORT = {d.short: d for d in ALL}
-_PYTHON = {bool: bool_, int: int64, float: float32, complex: complex64}
+_PYTHON = {bool: bool_, int: int64}
 
 _default = float32
 
@@ -163,6 +164,8 @@ def as_dtype(value: Any) -> DType:
         return value
     if value is float:
         return _default
+    if value is complex:
+        return complex_dtype(_default)
     if value in _PYTHON:
         return _PYTHON[value]
     found = _BY_NUMPY.get(np.dtype(value))
@@ -182,6 +185,22 @@ def from_numpy_dtype(dtype: np.dtype) -> DType:
 def from_short(short: str) -> DType:
     """The ``DType`` of a kernel name such as ``f32``."""
     return _BY_SHORT[short]
+
+
+def complex_dtype(dtype: DType) -> DType:
+    """The complex dtype whose parts hold what ``dtype`` holds (itself when complex).
+
+    Raises:
+        TypeError: ``float16``, whose complex counterpart does not exist here.
+    """
+    if dtype is float16:
+        raise TypeError("float16 has no complex dtype: complex32 is not supported")
+    return dtype if dtype.is_complex else complex128 if dtype is float64 else complex64
+
+
+def real_dtype(dtype: DType) -> DType:
+    """The dtype of the real and imaginary parts; a real dtype itself."""
+    return {complex64: float32, complex128: float64}.get(dtype, dtype)
 
 
 def promote_types(a: DType, b: DType) -> DType:
@@ -228,7 +247,7 @@ def result_type(operands: list[tuple[DType, int]]) -> DType:
             if priority == 0 and level.category == 2:
                 level = _default
             if level.is_complex and best.is_floating_point:
-                level = complex128 if best is float64 else complex64
+                level = complex_dtype(best)
             best = level
     assert best is not None
     return best

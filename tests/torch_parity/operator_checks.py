@@ -115,7 +115,7 @@ def weighted(lib: Any, results: list[Any], level: int) -> Any:
             continue
         weights = np.cos(np.arange(t.numel()) * (k + 2.0 + level) + 1.0).reshape(tuple(t.shape))
         if t.is_complex():
-            weights = weights + 1j * np.sin(weights * 3)
+            weights = np.asarray(weights + 1j * np.sin(weights * 3))
         part = (t * lib.from_numpy(np.asarray(weights)).to(t.dtype)).sum()
         part = part.real if t.is_complex() else part
         total = part if total is None else total + part

@@ -164,7 +164,17 @@ def _number(kind: type, name: str) -> None:
                 "Only one-element tensors have one truth value or number.",
                 "(x != 0).any() or .all()",
             )
-        return kind(number_of(array))
+        value = number_of(array)
+        if isinstance(value, complex) and kind in (int, float):
+            if value.imag:
+                raise DTypeError(
+                    f"{kind.__name__}() of {input.aval}",
+                    f"value cannot be converted to type {kind.__name__} without overflow: it has "
+                    "an imaginary part.",
+                    "x.real or x.abs()",
+                )
+            value = value.real
+        return kind(value)
 
     setattr(Tensor, name, convert)
 

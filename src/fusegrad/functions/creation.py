@@ -63,6 +63,8 @@ def tensor(
         array = _from_nested(data)
         if dtype is None and array.dtype == np.float64:
             array = stored(array, dtypes.get_default_dtype())
+        elif dtype is None and array.dtype == np.complex128:
+            array = stored(array, dtypes.complex_dtype(dtypes.get_default_dtype()))
     if dtype is not None:
         array = stored(array, as_dtype(dtype))
     from_numpy_dtype(array.dtype)
@@ -118,6 +120,8 @@ def full(
             if isinstance(fill_value, bool)
             else int64
             if isinstance(fill_value, int)
+            else dtypes.complex_dtype(dtypes.get_default_dtype())
+            if isinstance(fill_value, complex)
             else dtypes.get_default_dtype()
         )
     shape = sizes_of((size,))
@@ -321,7 +325,8 @@ def tril(input: Tensor, diagonal: int = 0) -> Tensor:
     """Lower triangle, zeros above."""
     from .pointwise import where
 
-    return where(tril_mask(input.aval.shape[-2:], diagonal), input, 0)
+    zero = False if input.dtype is dtypes.bool_ else 0
+    return where(tril_mask(input.aval.shape[-2:], diagonal), input, zero)
 
 
 @method()
@@ -329,7 +334,8 @@ def triu(input: Tensor, diagonal: int = 0) -> Tensor:
     """Upper triangle, zeros below."""
     from .pointwise import where
 
-    return where(tril_mask(input.aval.shape[-2:], diagonal - 1), 0, input)
+    zero = False if input.dtype is dtypes.bool_ else 0
+    return where(tril_mask(input.aval.shape[-2:], diagonal - 1), zero, input)
 
 
 class TensorType:

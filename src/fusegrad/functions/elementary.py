@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..dtypes import bool_, finfo, float64, stored
+from ..dtypes import bool_, complex128, finfo, float64, stored
 from ..errors import DTypeError
 from ..ops import elementwise as ops
 from ..ops import source
@@ -24,6 +24,7 @@ from .common import (
     pointwise,
     promote,
 )
+from .complex import view_as_complex, view_as_real
 from .pointwise import add, atan2, in_place, mul, pow, promote_pair, sub, trunc, where
 from .refusals import floats_only
 from .rounding import rounds_once
@@ -206,6 +207,8 @@ def nan_to_num(
         >>> fg.nan_to_num(fg.tensor([float("nan"), 1.0])).tolist()
         [0.0, 1.0]
     """
+    if input.dtype.is_complex:
+        return view_as_complex(nan_to_num(view_as_real(input), nan, posinf, neginf))
     if not input.dtype.is_floating_point:
         return ops.convert(input, dtype=input.dtype)
     limits = finfo(input.dtype)
@@ -270,10 +273,13 @@ def float_power(input: Any, exponent: Any) -> Tensor:
     """
 
     def wide(v: Any) -> Any:
-        return cast(v, float64) if isinstance(v, Tensor) else float(v)
+        if isinstance(v, Tensor):
+            return cast(v, complex128 if v.dtype.is_complex else float64)
+        return v if isinstance(v, complex) else float(v)
 
     if not isinstance(input, Tensor):
-        input = Tensor(np.asarray(input, np.float64))
+        kind = np.complex128 if isinstance(input, complex) else np.float64
+        input = Tensor(np.asarray(input, kind))
     return pow(wide(input), wide(exponent))
 
 
@@ -329,6 +335,13 @@ def _rrshift(input: Any, other: Any) -> Tensor:
     return bitwise_right_shift(other, input)
 
 
+def _ordered(name: str, x: Tensor) -> None:
+    if x.dtype.is_complex:
+        raise DTypeError(
+            f"{name} of {x.aval}", f"{name} is not implemented for complex tensors.", "x.real"
+        )
+
+
 @method()
 def signbit(input: Tensor) -> Tensor:
     """Whether the sign is set; true for -0.0.
@@ -338,6 +351,7 @@ def signbit(input: Tensor) -> Tensor:
         >>> fg.signbit(fg.tensor([-0.0, 1.0])).tolist()
         [True, False]
     """
+    _ordered("signbit", input)
     if input.dtype is bool_:
         return pointwise(ops.ne, input, input)
     x = input.detach()
@@ -349,19 +363,15 @@ def signbit(input: Tensor) -> Tensor:
 @method()
 def isposinf(input: Tensor) -> Tensor:
     """Whether each element is plus infinity."""
+    _ordered("isposinf", input)
     return pointwise(ops.eq, floating(input).detach(), math.inf)
 
 
 @method()
 def isneginf(input: Tensor) -> Tensor:
     """Whether each element is minus infinity."""
+    _ordered("isneginf", input)
     return pointwise(ops.eq, floating(input).detach(), -math.inf)
-
-
-@method()
-def isreal(input: Tensor) -> Tensor:
-    """Whether each element has no imaginary part: all real numbers."""
-    return pointwise(ops.or_, pointwise(ops.eq, input, input), pointwise(ops.ne, input, input))
 
 
 @method()
@@ -411,13 +421,6 @@ def mvlgamma(input: Tensor, p: int) -> Tensor:
     return add(total, p * (p - 1) / 4 * math.log(math.pi)) if p > 1 else total
 
 
-@method()
-def conj(input: Tensor) -> Tensor:
-    """The complex conjugate: real tensors themselves."""
-    return input
-
-
-method("resolve_conj", "resolve_neg", "conj_physical")(conj)
 method("arctan2")(atan2)
 method("fix")(trunc)
 method("__pos__")(positive)

@@ -8,8 +8,9 @@ from typing import Any
 
 from .. import dtypes
 from ..dtypes import DType, bool_, stored
-from ..errors import DTypeError
+from ..errors import ArgumentTypeError, DTypeError
 from ..ops import elementwise as ops
+from ..ops.complex import complex_abs
 from ..tensor import Tensor
 from ..transform.vjp import next_sequence
 from .common import (
@@ -20,10 +21,12 @@ from .common import (
     cast,
     floating,
     method,
+    owned,
     pointwise,
     promote,
+    wrapped,
 )
-from .refusals import floats_only, no_booleans, one_dtype
+from .refusals import no_booleans
 from .rounding import rounds_once
 
 
@@ -66,15 +69,21 @@ cosh = _unary(ops.cosh)
 asinh = _unary(ops.asinh, "asinh", "arcsinh")
 acosh = _unary(ops.acosh, "acosh", "arccosh")
 atanh = _unary(ops.atanh, "atanh", "arctanh")
-abs = _unary(ops.abs_, "abs", "absolute", "__abs__", floats=False)
 isfinite = _unary(ops.isfinite)
 
 
-@method("sign", "sgn")
+@method("sign")
 def sign(input: Tensor) -> Tensor:
     """-1, 0, 1 or nan, elementwise; a boolean is its own sign."""
     x = as_tensor_operand(input)
     return ops.convert(x, dtype=bool_) if x.dtype is bool_ else ops.sign(x)
+
+
+@method("abs", "absolute", "__abs__")
+def abs(input: Any) -> Tensor:
+    """Absolute value, elementwise; real for complex tensors."""
+    x = as_tensor_operand(input)
+    return complex_abs(x) if x.dtype.is_complex else ops.abs_(x)
 
 
 @method("neg", "negative", "__neg__")
@@ -91,7 +100,7 @@ def _rounding(primitive: Any) -> Callable[[Tensor], Tensor]:
     def function(input: Tensor) -> Tensor:
         x = as_tensor_operand(input)
         no_booleans(primitive.name, x)
-        return primitive(x) if x.dtype.is_floating_point else x
+        return primitive(x) if x.dtype.category >= 2 else owned(x)
 
     function.__name__ = primitive.name
     function.__doc__ = primitive.doc
@@ -131,7 +140,7 @@ def isnan(input: Tensor) -> Tensor:
 def isinf(input: Tensor) -> Tensor:
     """Whether each element is plus or minus infinity."""
     x = floating(input)
-    return pointwise(ops.eq, ops.abs_(x), math.inf)
+    return pointwise(ops.eq, abs(x), math.inf)
 
 
 # --- arithmetic ---------------------------------------------------------------------------------
@@ -207,20 +216,21 @@ def pow(input: Any, exponent: Any) -> Tensor:
     if dtype is bool_ and isinstance(exponent, bool):
         return pointwise(ops.or_, input, logical_not(as_tensor_operand(exponent)))
     if isinstance(input, Tensor) and isinstance(exponent, Number):
-        special = _constant_power(cast(input, dtype), exponent)
-        if special is not None:
-            return special
-    return pointwise(ops.pow_ if dtype.is_floating_point else ops.ipow, input, exponent)
+        if not isinstance(exponent, complex) or input.dtype.is_complex:
+            special = _constant_power(cast(input, dtype), exponent)
+            if special is not None:
+                return special
+    return pointwise(ops.pow_ if dtype.category >= 2 else ops.ipow, input, exponent)
 
 
-def _constant_power(x: Tensor, exponent: float) -> Tensor | None:
+def _constant_power(x: Tensor, exponent: Any) -> Tensor | None:
     if exponent == 1:
         return pointwise(ops.mul, x, 1)
     if exponent == 2:
         return pointwise(ops.mul, x, x)
     if exponent == 3:
         return pointwise(ops.mul, pointwise(ops.mul, x, x), x)
-    if x.dtype.is_floating_point:
+    if x.dtype.category >= 2:
         if exponent == 0.5:
             return ops.sqrt(x)
         if exponent == -1:
@@ -265,12 +275,30 @@ def clamp(input: Tensor, min: Any = None, max: Any = None) -> Tensor:
     """Limit elements to [min, max]; the gradient passes where the limits do not bind."""
     if min is None and max is None:
         raise DTypeError("clamp without limits", "At least one of min and max must be given.")
-    out = input
+    limits = [v for v in (min, max) if v is not None]
+    limits = [v if isinstance(v, (Tensor, *Number)) else as_tensor_operand(v) for v in limits]
+    dtype = promote(input, *limits)
+    out = cast(input, dtype)
     if min is not None:
-        out = where(pointwise(ops.lt, out, min), min, out)
+        out = where(_binds(ops.lt, out, min), _limit(min, dtype), out)
     if max is not None:
-        out = where(pointwise(ops.gt, out, max), max, out)
+        out = where(_binds(ops.gt, out, max), _limit(max, dtype), out)
     return out
+
+
+def _binds(beyond: Any, x: Tensor, limit: Any) -> Tensor:
+    """Where a limit takes the place of ``x``: beyond it, and where it is nan."""
+    out = pointwise(beyond, x, limit)
+    if isinstance(limit, Tensor) and limit.dtype.is_floating_point:
+        return ops.or_(out, broadcast_to(isnan(limit), out.aval.shape))
+    if isinstance(limit, float) and math.isnan(limit):
+        return logical_or(out, True)
+    return out
+
+
+def _limit(limit: Any, dtype: DType) -> Any:
+    """A number as a constant of a dtype."""
+    return wrapped(limit, dtype) if isinstance(limit, Number) and dtype.category == 1 else limit
 
 
 @method()
@@ -283,41 +311,6 @@ def clamp_min(input: Tensor, min: Any) -> Tensor:
 def clamp_max(input: Tensor, max: Any) -> Tensor:
     """min(input, max)."""
     return clamp(input, max=max)
-
-
-@method()
-def lerp(input: Tensor, end: Any, weight: Any) -> Tensor:
-    """input + weight * (end - input); operands of one dtype, but a number may be of any."""
-    number = not isinstance(weight, Tensor) or not weight.aval.shape
-    one_dtype("lerp", input, end, *(() if number else (weight,)))
-    floats_only("lerp", input)
-    return _lerp(input, end, weight)
-
-
-@rounds_once
-def _lerp(input: Tensor, end: Any, weight: Any) -> Tensor:
-    return add(input, mul(weight, sub(end, input)))
-
-
-@method()
-@rounds_once
-def addcmul(input: Tensor, tensor1: Any, tensor2: Any, *, value: Any = 1) -> Tensor:
-    """input + value * tensor1 * tensor2."""
-    if promote(input, tensor1, tensor2) is bool_:
-        no_booleans("addcmul", input)
-    product = mul(tensor1, tensor2)
-    return add(input, product if isinstance(value, Number) and value == 1 else mul(product, value))
-
-
-@method()
-@rounds_once
-def addcdiv(input: Tensor, tensor1: Any, tensor2: Any, *, value: Any = 1) -> Tensor:
-    """input + value * tensor1 / tensor2."""
-    dtype = promote_pair(tensor1, tensor2)
-    if dtype.category < 2:
-        floats_only("addcdiv", tensor1)
-    numerator = tensor1 if isinstance(value, Number) and value == 1 else mul(tensor1, value)
-    return add(input, pointwise(ops.div, numerator, tensor2, dtype=dtype))
 
 
 # --- comparison, logic ----------------------------------------------------------------------------
@@ -342,9 +335,17 @@ bitwise_or = _compare(ops.or_, "bitwise_or", "__or__", "__ror__")
 bitwise_xor = _compare(ops.xor, "bitwise_xor", "__xor__", "__rxor__")
 
 
-@method("bitwise_not", "__invert__")
+@method("bitwise_not")
 def bitwise_not(input: Tensor) -> Tensor:
     """Bitwise complement; logical not of booleans."""
+    return ops.not_(input)
+
+
+@method("__invert__")
+def _invert(input: Tensor) -> Tensor:
+    """``~x``."""
+    if input.dtype.category >= 2:
+        raise ArgumentTypeError(f"~ of {input.aval}", "It is for integers and booleans.", "1 - x")
     return ops.not_(input)
 
 
@@ -383,7 +384,10 @@ def where(condition: Tensor, input: Any, other: Any) -> Tensor:
     shape = broadcast_shapes(*shapes, op="where")
     if not any(isinstance(v, Tensor) for v in values):
         values[0] = Tensor(stored(values[0], dtype))
-    x, y = [broadcast_to(cast(v, dtype), shape) if isinstance(v, Tensor) else v for v in values]
+    x, y = [
+        broadcast_to(cast(v, dtype), shape) if isinstance(v, Tensor) else _limit(v, dtype)
+        for v in values
+    ]
     return ops.where(broadcast_to(condition, shape), x, y)
 
 
@@ -428,9 +432,6 @@ for _function in (
     clamp,
     clamp_min,
     clamp_max,
-    lerp,
-    addcmul,
-    addcdiv,
     exp,
     log,
     sqrt,

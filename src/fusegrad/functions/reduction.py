@@ -6,13 +6,14 @@ import math
 from typing import Any, NamedTuple
 
 from ..dtypes import DType, int64, uint8
-from ..errors import ArgumentError, DTypeError
+from ..errors import ArgumentError, DimError, DTypeError, ShapeError
 from ..ops import elementwise as ew
 from ..ops import movement, reduce, source
 from ..tensor import Tensor
-from .common import axes_of, axis_of, cast, floating, method, pointwise
+from .common import axes_of, axis_of, cast, floating, method, owned, pointwise
+from .complex import view_as_real
 from .indexing import gather
-from .pointwise import as_bool, where
+from .pointwise import abs, as_bool, where
 from .refusals import floats_only, no_booleans
 from .rounding import rounds_once
 
@@ -31,7 +32,7 @@ def keep(x: Tensor, shape: tuple[int, ...], axes: tuple[int, ...], keepdim: bool
 
 def _reduce(primitive: Any, x: Tensor, dim: Any, keepdim: bool) -> Tensor:
     axes = axes_of(dim, x.aval.ndim)
-    return keep(primitive(x, axes=axes) if axes else x, x.aval.shape, axes, keepdim)
+    return keep(primitive(x, axes=axes) if axes else owned(x), x.aval.shape, axes, keepdim)
 
 
 @method()
@@ -83,6 +84,10 @@ def var(
         dim, unbiased = None, dim
     if correction is None:
         correction = 1 if unbiased is None or unbiased else 0
+    if input.dtype.is_complex:  # distances from the mean in the plane
+        parts = view_as_real(input)
+        axes = axes_of(dim, input.aval.ndim)
+        return sum(var(parts, axes, keepdim=keepdim, correction=correction), -1)
     axes = axes_of(dim, input.aval.ndim)
     count = math.prod(input.aval.shape[a] for a in axes)
     if not input.dtype.is_floating_point:
@@ -108,23 +113,40 @@ def std(
     correction: Any = None,
 ) -> Tensor:
     """Standard deviation over ``dim``."""
-    return ew.sqrt(var(input, dim, unbiased, keepdim, correction=correction))
+    return _root(var(input, dim, unbiased, keepdim, correction=correction), 0.5)
+
+
+def _not_empty(name: str, input: Tensor, dim: Any) -> None:
+    if 0 in input.aval.shape and dim not in (None, ()):
+        empty = [a for a in axes_of(dim, input.aval.ndim) if input.aval.shape[a] == 0]
+        if empty:
+            raise DimError(
+                f"{name} of {input.aval} over axis {empty[0]}",
+                "There is no extreme element among none.",
+                "reduce an axis that has elements",
+            )
 
 
 @method()
 def amax(input: Tensor, dim: Any = (), keepdim: bool = False) -> Tensor:
     """Maximum over ``dim``; equal maxima share the gradient."""
+    _not_empty("amax", input, dim)
     return _reduce(reduce.max_, input, dim, keepdim)
 
 
 @method()
 def amin(input: Tensor, dim: Any = (), keepdim: bool = False) -> Tensor:
     """Minimum over ``dim``; equal minima share the gradient."""
+    _not_empty("amin", input, dim)
     return _reduce(reduce.min_, input, dim, keepdim)
 
 
 def _arg(primitive: Any, input: Tensor, dim: int | None, keepdim: bool) -> Tensor:
     x = input
+    name = primitive.name
+    if dim is None and not x.aval.size:
+        raise DimError(f"{name} of {x.aval}", "There is no element.", "give a dim that has some")
+    _not_empty(name, input, dim)
     if dim is None:
         x, axis = movement.reshape(input, shape=(input.aval.size,)), 0
     else:
@@ -183,6 +205,12 @@ def min(input: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
     return _extremum(reduce.min_, reduce.argmin, ew.minimum, input, dim, keepdim)
 
 
+def _truth(primitive: Any, input: Tensor, dim: Any, keepdim: bool) -> Tensor:
+    """Bool, except that bytes were PyTorch's booleans once and stay bytes."""
+    out = _reduce(primitive, as_bool(input), dim, keepdim)
+    return cast(out, uint8) if input.dtype is uint8 else out
+
+
 @method()
 def any(input: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:
     """Whether any element is non-zero; of ``uint8`` the result is ``uint8``, else bool."""
@@ -195,17 +223,14 @@ def all(input: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:
     return _truth(reduce.all_, input, dim, keepdim)
 
 
-def _truth(primitive: Any, input: Tensor, dim: Any, keepdim: bool) -> Tensor:
-    found = _reduce(primitive, as_bool(input), dim, keepdim)
-    return cast(found, uint8) if input.dtype is uint8 else found
-
-
 @method()
 @rounds_once
 def logsumexp(input: Tensor, dim: Any, keepdim: bool = False) -> Tensor:
     """log(sum(exp(x))) over ``dim`` without overflow."""
     x = floating(input)
     axes = axes_of(dim, x.aval.ndim)
+    if 0 in [x.aval.shape[a] for a in axes]:
+        return ew.log(_reduce(reduce.sum_, ew.exp(x), axes, keepdim))
     top = amax(x.detach(), axes, True)
     finite = ew.isfinite(top)
     shift = where(finite, top, 0.0)
@@ -244,8 +269,10 @@ def log_softmax(input: Tensor, dim: int, dtype: DType | None = None) -> Tensor:
 def norm(input: Tensor, p: Any = 2, dim: Any = None, keepdim: bool = False) -> Tensor:
     """p-norm over ``dim`` (all axes when ``None``); p may be "fro", inf, -inf or a number."""
     floats_only("norm", input)
-    x = input
+    x = abs(input) if input.dtype.is_complex else input
     if p in ("fro", None):
+        if isinstance(dim, (tuple, list)) and len(dim) > 2:
+            raise ShapeError(f"norm of {x.aval} over {dim}", "A matrix has two axes.", "p=2")
         p = 2
     if p == math.inf:
         return amax(ew.abs_(x), dim, keepdim)

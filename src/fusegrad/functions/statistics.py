@@ -8,14 +8,15 @@ from ..dtypes import DType
 from ..errors import DTypeError, ShapeError
 from ..ops import elementwise as ew
 from ..tensor import Tensor
+from .arithmetic import div
 from .common import axis_of, cast, floating, method, pointwise
-from .division import div
+from .complex import adjoint
 from .elementary import register_in_place
 from .linear import matmul
 from .pointwise import mul, sub, where
 from .reduction import amax, amin, mean, norm, std, sum, var
 from .rounding import rounds_once
-from .shape import reshape, transpose
+from .shape import reshape
 
 
 class MinMax(NamedTuple):
@@ -184,13 +185,13 @@ def cov(
         weights = extra if weights is None else ew.mul(weights, extra)
     if weights is None:
         centered = sub(x, mean(x, 1, True))
-        product = matmul(centered, transpose(centered, 0, 1))
+        product = matmul(centered, adjoint(centered))
         left: Any = max(0, n - correction)
         out = div(product, left) if left else div(product, 0.0)
     else:
         total = sum(weights)
         centered = sub(x, div(sum(mul(x, weights), 1, True), total))
-        product = matmul(mul(centered, weights), transpose(centered, 0, 1))
+        product = matmul(mul(centered, weights), adjoint(centered))
         lost: Any = correction
         if aweights is not None:
             lost = div(mul(sum(mul(weights, cast(aweights, x.dtype))), correction), total)

@@ -56,11 +56,21 @@ class Primitive:
             ``schedule/index.py``.
         expand: the composition that stands for the record in kernels, ``(*operands, **params)``;
             for records that kernels need not know.
+        holomorphic: for complex operands, whether the rules are derivatives by the complex variable;
+            then reverse mode conjugates what they multiply by. Records of complex numbers that
+            have no such derivative (the absolute value) say ``False``, and their rules are used
+            as they are, as are rules that read no complex value.
+        pair: the composition on real and imaginary parts that stands for the record in kernels:
+            operands of complex dtype come as pairs ``(re, im)``, the others as they are, and the
+            result is a pair or, when real, one value. ``"parts"`` when the record does the same
+            to both parts. See ``passes/complex.py``.
         cost: relative scalar cost, 1 for an addition; guides recomputation.
         dtypes: dtypes that property tests draw.
         domain: interval the property tests draw operands from.
         alias: the result may share memory with the operand (a view).
         multiple: any number of outputs; ``bind`` returns a tuple.
+        hermitian: the operand is a Hermitian matrix of which one triangle is read; rules hold for
+            (and cotangents are) Hermitian matrices.
         doc: one sentence.
     """
 
@@ -78,6 +88,8 @@ class Primitive:
     pointwise: bool = False
     expand: Callable[..., Any] | None = None
     index_map: Callable[..., Any] | None = None
+    holomorphic: bool = True
+    pair: Any = None
     cost: float = 1.0
     dtypes: tuple[DType, ...] = ALL
     domain: tuple[float, float] = (-3.0, 3.0)
@@ -85,6 +97,7 @@ class Primitive:
     commutative: bool = False
     alias: bool = False
     multiple: bool = False
+    hermitian: bool = False
     doc: str = ""
     needs: tuple[tuple[str, ...], ...] = field(init=False, default=())
     jvp_needs: tuple[tuple[str, ...], ...] = field(init=False, default=())
@@ -206,7 +219,7 @@ def evaluate(primitive: Primitive, args: Sequence[Any], params: dict[str, Any]) 
             )
         if isinstance(arg, (Literal, np.ndarray, np.generic)):
             like = aval_of(arg).dtype
-        avals.append(None if isinstance(arg, (bool, int, float)) else aval_of(arg))
+        avals.append(None if isinstance(arg, (bool, int, float, complex)) else aval_of(arg))
         arrays.append(arg.value if isinstance(arg, Literal) else arg)
     for k, aval in enumerate(avals):
         if aval is None:  # a number takes the dtype of its neighbours

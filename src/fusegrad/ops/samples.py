@@ -29,7 +29,10 @@ def draw(
     if dtype.category == 1:
         first = max(int(np.floor(low)), 0 if not dtype.is_signed else int(np.floor(low)))
         return np.asarray(rng.integers(first, int(high) + 1, tuple(shape)), dtype.np)
-    return stored(rng.uniform(low, high, tuple(shape)), dtype)
+    drawn = rng.uniform(low, high, tuple(shape))
+    if dtype.is_complex:
+        drawn = drawn + 1j * rng.uniform(low, high, tuple(shape))
+    return stored(drawn, dtype)
 
 
 def cases(*rows: tuple[Sequence[Shape], dict[str, Any]]) -> Samples:

@@ -11,6 +11,7 @@ from .. import config
 from ..ir.graph import Graph
 from ..ir.verify import verify
 from .clean import eliminate_common, eliminate_dead
+from .complex import split_complex
 from .expand import expand
 from .factors import move_factors
 from .loops import tidy_loops
@@ -26,6 +27,7 @@ def passes(threads: int) -> tuple[tuple[str, Pass], ...]:
     return (
         ("dead code", eliminate_dead),
         ("reduced dtypes", widen_reduced),
+        ("complex numbers", split_complex),
         ("loops", lambda graph: tidy_loops(graph, lambda body: run_passes(body, threads))),
         ("expand", expand),
         ("simplify", simplify),

@@ -6,7 +6,7 @@ values bit for bit except for the sign of zero.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -254,6 +254,8 @@ def _movement(rw: Rewriter, eqn: Eqn) -> Atom | None:
         return x
     if p is movement.concat or p is movement.pad:
         return _operands_as_arrays(rw, eqn)
+    if p is movement.slice_:
+        return _slice(rw, eqn)
     if p is movement.transpose:
         perm = eqn.params["perm"]
         if perm == tuple(range(len(perm))):
@@ -277,6 +279,41 @@ def _movement(rw: Rewriter, eqn: Eqn) -> Atom | None:
         if unit:  # a reshape that only adds unit axes is part of the broadcast
             return _absorb_unit_axes(rw, unit, eqn)
     return None
+
+
+def _slice(rw: Rewriter, eqn: Eqn) -> Atom | None:
+    """A slice of what was padded or joined reads one operand where it lies inside that."""
+    (x,), out = eqn.inputs, eqn.outputs[0].aval
+    start, _, step = (eqn.params[k] for k in ("start", "limit", "step"))
+    if x.aval.shape == out.shape and not any(start) and set(step) <= {1}:
+        return x
+    last = [a + (n - 1) * s for a, n, s in zip(start, out.shape, step, strict=True)]
+    if 0 in out.shape:
+        return None
+    joined = rw.made_by(x, movement.concat)
+    if joined:
+        axis, begin = joined.params["axis"], 0
+        for part in joined.inputs:
+            end = begin + part.aval.shape[axis]
+            if begin <= start[axis] and last[axis] < end:
+                return _shifted_slice(rw, part, eqn, [begin * (k == axis) for k in range(len(start))])
+            begin = end
+    padded = rw.made_by(x, movement.pad)
+    if padded and not any(padded.params["interior"]):
+        low, inner = padded.params["low"], padded.inputs[0].aval.shape
+        rows = list(zip(start, last, low, inner, strict=True))
+        if all(lo <= a and b < lo + n for a, b, lo, n in rows):
+            return _shifted_slice(rw, padded.inputs[0], eqn, low)
+        if any(b < lo or a >= lo + n for a, b, lo, n in rows):
+            return _literal(padded.params["value"], out)
+    return None
+
+
+def _shifted_slice(rw: Rewriter, x: Atom, eqn: Eqn, by: Sequence[int]) -> Atom:
+    params = {
+        k: tuple(v - b for v, b in zip(eqn.params[k], by, strict=True)) for k in ("start", "limit")
+    }
+    return rw.emit(movement.slice_, (x,), step=eqn.params["step"], **params)
 
 
 def _absorb_unit_axes(rw: Rewriter, unit: Eqn, eqn: Eqn) -> Atom | None:

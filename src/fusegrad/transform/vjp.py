@@ -21,6 +21,7 @@ from ..dtypes import DType, float32
 from ..errors import GradientError, Site
 from ..ir.aval import Aval, aval_of
 from ..ir.primitive import Primitive, current_builder, wide_params
+from ..ops.complex import conj
 from ..ops.elementwise import add, convert
 
 _sequence = itertools.count()
@@ -121,6 +122,7 @@ class PrimitiveNode(Node):
         if self._reduced():
             return self._pull_wide(cotangents, unpack)
         pool: dict[str, Any] = {"g": cotangents[0]}
+        conjugate = self.out_avals[0].dtype.is_complex and primitive.holomorphic
         for i, edge in enumerate(self.edges):
             k = min(i, len(primitive.derivs) - 1)  # a variadic primitive has one rule
             rule = primitive.derivs[k]
@@ -129,7 +131,12 @@ class PrimitiveNode(Node):
                 continue
             needs = primitive.needs[k]
             args = {n: self._residual(n, i, pool, unpack) for n in needs}
-            result.append(rule(**args))
+            if conjugate and any(n in self.saved and _is_complex(args[n]) for n in needs):
+                # The rule multiplies by the derivative; the cotangent of a complex operand is
+                # multiplied by its conjugate.
+                result.append(conj(rule(**{**args, "g": conj(args["g"])})))
+            else:
+                result.append(rule(**args))
         return result
 
     def _reduced(self) -> bool:
@@ -181,6 +188,10 @@ def _as(value: Any, dtype: DType) -> Any:
     """A half-precision value, or one that becomes it, in ``dtype``; others as they are."""
     have = aval_of(value).dtype
     return convert(value, dtype=dtype) if have is not dtype and have.compute is float32 else value
+
+
+def _is_complex(value: Any) -> bool:
+    return not isinstance(value, (bool, int, float)) and aval_of(value).dtype.is_complex
 
 
 def residual_names(primitive: Primitive, active: Iterable[int]) -> set[str]:

@@ -10,8 +10,8 @@ import numpy as np
 
 from ...autograd import no_grad
 from ...errors import GradientError
+from ...functions.arithmetic import div
 from ...functions.common import cast
-from ...functions.division import div
 from ...functions.pointwise import clamp, neg
 from ...functions.reduction import amax, norm, sum
 from ...functions.shape import stack

@@ -8,10 +8,10 @@ import numpy as np
 
 from ...autograd import no_grad
 from ...errors import ArgumentError, DimError
+from ...functions.arithmetic import div
 from ...functions.common import cast
 from ...functions.conversion import clone
 from ...functions.creation import eye, zeros
-from ...functions.division import div
 from ...functions.linear import dot, mv
 from ...functions.random import randn
 from ...functions.reduction import norm, sum

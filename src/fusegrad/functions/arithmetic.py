@@ -1,4 +1,4 @@
-"""Quotients and remainders, elementwise; integers refuse a zero divisor.
+"""Quotients, remainders, and sums of products, elementwise; integers refuse a zero divisor.
 
 In: tensors or numbers, promoted and broadcast. Out: tensors. Next file: ``elementary.py``.
 """
@@ -8,12 +8,13 @@ from __future__ import annotations
 from typing import Any
 
 from .. import dtypes
-from ..dtypes import DType
+from ..dtypes import DType, bool_
 from ..ops import elementwise as ops
 from ..tensor import Tensor
-from .common import as_tensor_operand, cast, method, pointwise
-from .pointwise import fractional, in_place, promote_pair, trunc, where
-from .refusals import no_zero_divisor
+from .common import Number, as_tensor_operand, cast, method, pointwise, promote
+from .pointwise import add, fractional, in_place, mul, promote_pair, sub, trunc, where
+from .refusals import floats_only, no_booleans, no_zero_divisor, one_dtype
+from .rounding import rounds_once
 
 
 def _truncated(input: Any, other: Any, dtype: DType) -> Tensor:
@@ -97,11 +98,57 @@ def fmod(input: Any, other: Any) -> Tensor:
     return where(apart, pointwise(ops.sub, rest, y), rest)
 
 
+# --- sums of products and quotients ----------------------------------------------------------------
+@method()
+def lerp(input: Tensor, end: Any, weight: Any) -> Tensor:
+    """input + weight * (end - input); operands of one dtype, but a number may be of any."""
+    number = not isinstance(weight, Tensor) or not weight.aval.shape
+    one_dtype("lerp", input, end, *(() if number else (weight,)))
+    floats_only("lerp", input)
+    return _lerp(input, end, weight)
+
+
+@rounds_once
+def _lerp(input: Tensor, end: Any, weight: Any) -> Tensor:
+    return add(input, mul(weight, sub(end, input)))
+
+
+def _promoted(*values: Any) -> list[Any]:
+    """Tensors in their common dtype, so that what is between them is not rounded to less."""
+    dtype = promote(*values)
+    return [cast(v, dtype) if isinstance(v, Tensor) else v for v in values]
+
+
+@method()
+@rounds_once
+def addcmul(input: Tensor, tensor1: Any, tensor2: Any, *, value: Any = 1) -> Tensor:
+    """input + value * tensor1 * tensor2."""
+    if promote(input, tensor1, tensor2) is bool_:
+        no_booleans("addcmul", input)
+    input, tensor1, tensor2 = _promoted(input, tensor1, tensor2)
+    product = mul(tensor1, tensor2)
+    return add(input, product if isinstance(value, Number) and value == 1 else mul(product, value))
+
+
+@method()
+@rounds_once
+def addcdiv(input: Tensor, tensor1: Any, tensor2: Any, *, value: Any = 1) -> Tensor:
+    """input + value * tensor1 / tensor2."""
+    if promote_pair(tensor1, tensor2).category < 2:
+        floats_only("addcdiv", tensor1)
+    input, tensor1, tensor2 = _promoted(input, tensor1, tensor2)
+    numerator = tensor1 if isinstance(value, Number) and value == 1 else mul(tensor1, value)
+    return add(input, pointwise(ops.div, numerator, tensor2))
+
+
 for _function, _operator in (
     (div, "itruediv"),
     (floor_divide, "ifloordiv"),
     (remainder, "imod"),
     (fmod, ""),
+    (lerp, ""),
+    (addcmul, ""),
+    (addcdiv, ""),
 ):
     in_place(f"{_function.__name__}_", _function)
     if _operator:
