@@ -313,8 +313,17 @@ lcm = _whole("lcm", np.lcm)
 
 
 def _shift(primitive: Any, name: str, *names: str) -> Callable[[Any, Any], Tensor]:
+    left = primitive is ops.shift_left
+
     def function(input: Any, other: Any) -> Tensor:
-        return pointwise(primitive, input, other)
+        last = 8 * promote_pair(input, other).itemsize - 1
+        if isinstance(other, int) and 0 <= other <= last:
+            return pointwise(primitive, input, other)
+        # by a negative number, or by all bits and more: nothing but the sign is left
+        count = as_tensor_operand(other)
+        inside = ops.and_(pointwise(ops.ge, count, 0), pointwise(ops.le, count, last))
+        shifted = pointwise(primitive, input, where(inside, other, last))
+        return where(inside, shifted, 0) if left else shifted
 
     function.__name__ = name
     function.__doc__ = f"{primitive.doc} Elementwise, for integers."

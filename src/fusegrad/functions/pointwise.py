@@ -8,7 +8,7 @@ from typing import Any
 
 from .. import dtypes
 from ..dtypes import DType, bool_, stored
-from ..errors import ArgumentTypeError, DTypeError
+from ..errors import ArgumentTypeError, DTypeError, RangeError
 from ..ops import elementwise as ops
 from ..ops.complex import complex_abs
 from ..tensor import Tensor
@@ -220,7 +220,26 @@ def pow(input: Any, exponent: Any) -> Tensor:
             special = _constant_power(cast(input, dtype), exponent)
             if special is not None:
                 return special
-    return pointwise(ops.pow_ if dtype.category >= 2 else ops.ipow, input, exponent)
+    if dtype.category >= 2:
+        return pointwise(ops.pow_, input, exponent)
+    return _integer_power(input, exponent)
+
+
+def _integer_power(base: Any, exponent: Any) -> Tensor:
+    """Powers of integers; a negative exponent leaves what is whole: powers of 1 and -1."""
+    if isinstance(exponent, int) and exponent < 0:
+        raise RangeError(
+            f"pow with exponent {exponent}",
+            "Integers to negative integer powers are not allowed.",
+            "x.float() ** exponent",
+        )
+    if not isinstance(exponent, Tensor) or not exponent.dtype.is_signed:
+        return pointwise(ops.ipow, base, exponent)
+    below = pointwise(ops.lt, exponent, 0)
+    power = pointwise(ops.ipow, base, where(below, 0, exponent))
+    odd = pointwise(ops.and_, exponent, 1)
+    of_minus_one = where(pointwise(ops.eq, base, -1), pointwise(ops.sub, 1, mul(odd, 2)), 0)
+    return where(below, where(pointwise(ops.eq, base, 1), 1, of_minus_one), power)
 
 
 def _constant_power(x: Tensor, exponent: Any) -> Tensor | None:

@@ -98,7 +98,7 @@ def _simplify_eqn(rw: Rewriter, eqn: Eqn) -> Atom | None:
         return _elementwise(rw, eqn)
     if kind == "movement":
         return _movement(rw, eqn)
-    if kind == "reduce":
+    if kind == "reduce" and eqn.primitive.expand is None:
         return _reduction(rw, eqn)
     return _operands_as_arrays(rw, eqn)
 
@@ -366,7 +366,7 @@ def _runs(axes: tuple[int, ...]) -> list[tuple[int, ...]]:
 
 
 def decompose_small_dots(graph: Graph) -> Graph:
-    """Dots with a unit extent (matrix-vector, outer products) become products and sums.
+    """Dots with a unit extent (matrix-vector, outer), and of integers, become products and sums.
 
     Those move more bytes than they compute, and as loop nests they fuse with their neighbours: a
     logistic regression reads its data once for the forward and the backward pass.
@@ -382,7 +382,8 @@ def decompose_small_dots(graph: Graph) -> Graph:
             int(np.prod([a.aval.shape[i] for i in axes], dtype=np.int64))
             for a, axes in ((x, fx), (y, fy), (x, cx))
         ]
-        if 1 not in sizes or 0 in sizes:
+        whole = x.aval.dtype.category < 2  # register tiles hold floating numbers
+        if 0 in sizes or not (whole or 1 in sizes):
             return None
         return _product_and_sum(rw, eqn, x, y, fx, fy)
 
