@@ -11,7 +11,7 @@ from .. import dtypes
 from ..dtypes import DType, bool_
 from ..ops import elementwise as ops
 from ..tensor import Tensor
-from .common import Number, as_tensor_operand, cast, method, pointwise, promote
+from .common import Number, as_tensor_operand, cast, factors, method, pointwise, promote
 from .pointwise import add, fractional, in_place, mul, promote_pair, sub, trunc, where
 from .refusals import floats_only, no_booleans, no_zero_divisor, one_dtype
 from .rounding import rounds_once
@@ -36,7 +36,7 @@ def div(input: Any, other: Any, *, rounding_mode: str | None = None) -> Tensor:
     dtype = promote_pair(input, other)
     if rounding_mode == "trunc":
         return _truncated(input, other, dtype)
-    return pointwise(ops.div, input, other, dtype=fractional(input, other))
+    return factors(ops.div, input, other, dtype=fractional(input, other))
 
 
 @method("__rtruediv__")
@@ -98,7 +98,7 @@ def fmod(input: Any, other: Any) -> Tensor:
     return where(apart, pointwise(ops.sub, rest, y), rest)
 
 
-# --- sums of products and quotients ----------------------------------------------------------------
+# --- sums of products and quotients ---------------------------------------------------------------
 @method()
 def lerp(input: Tensor, end: Any, weight: Any) -> Tensor:
     """input + weight * (end - input); operands of one dtype, but a number may be of any."""

@@ -19,6 +19,7 @@ from .common import (
     broadcast_shapes,
     broadcast_to,
     cast,
+    factors,
     floating,
     method,
     owned,
@@ -27,7 +28,6 @@ from .common import (
     wrapped,
 )
 from .refusals import no_booleans
-from .rounding import rounds_once
 
 
 def _unary(primitive: Any, *names: str, floats: bool = True) -> Callable[[Any], Tensor]:
@@ -144,9 +144,13 @@ def isinf(input: Tensor) -> Tensor:
 
 
 # --- arithmetic ---------------------------------------------------------------------------------
+def _scales(alpha: Any) -> bool:
+    return isinstance(alpha, Tensor) or alpha != 1
+
+
 def _scaled(name: str, input: Any, other: Any, alpha: Any) -> Any:
     """``alpha * other``, in the dtype of the result."""
-    if not isinstance(alpha, Tensor) and alpha == 1:
+    if not _scales(alpha):
         return other
     dtype = promote_pair(input, other)
     if isinstance(alpha, float) and dtype.category < 2:
@@ -165,13 +169,20 @@ def _scaled(name: str, input: Any, other: Any, alpha: Any) -> Any:
 
 
 @method("add", "__add__", "__radd__")
-@rounds_once
 def add(input: Any, other: Any, *, alpha: Any = 1) -> Tensor:
     """input + alpha * other with broadcasting and type promotion."""
+    if _scales(alpha) and (dtype := promote_pair(input, other)).reduced:
+        return _narrow_sum(add, input, other, alpha, dtype)
     other = _scaled("add", input, other, alpha)
     if promote_pair(input, other) is bool_:
         return pointwise(ops.or_, input, other)
     return pointwise(ops.add, input, other)
+
+
+def _narrow_sum(function: Any, input: Any, other: Any, alpha: Any, dtype: DType) -> Tensor:
+    """A scaled sum in half precision: its factor is rounded, and then the result."""
+    parts = [cast(cast(as_tensor_operand(v), dtype), dtypes.float32) for v in (input, other, alpha)]
+    return cast(function(parts[0], parts[1], alpha=parts[2]), dtype)
 
 
 def promote_pair(a: Any, b: Any) -> DType:
@@ -188,9 +199,10 @@ def fractional(a: Any, b: Any) -> DType:
 
 
 @method("sub", "subtract", "__sub__")
-@rounds_once
 def sub(input: Any, other: Any, *, alpha: Any = 1) -> Tensor:
     """input - alpha * other with broadcasting and type promotion."""
+    if _scales(alpha) and (dtype := promote_pair(input, other)).reduced:
+        return _narrow_sum(sub, input, other, alpha, dtype)
     no_booleans("sub", input, other, try_="x ^ y or ~x for booleans")
     return pointwise(ops.sub, input, _scaled("sub", input, other, alpha))
 
@@ -206,7 +218,7 @@ def mul(input: Any, other: Any) -> Tensor:
     """input * other with broadcasting and type promotion."""
     if promote_pair(input, other) is bool_:
         return pointwise(ops.and_, input, other)
-    return pointwise(ops.mul, input, other)
+    return factors(ops.mul, input, other)
 
 
 @method("pow", "__pow__")
