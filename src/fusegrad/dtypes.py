@@ -113,7 +113,7 @@ int64 = DType("int64", "i64", 1, 5)
 uint64 = DType("uint64", "u64", 1, 5)
 float16 = DType("float16", "f16", 2, 6)
 # NumPy has no bfloat16. A record of two opaque bytes moves like any array, and arithmetic on it is
-# NumPy's TypeError, never the wrong number (docs/decisions/012-bfloat16-storage.md).
+# NumPy's TypeError, never the wrong number (docs/decisions/006-half-precision.md).
 bfloat16 = DType("bfloat16", "bf16", 2, 6, np.dtype([("bfloat16", "V2")]))
 float32 = DType("float32", "f32", 2, 7)
 float64 = DType("float64", "f64", 2, 8)

@@ -319,3 +319,16 @@ def test_loops_carry_half_precision(name: str) -> None:
     for a, b in zip(fg.jit(total)(x), total(x), strict=True):
         assert a.dtype is x.dtype
         np.testing.assert_array_equal(a.float().numpy(), b.float().numpy())
+
+
+@pytest.mark.parametrize("name", HALVES)
+def test_constants_keep_their_shape_in_compiled_scatters(name: str) -> None:
+    index = fg.tensor([[0, 2, 2]])
+
+    def counted(x: Any) -> Any:
+        ones = fg.ones(1, 3, dtype=x.dtype)
+        return fg.zeros(1, 4, dtype=x.dtype).scatter_add(1, index, ones) + x, ones.max(1).indices
+
+    x, _ = pair(name, 1, 4)
+    for ours, eager in zip(fg.jit(counted)(x), counted(x), strict=True):
+        assert ours.tolist() == eager.tolist()
