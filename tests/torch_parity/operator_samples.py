@@ -52,6 +52,12 @@ UNINITIALISED = (
 )  # fmt: skip
 # What these mean depends on the strides of the operand, so it cannot be kept in other memory.
 STRIDED = ("as_strided*",)
+# Part of the message of an error that PyTorch raises for what is right here -> why it is.
+ACCEPTED = {
+    "memory location": "a result is complete before it is written to an out that overlaps",
+    "internal overlap": "the same",
+    "Expected out": "an out of a wider dtype receives the converted result",
+}
 # Names whose record calls what no public name of either side says: name -> (theirs, ours).
 SPECIAL: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
     "slice": (lambda *a, **k: _sliced(*a, **k), lambda *a, **k: _sliced(*a, **k)),
@@ -279,15 +285,17 @@ def samples(record: Any, dtype: torch.dtype, most: int | None = None) -> list[Sa
     return [Sample(record, d, function) for d in spread(drawn, most)]
 
 
-def error_samples(record: Any) -> Iterator[tuple[Sample, type[Exception]]]:
-    """PyTorch's own bad calls, and the error they raise there."""
+def error_samples(record: Any) -> Iterator[tuple[Sample, type[Exception], bool]]:
+    """PyTorch's own bad calls, the error they raise there, and whether they may work here."""
     function = function_of(record)
     assert function is not None
     torch.manual_seed(0)
     for bad in record.error_inputs("cpu") if record.error_inputs_func is not None else ():
         if any(t.dim() > 64 for t in tensors(bad.sample_input.input, torch.Tensor)):
             continue  # more axes than a NumPy array can have
-        yield Sample(record, bad.sample_input, function), bad.error_type
+        tolerated = any(word in bad.error_regex for word in ACCEPTED)
+        tolerated |= bad.error_type is Exception  # numbers, which are 0-d operands here
+        yield Sample(record, bad.sample_input, function), bad.error_type, tolerated
 
 
 def spread(items: list[Any], most: int | None) -> list[Any]:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from ..dtypes import DType, int64
-from ..errors import ArgumentError, DimError, RangeError, ShapeError
+from ..errors import ArgumentError, ArgumentTypeError, DimError, RangeError, ShapeError
 from ..ops import elementwise as ew
 from ..ops import indexing, movement
 from ..tensor import Tensor
@@ -207,6 +207,10 @@ def roll(input: Tensor, shifts: Any, dims: Any = None) -> Tensor:
     if len(dims) != len(shifts):
         raise ShapeError(f"roll by {shifts} along {dims}", "One shift for each axis is needed.")
     out = input
+    if not input.aval.shape and dims:
+        raise DimError(
+            f"roll of {input.aval} along {dims}", "The tensor has no dimensions.", "dims=None"
+        )
     for by, dim in zip(shifts, dims, strict=True):
         axis = axis_of(dim, input.aval.ndim)
         n = input.aval.shape[axis]
@@ -255,6 +259,8 @@ def rot90(input: Tensor, k: int = 1, dims: Sequence[int] = (0, 1)) -> Tensor:
     """
     if len(dims) != 2:
         raise ShapeError(f"rot90 over {list(dims)}", "A rotation takes two axes.")
+    if input.aval.ndim < 2:
+        raise ShapeError(f"rot90 of {input.aval}", "expected total dims >= 2.")
     a, b = _two_axes("rot90", input, dims[0], dims[1], input.aval.ndim)
     k %= 4
     if k == 0:
@@ -355,6 +361,10 @@ def tensor_split(input: Tensor, indices_or_sections: Any, dim: int = 0) -> tuple
             raise ShapeError(f"tensor_split into {cuts} parts", "There must be at least one.")
         small, more = divmod(n, cuts)
         return split(input, [small + (k < more) for k in range(cuts)], axis)
+    if isinstance(cuts, str) or not all(hasattr(c, "__index__") for c in cuts):
+        raise ArgumentTypeError(
+            f"tensor_split at {cuts!r}", "indices_or_sections is an int or a sequence of them."
+        )
     ends = [slice(0, c).indices(n)[1] for c in cuts]
     out, start = [], 0
     for end in [*ends, n]:

@@ -8,7 +8,14 @@ from typing import Any
 import numpy as np
 
 from ..dtypes import bool_, int32, int64, uint8
-from ..errors import ArgumentTypeError, DimError, DTypeError, RangeError, TracedValueError
+from ..errors import (
+    ArgumentTypeError,
+    DimError,
+    DTypeError,
+    RangeError,
+    ShapeError,
+    TracedValueError,
+)
 from ..ir.graph import Var
 from ..ops import elementwise as ew
 from ..ops import indexing as ops
@@ -56,7 +63,7 @@ def gather(input: Tensor, dim: int, index: Tensor) -> Tensor:
     """One element per index along ``dim``: out[i][j] = input[index[i][j]][j] for dim 0."""
     axis = axis_of(dim, input.aval.ndim)
     if index.aval.ndim != input.aval.ndim:
-        raise DimError(
+        raise ShapeError(
             f"gather of {input.aval} with index {index.aval}",
             "The index must have as many dimensions as the input.",
         )

@@ -6,11 +6,11 @@ import math
 from typing import Any, NamedTuple
 
 from ..dtypes import DType, int64
-from ..errors import ArgumentError, DTypeError
+from ..errors import ArgumentError, DimError, DTypeError, ShapeError
 from ..ops import elementwise as ew
 from ..ops import movement, reduce, source
 from ..tensor import Tensor
-from .common import axes_of, axis_of, cast, floating, method, pointwise
+from .common import as_tensor_operand, axes_of, axis_of, cast, floating, method, pointwise
 from .indexing import gather
 from .pointwise import as_bool, where
 
@@ -106,15 +106,34 @@ def std(
     return ew.sqrt(var(input, dim, unbiased, keepdim, correction=correction))
 
 
+def _need_elements(name: str, x: Tensor, dim: Any) -> None:
+    """Refuse a maximum of nothing."""
+    if x.aval.size:
+        return
+    if dim is None or dim == ():
+        raise ShapeError(
+            f"{name} of {x.aval}",
+            "Expected reduction dim to be specified for input.numel() == 0.",
+            "an axis that is not empty",
+        )
+    for axis in axes_of(dim, x.aval.ndim):
+        if x.aval.ndim and x.aval.shape[axis] == 0:
+            raise DimError(
+                f"{name} of {x.aval}", f"Expected reduction dim {axis} to have non-zero size."
+            )
+
+
 @method()
 def amax(input: Tensor, dim: Any = (), keepdim: bool = False) -> Tensor:
     """Maximum over ``dim``; equal maxima share the gradient."""
+    _need_elements("amax", input, dim)
     return _reduce(reduce.max_, input, dim, keepdim)
 
 
 @method()
 def amin(input: Tensor, dim: Any = (), keepdim: bool = False) -> Tensor:
     """Minimum over ``dim``; equal minima share the gradient."""
+    _need_elements("amin", input, dim)
     return _reduce(reduce.min_, input, dim, keepdim)
 
 
@@ -148,9 +167,10 @@ def argmin(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tens
     return _arg(reduce.argmin, input, dim, keepdim)
 
 
-def _extremum(
-    primitive: Any, position: Any, pair: Any, input: Tensor, dim: Any, keepdim: bool
-) -> Any:
+def _extremum(primitive: Any, position: Any, pair: Any, input: Any, dim: Any, keepdim: bool) -> Any:
+    input = as_tensor_operand(input)
+    if not isinstance(dim, Tensor):
+        _need_elements(position.name.removeprefix("arg"), input, dim)
     if dim is None:
         return _reduce(primitive, input, None, False)
     if isinstance(dim, Tensor):
@@ -188,11 +208,18 @@ def all(input: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:
     return _reduce(reduce.all_, as_bool(input), dim, keepdim)
 
 
+def any_empty(x: Tensor, axes: tuple[int, ...]) -> bool:
+    """Whether one of the axes has no elements."""
+    return 0 in [x.aval.shape[a] for a in axes]
+
+
 @method()
 def logsumexp(input: Tensor, dim: Any, keepdim: bool = False) -> Tensor:
     """log(sum(exp(x))) over ``dim`` without overflow."""
     x = floating(input)
     axes = axes_of(dim, x.aval.ndim)
+    if any_empty(x, axes):
+        return ew.log(_reduce(reduce.sum_, x, dim, keepdim))
     top = amax(x.detach(), axes, True)
     finite = ew.isfinite(top)
     shift = where(finite, top, 0.0)
@@ -208,6 +235,8 @@ def logsumexp(input: Tensor, dim: Any, keepdim: bool = False) -> Tensor:
 def softmax(input: Tensor, dim: int, dtype: DType | None = None) -> Tensor:
     """exp(x) / sum(exp(x)) along ``dim``."""
     x = cast(input, dtype) if dtype else floating(input)
+    if not x.aval.size:
+        return ew.exp(x)
     shifted = pointwise(ew.sub, x, amax(x.detach(), dim, True))
     e = ew.exp(shifted)
     return pointwise(ew.div, e, _reduce(reduce.sum_, e, dim, True))
@@ -217,6 +246,8 @@ def softmax(input: Tensor, dim: int, dtype: DType | None = None) -> Tensor:
 def log_softmax(input: Tensor, dim: int, dtype: DType | None = None) -> Tensor:
     """log(softmax(x)) along ``dim``."""
     x = cast(input, dtype) if dtype else floating(input)
+    if not x.aval.size:
+        return ew.exp(x)
     shifted = pointwise(ew.sub, x, amax(x.detach(), dim, True))
     total = _reduce(reduce.sum_, ew.exp(shifted), dim, True)
     return pointwise(ew.sub, shifted, ew.log(total))
@@ -237,7 +268,8 @@ def norm(input: Tensor, p: Any = 2, dim: Any = None, keepdim: bool = False) -> T
     if p == 1:
         return _reduce(reduce.sum_, ew.abs_(x), dim, keepdim)
     if p == 0:
-        return _reduce(reduce.sum_, cast(pointwise(ew.ne, x, 0.0), x.dtype), dim, keepdim)
+        counted = where(ew.isnan(x), 1.0, ew.sign(ew.abs_(x)))  # has a gradient: zero
+        return _reduce(reduce.sum_, counted, dim, keepdim)
     if not isinstance(p, (int, float)):
         raise ArgumentError(f"norm with p={p!r}", "p is a number, inf, -inf or 'fro'.")
     powers = _powers(x, float(p))
