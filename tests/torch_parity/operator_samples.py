@@ -54,9 +54,10 @@ UNINITIALISED = (
 STRIDED = ("as_strided*",)
 # Part of the message of an error that PyTorch raises for what is right here -> why it is.
 ACCEPTED = {
-    "memory location": "a result is complete before it is written to an out that overlaps",
-    "internal overlap": "the same",
+    "unsupported operation": "a result is complete before it is written to an out that overlaps",
+    "single memory location": "the same",
     "Expected out": "an out of a wider dtype receives the converted result",
+    "step must be nonzero": "an integer out of a fractional range is refused for its dtype",
 }
 # Names whose record calls what no public name of either side says: name -> (theirs, ours).
 SPECIAL: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {

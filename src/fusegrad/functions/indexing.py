@@ -62,14 +62,20 @@ def checked(out: Tensor, index: Tensor, extent: int, axis: int) -> Tensor:
 def gather(input: Tensor, dim: int, index: Tensor) -> Tensor:
     """One element per index along ``dim``: out[i][j] = input[index[i][j]][j] for dim 0."""
     axis = axis_of(dim, input.aval.ndim)
-    if index.aval.ndim != input.aval.ndim:
+    if not index.aval.size:  # nothing to pick: any shape will do
+        wrap_index(index, 0, "gather")
+        empty = movement.reshape(input, shape=(input.aval.size,))
+        empty = movement.slice_(empty, start=(0,), limit=(0,), step=(1,))
+        return movement.reshape(empty, shape=index.aval.shape)
+    if max(index.aval.ndim, 1) != max(input.aval.ndim, 1):
         raise ShapeError(
             f"gather of {input.aval} with index {index.aval}",
             "The index must have as many dimensions as the input.",
         )
     x = input
-    if not input.aval.shape:
-        return input
+    if not input.aval.shape or not index.aval.shape:  # a single element is a vector of one
+        wide = [movement.reshape(t, shape=t.aval.shape or (1,)) for t in (input, index)]
+        return movement.reshape(gather(wide[0], 0, wide[1]), shape=index.aval.shape)
     limit = tuple(
         n if k == axis else m
         for k, (n, m) in enumerate(zip(input.aval.shape, index.aval.shape, strict=True))
@@ -84,6 +90,9 @@ def gather(input: Tensor, dim: int, index: Tensor) -> Tensor:
 def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
     """Slices at the positions ``index`` of one axis."""
     axis = axis_of(dim, input.aval.ndim)
+    if not input.aval.shape:
+        line = index_select(movement.reshape(input, shape=(1,)), 0, index)
+        return movement.reshape(line, shape=())
     extent = input.aval.shape[axis]
     out = ops.take(input, wrap_index(index, extent, "index_select"), axis=axis)
     return checked(out, index, extent, axis)

@@ -247,10 +247,16 @@ def index_fill(input: Tensor, dim: int, index: Tensor, value: Any) -> Tensor:
     if isinstance(value, Tensor):
         if value.aval.shape:
             raise ShapeError(f"index_fill with a value {value.aval}", "The value is one number.")
-        values = broadcast_to(cast(value, input.dtype), shape)
-    else:
-        values = _constant(shape, value, input)
+        # a mask, so that a position that is named twice has the gradient of one
+        line = index_copy(_constant((x.aval.shape[axis],), 0, input).bool(), 0, index, _yes(index))
+        place = reshape(line, tuple(-1 if k == axis else 1 for k in range(x.aval.ndim)))
+        return reshape(where(place, cast(value, input.dtype), x), input.aval.shape)
+    values = _constant(shape, value, input)
     return reshape(index_copy(x, axis, index, values), input.aval.shape)
+
+
+def _yes(index: Tensor) -> Tensor:
+    return Tensor(source.full(shape=index.aval.shape, dtype=bool_, value=True))
 
 
 @method()

@@ -322,6 +322,10 @@ def narrow(input: Tensor, dim: int, start: int, length: int) -> Tensor:
         raise ShapeError(f"narrow of {input.aval}", "narrow() cannot be applied to a 0-dim tensor.")
     axis = axis_of(dim, len(shape))
     if isinstance(start, Tensor):
+        if start.aval.ndim or start.dtype.category != 1:
+            raise ShapeError(
+                f"narrow from {start.aval}", "start must be an 0-dim integral Tensor.", "start=0"
+            )
         start = int(np.asarray(start._concrete("narrow from a tensor")))
     if not -shape[axis] <= start <= shape[axis]:
         raise DimError(
