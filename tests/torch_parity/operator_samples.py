@@ -37,6 +37,11 @@ OUTSIDE = {
     "native_dropout_backward": "an internal of PyTorch: the gradient of dropout",
     "hash_tensor": "a checksum of bytes that is tied to PyTorch's own implementation",
 }
+OUTSIDE_VARIANTS = {
+    # these read memory around a tensor that came from outside; a NumPy view does not offer it
+    ("as_strided", "partial_views"), ("as_strided_copy", "partial_views"),
+    ("as_strided_scatter", "partial_views"),
+}  # fmt: skip
 INSIDE = ("__*",)  # operators of Python: public, though they start with an underscore
 
 # Draws of another generator: results are compared in shape and dtype only.
@@ -44,14 +49,19 @@ RANDOM = (
     "bernoulli", "cauchy", "exponential", "geometric", "log_normal", "multinomial", "normal",
     "rand_like", "randint", "randint_like", "randn", "randn_like", "uniform", "poisson", "binomial",
     "nn.functional.*dropout*", "nn.functional.fractional_max_pool*", "nn.functional.rrelu",
-    "pca_lowrank", "svd_lowrank",
+    "pca_lowrank", "svd_lowrank", "nn.functional.multi_head_attention_forward",
 )  # fmt: skip
 # Memory that is not initialised has no values to compare.
 UNINITIALISED = (
     "empty", "empty_like", "empty_permuted", "empty_strided", "new_empty", "new_empty_strided",
 )  # fmt: skip
 # What these mean depends on the strides of the operand, so it cannot be kept in other memory.
-STRIDED = ("as_strided*",)
+STRIDED = ("as_strided*", "new_empty_strided", "empty_strided")
+# In-place forms that are not offered: a tensor object keeps its shape, only its elements change.
+SHAPE_IN_PLACE = (
+    "as_strided_", "resize_", "resize_as_", "squeeze_", "swapaxes_", "swapdims_", "t_",
+    "transpose_", "unsqueeze_",
+)  # fmt: skip
 # Part of the message of an error that PyTorch raises for what is right here -> why it is.
 ACCEPTED = {
     "unsupported operation": "a result is complete before it is written to an out that overlaps",
@@ -88,7 +98,8 @@ def records() -> dict[str, list[Any]]:
     """Records inside the surface, by name; several variants may share one."""
     found: dict[str, list[Any]] = {}
     for record in op_db:
-        if reason_outside(record.name) is None:
+        variant = (record.name, record.variant_test_name)
+        if reason_outside(record.name) is None and variant not in OUTSIDE_VARIANTS:
             found.setdefault(record.name, []).append(record)
     return found
 
@@ -101,13 +112,10 @@ def resolve(name: str) -> Callable[..., Any] | None:
         scope = getattr(scope, part, None)
     if callable(scope) and not isinstance(scope, (type, fg.dtypes.DType)):
         return scope
-    for method in (name, name + "_"):
-        found = getattr(fg.Tensor, method, None)
-        if isinstance(found, property):
-            return found.fget
-        if callable(found):
-            return found
-    return None
+    found = getattr(fg.Tensor, name, None)
+    if isinstance(found, property):
+        return found.fget
+    return found if callable(found) else None
 
 
 def function_of(record: Any) -> Callable[..., Any] | None:
@@ -115,7 +123,10 @@ def function_of(record: Any) -> Callable[..., Any] | None:
     if record.name in SPECIAL:
         return SPECIAL[record.name][1]
     found = resolve(record.name)
-    return rebound(record.op) if found is not None and is_wrapper(record.op) else found
+    if not is_wrapper(record.op):
+        return found
+    there = found is not None or hasattr(fg.Tensor, record.name + "_")
+    return rebound(record.op) if there else None
 
 
 def is_wrapper(function: Any) -> bool:
@@ -151,6 +162,12 @@ def convert(value: Any) -> Any:
         return str(value)
     if isinstance(value, torch.Generator):
         return None
+    if isinstance(value, torch.nn.Module):
+        return getattr(fg.nn, type(value).__name__)()
+    if getattr(value, "__name__", None) and value is getattr(
+        torch.nn.functional, value.__name__, 0
+    ):
+        return getattr(F, value.__name__)
     if isinstance(value, torch.Size):
         return tuple(value)
     if isinstance(value, tuple) and hasattr(value, "_fields"):
@@ -240,6 +257,12 @@ class Sample:
     def name(self) -> str:
         """Name of the record, which says what can be compared."""
         return self.record.name
+
+    @property
+    def comparable(self) -> bool:
+        """Whether the results have values to compare."""
+        drawn = self.drawn.kwargs.get("dropout_p")
+        return not drawn and not matches(self.name, (*RANDOM, *UNINITIALISED))
 
     @property
     def theirs(self) -> Call:

@@ -1,5 +1,5 @@
-"""What of PyTorch's surface is not offered and why, and which public function computes what its core
-operator set names internally. ``test_operators.py`` checks both lists against what is there.
+"""What of PyTorch's surface is not offered and why, and which public function computes what its
+core operator set names internally. ``test_operators.py`` checks both lists against what is there.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Every operator record of PyTorch against fusegrad: a slice by default, all samples under ``fuzz``.
+"""Every operator record of PyTorch: a slice by default, all samples under ``fuzz``.
 
 The slice takes a few samples of each record through forward, both derivatives and jit. What is
 missing or different is listed with its reason in ``operator_surface.py``; the lists must be true.

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from .. import dtypes
-from ..dtypes import DType, int64
+from ..dtypes import DType, int64, number_of, widen
 from ..errors import ArgumentError, ArgumentTypeError, DTypeError, GradientError
 from ..tensor import Tensor
 from ..viewpath import layout_of
@@ -82,6 +82,7 @@ for _name, _dtype in {
     "float": dtypes.float32,
     "double": dtypes.float64,
     "half": dtypes.float16,
+    "bfloat16": dtypes.bfloat16,
     "long": int64,
     "int": dtypes.int32,
     "short": dtypes.int16,
@@ -116,13 +117,13 @@ def item(input: Tensor) -> Any:
         raise GradientError(
             f".item() of {input.aval}", "Only one-element tensors convert to a number.", ".tolist()"
         )
-    return array.item()
+    return number_of(array)
 
 
 @method()
 def tolist(input: Tensor) -> Any:
     """Nested Python lists of the elements."""
-    return input._concrete(".tolist()").tolist()
+    return widen(input._concrete(".tolist()")).tolist()
 
 
 @method()
@@ -131,12 +132,19 @@ def numpy(input: Tensor) -> np.ndarray:
 
     Raises:
         RuntimeError: the tensor requires grad, or is traced.
+        TypeError: the dtype is bfloat16, which NumPy does not have.
     """
     if input.requires_grad:
         raise GradientError(
             f".numpy() of {input.aval} that requires grad",
             "The array would escape the recorded history.",
             ".detach().numpy()",
+        )
+    if input.dtype is dtypes.bfloat16:
+        raise ArgumentTypeError(
+            f".numpy() of {input.aval}",
+            "Got unsupported ScalarType BFloat16: NumPy has no such numbers.",
+            ".float().numpy()",
         )
     return input._concrete(".numpy()")
 
@@ -157,7 +165,17 @@ def _number(kind: type, name: str) -> None:
                 "Only one-element tensors have one truth value or number.",
                 "(x != 0).any() or .all()",
             )
-        return kind(array.item())
+        value = number_of(array)
+        if isinstance(value, complex) and kind in (int, float):
+            if value.imag:
+                raise DTypeError(
+                    f"{kind.__name__}() of {input.aval}",
+                    f"value cannot be converted to type {kind.__name__} without overflow: it has "
+                    "an imaginary part.",
+                    "x.real or x.abs()",
+                )
+            value = value.real
+        return kind(value)
 
     setattr(Tensor, name, convert)
 

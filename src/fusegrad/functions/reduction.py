@@ -5,14 +5,16 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
-from ..dtypes import DType, int64
+from ..dtypes import DType, int64, uint8
 from ..errors import ArgumentError, DimError, DTypeError, ShapeError
 from ..ops import elementwise as ew
 from ..ops import movement, reduce, source
 from ..tensor import Tensor
-from .common import as_tensor_operand, axes_of, axis_of, cast, floating, method, pointwise
+from .common import as_tensor_operand, axes_of, axis_of, cast, floating, method, owned, pointwise
+from .complex import view_as_real
 from .indexing import gather
-from .pointwise import as_bool, where
+from .pointwise import abs, as_bool, where
+from .rounding import rounds_once
 
 
 class _ValuesIndices(NamedTuple):
@@ -29,7 +31,7 @@ def keep(x: Tensor, shape: tuple[int, ...], axes: tuple[int, ...], keepdim: bool
 
 def _reduce(primitive: Any, x: Tensor, dim: Any, keepdim: bool) -> Tensor:
     axes = axes_of(dim, x.aval.ndim)
-    return keep(primitive(x, axes=axes) if axes else x, x.aval.shape, axes, keepdim)
+    return keep(primitive(x, axes=axes) if axes else owned(x), x.aval.shape, axes, keepdim)
 
 
 @method()
@@ -51,6 +53,7 @@ def prod(
 
 
 @method()
+@rounds_once
 def mean(
     input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: DType | None = None
 ) -> Tensor:
@@ -66,6 +69,7 @@ def mean(
 
 
 @method()
+@rounds_once
 def var(
     input: Tensor,
     dim: Any = None,
@@ -79,6 +83,10 @@ def var(
         dim, unbiased = None, dim
     if correction is None:
         correction = 1 if unbiased is None or unbiased else 0
+    if input.dtype.is_complex:  # distances from the mean in the plane
+        parts = view_as_real(input)
+        axes = axes_of(dim, input.aval.ndim)
+        return sum(var(parts, axes, keepdim=keepdim, correction=correction), -1)
     axes = axes_of(dim, input.aval.ndim)
     count = math.prod(input.aval.shape[a] for a in axes)
     if not input.dtype.is_floating_point:
@@ -94,6 +102,7 @@ def var(
 
 
 @method()
+@rounds_once
 def std(
     input: Tensor,
     dim: Any = None,
@@ -103,7 +112,7 @@ def std(
     correction: Any = None,
 ) -> Tensor:
     """Standard deviation over ``dim``."""
-    return ew.sqrt(var(input, dim, unbiased, keepdim, correction=correction))
+    return _root(var(input, dim, unbiased, keepdim, correction=correction), 0.5)
 
 
 def _need_elements(name: str, x: Tensor, dim: Any) -> None:
@@ -139,6 +148,10 @@ def amin(input: Tensor, dim: Any = (), keepdim: bool = False) -> Tensor:
 
 def _arg(primitive: Any, input: Tensor, dim: int | None, keepdim: bool) -> Tensor:
     x = input
+    name = primitive.name
+    if dim is None and not x.aval.size:
+        raise DimError(f"{name} of {x.aval}", "There is no element.", "give a dim that has some")
+    _need_elements(name, input, dim)
     if dim is None:
         x, axis = movement.reshape(input, shape=(input.aval.size,)), 0
     else:
@@ -196,30 +209,32 @@ def min(input: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
     return _extremum(reduce.min_, reduce.argmin, ew.minimum, input, dim, keepdim)
 
 
+def _truth(primitive: Any, input: Tensor, dim: Any, keepdim: bool) -> Tensor:
+    """Bool, except that bytes were PyTorch's booleans once and stay bytes."""
+    out = _reduce(primitive, as_bool(input), dim, keepdim)
+    return cast(out, uint8) if input.dtype is uint8 else out
+
+
 @method()
 def any(input: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:
     """Whether any element is non-zero."""
-    return _reduce(reduce.any_, as_bool(input), dim, keepdim)
+    return _truth(reduce.any_, input, dim, keepdim)
 
 
 @method()
 def all(input: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:
     """Whether all elements are non-zero."""
-    return _reduce(reduce.all_, as_bool(input), dim, keepdim)
-
-
-def any_empty(x: Tensor, axes: tuple[int, ...]) -> bool:
-    """Whether one of the axes has no elements."""
-    return 0 in [x.aval.shape[a] for a in axes]
+    return _truth(reduce.all_, input, dim, keepdim)
 
 
 @method()
+@rounds_once
 def logsumexp(input: Tensor, dim: Any, keepdim: bool = False) -> Tensor:
     """log(sum(exp(x))) over ``dim`` without overflow."""
     x = floating(input)
     axes = axes_of(dim, x.aval.ndim)
-    if any_empty(x, axes):
-        return ew.log(_reduce(reduce.sum_, x, dim, keepdim))
+    if 0 in [x.aval.shape[a] for a in axes]:
+        return ew.log(_reduce(reduce.sum_, ew.exp(x), axes, keepdim))
     top = amax(x.detach(), axes, True)
     finite = ew.isfinite(top)
     shift = where(finite, top, 0.0)
@@ -232,6 +247,7 @@ def logsumexp(input: Tensor, dim: Any, keepdim: bool = False) -> Tensor:
 
 
 @method()
+@rounds_once
 def softmax(input: Tensor, dim: int, dtype: DType | None = None) -> Tensor:
     """exp(x) / sum(exp(x)) along ``dim``."""
     x = cast(input, dtype) if dtype else floating(input)
@@ -243,6 +259,7 @@ def softmax(input: Tensor, dim: int, dtype: DType | None = None) -> Tensor:
 
 
 @method()
+@rounds_once
 def log_softmax(input: Tensor, dim: int, dtype: DType | None = None) -> Tensor:
     """log(softmax(x)) along ``dim``."""
     x = cast(input, dtype) if dtype else floating(input)
@@ -254,10 +271,17 @@ def log_softmax(input: Tensor, dim: int, dtype: DType | None = None) -> Tensor:
 
 
 @method()
+@rounds_once
 def norm(input: Tensor, p: Any = 2, dim: Any = None, keepdim: bool = False) -> Tensor:
     """p-norm over ``dim`` (all axes when ``None``); p may be "fro", inf, -inf or a number."""
-    x = floating(input)
+    if input.dtype.category < 2:
+        raise DTypeError(
+            f"norm of {input.aval}", "A norm needs a floating dtype.", "x.float().norm()"
+        )
+    x = abs(input) if input.dtype.is_complex else input
     if p in ("fro", None):
+        if isinstance(dim, (tuple, list)) and len(dim) > 2:
+            raise ShapeError(f"norm of {x.aval} over {dim}", "A matrix has two axes.", "p=2")
         p = 2
     if p == math.inf:
         return amax(ew.abs_(x), dim, keepdim)
