@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .dtypes import DType, from_numpy_dtype
+from .dtypes import DType, from_numpy_dtype, stored
 from .errors import (
     ArgumentTypeError,
+    DTypeError,
     GradientError,
     InPlaceError,
     LeakedTracerError,
@@ -363,6 +364,13 @@ class Tensor(Boxed):
                 "use the out-of-place form",
             )
         if new.dtype is not self.dtype:
+            if new.dtype.category > self.dtype.category:
+                raise DTypeError(
+                    f"{op} on a tensor {self.aval} gave {new.aval}",
+                    f"result type {new.dtype.torch_name} can't be cast to the desired output type "
+                    f"{self.dtype.torch_name}",
+                    "the out-of-place form, or convert the operand with .to(dtype)",
+                )
             new = new.to(self.dtype)  # type: ignore[attr-defined]
         if since is not None and grad_mode.enabled:
             capture = current_builder()
@@ -512,11 +520,12 @@ def _number(value: Any, operands: Sequence[Any]) -> Any:
     """A Python number as a scalar of the dtype it had among its operands."""
     if not isinstance(value, (bool, int, float, complex)):
         return value
-    return next(
+    like = next(
         aval_of(r).dtype
         for r in reversed(operands)
         if not isinstance(r, (bool, int, float, complex))
-    ).np.type(value)
+    )
+    return stored(value, like)[()]
 
 
 def _keep_saved(new: Tensor, holder: Any, since: int) -> None:

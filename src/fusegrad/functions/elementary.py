@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..dtypes import bool_, complex128, float64
+from ..dtypes import bool_, complex128, finfo, float64, stored
 from ..errors import DTypeError
 from ..ops import elementwise as ops
 from ..ops import source
@@ -26,6 +26,7 @@ from .common import (
 )
 from .complex import view_as_complex, view_as_real
 from .pointwise import add, atan2, in_place, mul, pow, sub, trunc, where
+from .rounding import rounds_once
 
 
 def _pair(name: str, input: Any, other: Any) -> tuple[Any, Any]:
@@ -36,7 +37,7 @@ def _pair(name: str, input: Any, other: Any) -> tuple[Any, Any]:
     dtype = promote(*values)
     if dtype.category < 2:
         dtype = floating(Tensor(np.zeros((), dtype.np))).dtype
-    tensors = [v if isinstance(v, Tensor) else Tensor(np.asarray(v, dtype.np)) for v in values]
+    tensors = [v if isinstance(v, Tensor) else Tensor(stored(v, dtype)) for v in values]
     shape = broadcast_shapes(*[t.aval.shape for t in tensors], op=name)
     x, y = (broadcast_to(cast(t, dtype), shape) for t in tensors)
     return x, y
@@ -47,6 +48,7 @@ def _full(x: Tensor, value: float) -> Tensor:
 
 
 @method()
+@rounds_once
 def hypot(input: Tensor, other: Tensor) -> Tensor:
     """sqrt(input**2 + other**2) without overflow.
 
@@ -75,6 +77,7 @@ def _log_of_sum(x: Tensor, y: Tensor, exp: Any, unit: float) -> Tensor:
 
 
 @method()
+@rounds_once
 def logaddexp(input: Tensor, other: Tensor) -> Tensor:
     """log(exp(input) + exp(other)) without overflow.
 
@@ -88,6 +91,7 @@ def logaddexp(input: Tensor, other: Tensor) -> Tensor:
 
 
 @method()
+@rounds_once
 def logaddexp2(input: Tensor, other: Tensor) -> Tensor:
     """log2(2**input + 2**other) without overflow.
 
@@ -101,6 +105,7 @@ def logaddexp2(input: Tensor, other: Tensor) -> Tensor:
 
 
 @method()
+@rounds_once
 def xlogy(input: Any, other: Any) -> Tensor:
     """input * log(other), 0 where ``input`` is 0 (nan where ``other`` is).
 
@@ -115,6 +120,7 @@ def xlogy(input: Any, other: Any) -> Tensor:
     return where(none, 0.0, ops.mul(x, ops.log(where(none, 1.0, y))))
 
 
+@rounds_once
 def xlog1py(input: Any, other: Any) -> Tensor:
     """input * log1p(other), 0 where ``input`` is 0 (nan where ``other`` is)."""
     x, y = _pair("xlog1py", input, other)
@@ -124,6 +130,7 @@ def xlog1py(input: Any, other: Any) -> Tensor:
 
 
 @method()
+@rounds_once
 def sinc(input: Tensor) -> Tensor:
     """sin(pi x) / (pi x), 1 at 0.
 
@@ -139,6 +146,7 @@ def sinc(input: Tensor) -> Tensor:
 
 
 @method()
+@rounds_once
 def deg2rad(input: Tensor) -> Tensor:
     """Degrees as radians.
 
@@ -151,6 +159,7 @@ def deg2rad(input: Tensor) -> Tensor:
 
 
 @method()
+@rounds_once
 def rad2deg(input: Tensor) -> Tensor:
     """Radians as degrees.
 
@@ -193,7 +202,7 @@ def nan_to_num(
         return view_as_complex(nan_to_num(view_as_real(input), nan, posinf, neginf))
     if not input.dtype.is_floating_point:
         return ops.convert(input, dtype=input.dtype)
-    limits = np.finfo(input.dtype.np)
+    limits = finfo(input.dtype)
     out = where(ops.isnan(input), 0.0 if nan is None else nan, input)
     out = where(ops.eq(input, math.inf), float(limits.max) if posinf is None else posinf, out)
     return where(ops.eq(input, -math.inf), float(limits.min) if neginf is None else neginf, out)
@@ -360,6 +369,7 @@ def rsub(input: Any, other: Any, *, alpha: Any = 1) -> Tensor:
 
 
 @method()
+@rounds_once
 def logit(input: Tensor, eps: float | None = None) -> Tensor:
     """log(x / (1 - x)), of x clamped to [eps, 1 - eps].
 
@@ -375,6 +385,7 @@ def logit(input: Tensor, eps: float | None = None) -> Tensor:
 
 
 @method()
+@rounds_once
 def mvlgamma(input: Tensor, p: int) -> Tensor:
     """The logarithm of the multivariate gamma function of dimension ``p``.
 

@@ -6,10 +6,8 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
 from .. import dtypes
-from ..dtypes import DType, bool_
+from ..dtypes import DType, bool_, stored
 from ..errors import DTypeError
 from ..ops import elementwise as ops
 from ..ops.complex import complex_abs
@@ -26,6 +24,7 @@ from .common import (
     pointwise,
     promote,
 )
+from .rounding import rounds_once
 
 
 def _unary(primitive: Any, *names: str, floats: bool = True) -> Callable[[Any], Tensor]:
@@ -319,12 +318,14 @@ def clamp_max(input: Tensor, max: Any) -> Tensor:
 
 
 @method()
+@rounds_once
 def lerp(input: Tensor, end: Any, weight: Any) -> Tensor:
     """input + weight * (end - input)."""
     return add(input, mul(weight, sub(end, input)))
 
 
 @method()
+@rounds_once
 def addcmul(input: Tensor, tensor1: Any, tensor2: Any, *, value: Any = 1) -> Tensor:
     """input + value * tensor1 * tensor2."""
     product = mul(tensor1, tensor2)
@@ -332,6 +333,7 @@ def addcmul(input: Tensor, tensor1: Any, tensor2: Any, *, value: Any = 1) -> Ten
 
 
 @method()
+@rounds_once
 def addcdiv(input: Tensor, tensor1: Any, tensor2: Any, *, value: Any = 1) -> Tensor:
     """input + value * tensor1 / tensor2."""
     numerator = tensor1 if isinstance(value, Number) and value == 1 else mul(tensor1, value)
@@ -400,7 +402,7 @@ def where(condition: Tensor, input: Any, other: Any) -> Tensor:
     shapes = [v.aval.shape for v in (condition, *values) if isinstance(v, Tensor)]
     shape = broadcast_shapes(*shapes, op="where")
     if not any(isinstance(v, Tensor) for v in values):
-        values[0] = Tensor(np.asarray(values[0], dtype.np))
+        values[0] = Tensor(stored(values[0], dtype))
     x, y = [broadcast_to(cast(v, dtype), shape) if isinstance(v, Tensor) else v for v in values]
     return ops.where(broadcast_to(condition, shape), x, y)
 
@@ -414,7 +416,7 @@ def _where_method(self: Tensor, condition: Tensor, other: Any) -> Tensor:
 def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
     """``value`` where ``mask``, ``input`` elsewhere."""
     if isinstance(value, Number):
-        value = Tensor(np.asarray(value, input.dtype.np))
+        value = Tensor(stored(value, input.dtype))
     return where(mask, value, input)
 
 

@@ -15,6 +15,7 @@ from .einsum import tensordot
 from .linear import bmm, dot, matmul, mv, outer
 from .pointwise import add, mul, pow, sub
 from .reduction import norm
+from .rounding import rounds_once
 from .shape import flip, reshape, unsqueeze
 
 
@@ -207,6 +208,7 @@ def chain_matmul(*matrices: Tensor) -> Tensor:
     return multi_dot(matrices)
 
 
+@rounds_once
 def cdist(
     x1: Tensor,
     x2: Tensor,

@@ -14,6 +14,7 @@ from .common import axes_of, axis_of, cast, floating, method, pointwise
 from .complex import view_as_real
 from .indexing import gather
 from .pointwise import abs, as_bool, where
+from .rounding import rounds_once
 
 
 class _ValuesIndices(NamedTuple):
@@ -52,6 +53,7 @@ def prod(
 
 
 @method()
+@rounds_once
 def mean(
     input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: DType | None = None
 ) -> Tensor:
@@ -67,6 +69,7 @@ def mean(
 
 
 @method()
+@rounds_once
 def var(
     input: Tensor,
     dim: Any = None,
@@ -99,6 +102,7 @@ def var(
 
 
 @method()
+@rounds_once
 def std(
     input: Tensor,
     dim: Any = None,
@@ -194,6 +198,7 @@ def all(input: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:
 
 
 @method()
+@rounds_once
 def logsumexp(input: Tensor, dim: Any, keepdim: bool = False) -> Tensor:
     """log(sum(exp(x))) over ``dim`` without overflow."""
     x = floating(input)
@@ -210,6 +215,7 @@ def logsumexp(input: Tensor, dim: Any, keepdim: bool = False) -> Tensor:
 
 
 @method()
+@rounds_once
 def softmax(input: Tensor, dim: int, dtype: DType | None = None) -> Tensor:
     """exp(x) / sum(exp(x)) along ``dim``."""
     x = cast(input, dtype) if dtype else floating(input)
@@ -219,6 +225,7 @@ def softmax(input: Tensor, dim: int, dtype: DType | None = None) -> Tensor:
 
 
 @method()
+@rounds_once
 def log_softmax(input: Tensor, dim: int, dtype: DType | None = None) -> Tensor:
     """log(softmax(x)) along ``dim``."""
     x = cast(input, dtype) if dtype else floating(input)
@@ -228,6 +235,7 @@ def log_softmax(input: Tensor, dim: int, dtype: DType | None = None) -> Tensor:
 
 
 @method()
+@rounds_once
 def norm(input: Tensor, p: Any = 2, dim: Any = None, keepdim: bool = False) -> Tensor:
     """p-norm over ``dim`` (all axes when ``None``); p may be "fro", inf, -inf or a number."""
     x = abs(input) if input.dtype.is_complex else floating(input)

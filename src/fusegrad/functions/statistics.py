@@ -14,6 +14,7 @@ from .elementary import register_in_place
 from .linear import matmul
 from .pointwise import div, mul, sub, where
 from .reduction import amax, amin, mean, norm, std, sum, var
+from .rounding import rounds_once
 from .shape import reshape
 
 
@@ -41,6 +42,7 @@ def nansum(
 
 
 @method()
+@rounds_once
 def nanmean(
     input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: DType | None = None
 ) -> Tensor:
@@ -70,6 +72,7 @@ def aminmax(input: Tensor, *, dim: int | None = None, keepdim: bool = False) -> 
     return MinMax(amin(input, axes, keepdim), amax(input, axes, keepdim))
 
 
+@rounds_once
 def var_mean(
     input: Tensor,
     dim: Any = None,
@@ -89,6 +92,7 @@ def var_mean(
     return spread, mean(input, None if isinstance(dim, bool) else dim, keepdim)
 
 
+@rounds_once
 def std_mean(
     input: Tensor,
     dim: Any = None,

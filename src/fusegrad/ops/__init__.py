@@ -9,17 +9,20 @@ from . import (
     contract,
     control,
     elementwise,
+    elimination,
     indexing,
+    linalg,
     movement,
     reduce,
     scan,
     scatter,
     sort,
     source,
+    spectral,
     window,
 )
 
 __all__ = [
-    "complex", "contract", "control", "elementwise", "indexing", "movement", "reduce", "scan", "scatter",
-    "sort", "source", "window",
+    "complex", "contract", "control", "elementwise", "elimination", "indexing", "linalg", "movement",
+    "reduce", "scan", "scatter", "sort", "source", "spectral", "window",
 ]  # fmt: skip

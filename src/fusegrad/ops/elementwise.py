@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ..dtypes import DType, bool_, real_dtype
+from ..dtypes import DType, bool_, float16, real_dtype, stored
 from ..errors import DTypeError
 from ..ir.aval import Aval
 from ..ir.primitive import Primitive
@@ -117,7 +117,7 @@ floor_div: Primitive = elementwise(
         " - where((fmod({0}, {1}) != 0) & (({1} < 0) != (fmod({0}, {1}) < 0)), {T}(1), {T}(0)))",
         "{T}({0} // {1})",
     ),
-    [None, None],
+    [_flat, _flat],
     REAL,
     cost=6,
     doc="Quotient rounded towards minus infinity.",
@@ -633,13 +633,17 @@ def _convert_reference(x: np.ndarray, dtype: DType) -> np.ndarray:
     x = np.asarray(x)
     if x.dtype.kind == "c" and dtype.category in (1, 2):
         x = x.real  # NumPy would warn of what PyTorch's conversion does, too
-    return x.astype(dtype.np, order="C")
+    if x.dtype == dtype.np:
+        return np.array(x, order="C")
+    return stored(x, dtype)
 
 
 def _convert_scalar(operands: Sequence[DType], out: DType, params: dict[str, Any]) -> str:
-    if out is bool_:
-        return "{0} != 0"
-    return f"{out.name}({{0}})"
+    if operands[0] is out or not (operands[0].reduced or out.reduced):
+        name = "uint16" if out.reduced else out.name
+        return "{0} != 0" if out is bool_ else f"{name}({{0}})"
+    kind = "half" if float16 in (operands[0], out) else "bfloat"
+    return f"float_to_{kind}({{0}})" if out.reduced else f"{kind}_to_float({{0}})"
 
 
 convert: Primitive = Primitive(

@@ -14,11 +14,11 @@ from ..errors import DTypeError, GradientError, ShapeError
 from ..ir.aval import Aval
 from ..ir.primitive import Primitive, Rule
 
-NUMERIC = tuple(d for d in ALL if d is not bool_)
-REAL = tuple(d for d in NUMERIC if not d.is_complex and d.short != "f16")
-FLOAT = tuple(d for d in FLOATING if d.short != "f16")
+NUMERIC = tuple(d for d in ALL if d is not bool_ and not d.reduced)
+REAL = tuple(d for d in NUMERIC if not d.is_complex and not d.reduced)
+FLOAT = tuple(d for d in FLOATING if not d.reduced)
 INTEGRAL = tuple(d for d in ALL if d.category <= 1)
-ANY = tuple(d for d in ALL if not d.is_complex and d.short != "f16")
+ANY = tuple(d for d in ALL if not d.is_complex and not d.reduced)
 NUMBERS = (*REAL, *COMPLEX)
 FIELD = (*FLOAT, *COMPLEX)
 EVERY = (*ANY, *COMPLEX)

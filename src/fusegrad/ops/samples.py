@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ..dtypes import DType
+from ..dtypes import DType, stored
 
 Shape = tuple[int, ...]
 Drawn = list[tuple[tuple[Any, ...], dict[str, Any]]]
@@ -32,7 +32,7 @@ def draw(
     drawn = rng.uniform(low, high, tuple(shape))
     if dtype.is_complex:
         drawn = drawn + 1j * rng.uniform(low, high, tuple(shape))
-    return np.asarray(drawn, dtype.np)
+    return stored(drawn, dtype)
 
 
 def cases(*rows: tuple[Sequence[Shape], dict[str, Any]]) -> Samples:

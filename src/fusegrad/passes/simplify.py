@@ -14,7 +14,7 @@ import numpy as np
 from ..dtypes import bool_, int32, int64
 from ..ir.aval import Aval
 from ..ir.graph import Atom, Eqn, Graph, Literal, Var
-from ..ir.primitive import Primitive
+from ..ir.primitive import Primitive, evaluate
 from ..ops import elementwise as ew
 from ..ops import indexing, movement, reduce, source
 from ..ops.contract import dot, free_axes
@@ -71,7 +71,7 @@ class Rewriter:
         new = self.read(atom)
         if isinstance(new, Literal) and atom.aval.shape:  # an output is a whole array
             var = Var(atom.aval)
-            params = {"shape": atom.aval.shape, "dtype": atom.aval.dtype, "value": new.value.item()}
+            params = {"shape": atom.aval.shape, "dtype": atom.aval.dtype, "value": new.number}
             self.eqns.append(Eqn(source.full, (), params, (var,)))
             return var
         return new
@@ -87,7 +87,7 @@ def _literal(value: Any, aval: Aval) -> Literal:
 
 
 def _is(atom: Atom, number: float) -> bool:
-    return isinstance(atom, Literal) and atom.aval.dtype is not bool_ and atom.value == number
+    return isinstance(atom, Literal) and atom.aval.dtype is not bool_ and atom.number == number
 
 
 def _simplify_eqn(rw: Rewriter, eqn: Eqn) -> Atom | None:
@@ -113,7 +113,7 @@ def _operands_as_arrays(rw: Rewriter, eqn: Eqn) -> Atom | None:
     for atom, aval in zip(eqn.inputs, expected, strict=True):
         if isinstance(atom, Literal) and aval.shape:
             var = Var(aval)
-            params = {"shape": aval.shape, "dtype": aval.dtype, "value": atom.value.item()}
+            params = {"shape": aval.shape, "dtype": aval.dtype, "value": atom.number}
             rw.eqns.append(Eqn(source.full, (), params, (var,)))
             atom = var
         fixed.append(atom)
@@ -134,9 +134,7 @@ def _elementwise(rw: Rewriter, eqn: Eqn) -> Atom | None:
     p, (x, *rest) = eqn.primitive, eqn.inputs
     out = eqn.outputs[0].aval
     if all(isinstance(a, Literal) for a in eqn.inputs):
-        with np.errstate(all="ignore"):
-            value = p.reference(*[a.value for a in eqn.inputs], **eqn.params)  # type: ignore[union-attr]
-        return _literal(np.asarray(value)[()], out)
+        return _literal(evaluate(p, eqn.inputs, eqn.params)[()], out)
     y = rest[0] if rest else None
     if p is ew.mul and y is not None:
         if _is(y, 1.0):
@@ -159,6 +157,10 @@ def _elementwise(rw: Rewriter, eqn: Eqn) -> Atom | None:
         return inner.inputs[0] if inner else None
     elif p is ew.convert and x.aval.dtype is out.dtype:
         return x
+    elif p is ew.convert and out.dtype.reduced:  # widened and stored again: the same number
+        inner = rw.made_by(x, ew.convert)
+        if inner and inner.inputs[0].aval.dtype is out.dtype:
+            return inner.inputs[0]
     elif p is ew.where and isinstance(x, Literal):
         chosen = rest[0] if x.value else rest[1]
         return chosen if isinstance(chosen, Literal) or chosen.aval.shape == out.shape else None
