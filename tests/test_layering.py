@@ -36,6 +36,8 @@ LAYERS = (
         "special",
         "utils",
         "vision",
+        "fft",
+        "stft",
         "special",
         "explain",
         "views",

@@ -404,7 +404,8 @@ from .runtime.threads import get_num_threads, set_num_threads
 from .serialization import load, save
 from .tensor import Size, Tensor
 
-from . import cuda, nn, optim, special, utils  # isort: skip  # they build on the names above
+from . import cuda, fft, nn, optim, special, utils  # isort: skip  # they build on the names above
+from .stft import istft, stft  # isort: skip
 from .nn.functional import (  # isort: skip
     adaptive_avg_pool1d,
     avg_pool1d,
@@ -505,8 +506,9 @@ __all__ = [
     "where", "while_loop", "xlogy", "zero_", "zeros", "zeros_like",
 ]  # fmt: skip
 __all__ += [
-    "angle", "cdouble", "cfloat", "complex", "conj_physical", "imag", "is_conj", "is_neg", "polar",
-    "real", "resolve_conj", "resolve_neg", "sgn", "view_as_complex", "view_as_real",
+    "angle", "cdouble", "cfloat", "complex", "conj_physical", "fft", "imag", "is_conj",
+    "is_neg", "istft", "polar", "real", "resolve_conj", "resolve_neg", "sgn", "stft",
+    "view_as_complex", "view_as_real",
 ]  # fmt: skip
 
 

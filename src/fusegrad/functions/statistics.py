@@ -12,7 +12,7 @@ from ..ir.primitive import current_builder
 from ..ops import elementwise as ew
 from ..tensor import Tensor
 from .common import axis_of, cast, floating, method, pointwise
-from .complex import adjoint
+from .complex import adjoint, real, view_as_complex, view_as_real
 from .elementary import register_in_place
 from .linear import matmul
 from .pointwise import div, mul, sub, where
@@ -195,7 +195,8 @@ def cov(
         if aweights is not None:
             lost = div(mul(sum(mul(weights, aweights)), correction), total)
         left = sub(total, lost)
-        out = div(product, where(pointwise(ew.lt, left, 0), 0.0, left))
+        size = real(left)
+        out = div(product, where(pointwise(ew.lt, size, 0), 0.0, size))
     return reshape(out, ()) if out.aval.shape == (1, 1) else out
 
 
@@ -226,7 +227,10 @@ def corrcoef(input: Tensor) -> Tensor:
         return div(c, c)
     spread = ew.sqrt(c.diagonal())  # type: ignore[attr-defined]
     c = div(div(c, reshape(spread, (-1, 1))), reshape(spread, (1, -1)))
-    return c.clamp(-1, 1)  # type: ignore[attr-defined,no-any-return]
+    if not c.dtype.is_complex:
+        return c.clamp(-1, 1)  # type: ignore[attr-defined,no-any-return]
+    parts = view_as_real(c)
+    return view_as_complex(parts.clamp(-1, 1))  # type: ignore[attr-defined]
 
 
 register_in_place()

@@ -10,6 +10,7 @@ from . import (
     control,
     elementwise,
     elimination,
+    fourier,
     indexing,
     linalg,
     movement,
@@ -23,6 +24,6 @@ from . import (
 )
 
 __all__ = [
-    "complex", "contract", "control", "elementwise", "elimination", "indexing", "linalg", "movement",
-    "reduce", "scan", "scatter", "sort", "source", "spectral", "window",
+    "complex", "contract", "control", "elementwise", "elimination", "fourier", "indexing", "linalg",
+    "movement", "reduce", "scan", "scatter", "sort", "source", "spectral", "window",
 ]  # fmt: skip
