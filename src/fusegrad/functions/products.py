@@ -12,8 +12,8 @@ from .common import Number, axis_of, broadcast_shapes, broadcast_to, method
 from .creation import arange
 from .einsum import tensordot
 from .linear import bmm, dot, matmul, mv, outer
+from .norms import norm
 from .pointwise import add, mul, pow, sub
-from .reduction import norm
 from .shape import flip, reshape, unsqueeze
 
 

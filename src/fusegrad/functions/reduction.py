@@ -1,4 +1,4 @@
-"""Reductions, statistics and what is composed of them (softmax, norms)."""
+"""Reductions, statistics and what is composed of them (softmax); norms are in ``norms.py``."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 from typing import Any, NamedTuple
 
 from ..dtypes import DType, int64
-from ..errors import ArgumentError, DTypeError
+from ..errors import DTypeError
 from ..ops import elementwise as ew
 from ..ops import movement, reduce, source
 from ..tensor import Tensor
@@ -220,47 +220,6 @@ def log_softmax(input: Tensor, dim: int, dtype: DType | None = None) -> Tensor:
     shifted = pointwise(ew.sub, x, amax(x.detach(), dim, True))
     total = _reduce(reduce.sum_, ew.exp(shifted), dim, True)
     return pointwise(ew.sub, shifted, ew.log(total))
-
-
-@method()
-def norm(input: Tensor, p: Any = 2, dim: Any = None, keepdim: bool = False) -> Tensor:
-    """p-norm over ``dim`` (all axes when ``None``); p may be "fro", inf, -inf or a number."""
-    x = floating(input)
-    if p in ("fro", None):
-        p = 2
-    if p == math.inf:
-        return amax(ew.abs_(x), dim, keepdim)
-    if p == -math.inf:
-        return amin(ew.abs_(x), dim, keepdim)
-    if p == 2:
-        return _root(_reduce(reduce.sum_, pointwise(ew.mul, x, x), dim, keepdim), 0.5)
-    if p == 1:
-        return _reduce(reduce.sum_, ew.abs_(x), dim, keepdim)
-    if p == 0:
-        return _reduce(reduce.sum_, cast(pointwise(ew.ne, x, 0.0), x.dtype), dim, keepdim)
-    if not isinstance(p, (int, float)):
-        raise ArgumentError(f"norm with p={p!r}", "p is a number, inf, -inf or 'fro'.")
-    powers = _powers(x, float(p))
-    return _root(_reduce(reduce.sum_, powers, dim, keepdim), 1.0 / p)
-
-
-def _powers(x: Tensor, p: float) -> Tensor:
-    """``|x| ** p``; for p < 1 the slope at zero counts as 0, not infinite."""
-    if p >= 1:
-        return pointwise(ew.pow_, ew.abs_(x), p)
-    zero = pointwise(ew.eq, x, 0.0)
-    power = pointwise(ew.pow_, ew.abs_(where(zero, 1.0, x)), p)
-    return where(zero, 0.0 if p > 0 else math.inf, power)
-
-
-def _root(total: Tensor, power: float) -> Tensor:
-    """``total ** power``; the gradient at zero is the subgradient 0, not nan."""
-    if power < 0:
-        return pointwise(ew.pow_, total, power)
-    zero = pointwise(ew.eq, total, 0.0)
-    positive = where(zero, 1.0, total)
-    root = ew.sqrt(positive) if power == 0.5 else pointwise(ew.pow_, positive, power)
-    return where(zero, 0.0, root)
 
 
 @method()

@@ -11,8 +11,9 @@ from ..tensor import Tensor
 from .common import axis_of, cast, floating, method, pointwise
 from .elementary import register_in_place
 from .linear import matmul
+from .norms import norm
 from .pointwise import div, mul, sub, where
-from .reduction import amax, amin, mean, norm, std, sum, var
+from .reduction import amax, amin, mean, std, sum, var
 from .shape import reshape, transpose
 
 

@@ -17,9 +17,10 @@ from ...errors import ArgumentError, DTypeError, ShapeError
 from ...functions.common import broadcast_to, cast, floating, pointwise
 from ...functions.indexing import checked, wrap_index
 from ...functions.linear import linear
+from ...functions.norms import norm
 from ...functions.pointwise import add, where
 from ...functions.random import Generator, rand
-from ...functions.reduction import mean, norm, sum, var
+from ...functions.reduction import mean, sum, var
 from ...functions.shape import unsqueeze
 from ...ops import contract, indexing, source
 from ...ops import elementwise as ew
