@@ -92,7 +92,8 @@ def vector_norm(
     if math.isinf(ord):
         return (amax if ord > 0 else amin)(abs(size), axes, keepdim)
     if ord == 0:
-        return sum(cast(pointwise(ew.ne, size, 0.0), size.dtype), axes, keepdim)
+        ones = where(ew.isnan(size), 1.0, ew.sign(abs(size)))  # has the gradient 0
+        return sum(ones, axes, keepdim)
     if ord == 1:
         return sum(abs(size), axes, keepdim)
     if ord == 2:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ..dtypes import bool_
 from ..errors import ArgumentTypeError, RangeError, ShapeError
 from ..functions import arrangement, products
 from ..functions.common import axis_of, broadcast_shapes, broadcast_to
@@ -12,6 +13,7 @@ from ..functions.linear import matmul
 from ..functions.pointwise import mul
 from ..functions.reduction import sum
 from ..functions.shape import cat, unsqueeze
+from ..ops import elementwise as ew
 from ..ops import linalg as ops
 from ..ops import matrix as mx
 from ..ops import source
@@ -82,8 +84,9 @@ def matrix_power(A: Tensor, n: int) -> Tensor:
     name = "linalg.matrix_power"
     if A.aval.ndim < 2 or A.aval.shape[-1] != A.aval.shape[-2]:
         raise ShapeError(f"{name} of {A.aval}", f"{name}: A must be batches of square matrices.")
-    if n == 0:
-        return Tensor(mx.identity(A.aval))
+    if n == 0:  # the gradient is zero, as PyTorch's, not missing
+        never = Tensor(source.full(shape=A.aval.shape, dtype=bool_, value=False))
+        return ew.where(never, A, Tensor(mx.identity(A.aval)))
     if n < 0:
         A, n = inv(A), -n
     out, square_ = None, A

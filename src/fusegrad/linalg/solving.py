@@ -341,7 +341,7 @@ def lstsq(A: Tensor, B: Tensor, rcond: float | None = None, *, driver: str | Non
     a, b = broadcast_batch(name, A, right)
     default = epsilon(A.dtype) * max(m, n)
     relative = tolerance(name, 0.0 if driver == "gels" else rcond, a, default)
-    inverse = spectral.pinv(a, tolerance(name, None, a, 0.0), relative)
+    inverse = spectral.pinv(a, tolerance(name, None, a, 0.0), relative, hermitian=False)
     solution = mx.matmul(inverse, b)
     rank, values = _rank_and_values(a, relative, driver)
     told = driver == "gels" or (driver in ("gelsd", "gelss") and _full_rank(rank, n))

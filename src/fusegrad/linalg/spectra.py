@@ -6,9 +6,7 @@ import math
 from typing import Any
 
 from ..errors import RangeError
-from ..functions.common import cast
 from ..functions.norms import matrix_norm
-from ..functions.reduction import amax
 from ..functions.shape import select
 from ..ops import elementwise as ew
 from ..ops import linalg as ops
@@ -168,7 +166,7 @@ def pinv(
     Args:
         A: ``(*, m, n)``.
         rcond: the same as ``rtol``.
-        hermitian: whether matrices are Hermitian, then eigenvalues serve.
+        hermitian: whether matrices are Hermitian, then eigenvalues serve (one triangle is read).
         atol, rtol: as in ``matrix_rank``; singular values up to that count as zero.
 
     Returns:
@@ -182,15 +180,9 @@ def pinv(
     name = "linalg.pinv"
     matrix(name, A)
     absolute, relative = tolerances(name, A, atol, rcond if rtol is None else rtol)
-    if not hermitian or A.aval.size == 0:
-        return spectral.pinv(A, absolute, relative)
-    square(name, A)
-    values, vectors = eigh(A)
-    size = ew.abs_(values.detach())  # type: ignore[attr-defined]
-    limit = ew.maximum(absolute, ew.mul(relative, amax(size, -1)))
-    small = ew.le(size, mx.spread_columns(limit, size.aval.shape[-1]))
-    inverse = ew.where(small, 0.0, ew.reciprocal(ew.where(small, 1.0, values)))
-    return mx.matmul(mx.scale_columns(vectors, cast(inverse, A.dtype)), mx.adjoint(vectors))
+    if hermitian:
+        square(name, A)
+    return spectral.pinv(A, absolute, relative, hermitian=bool(hermitian))
 
 
 def cond(A: Tensor, p: Any = None) -> Tensor:
