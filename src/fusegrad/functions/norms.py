@@ -17,6 +17,7 @@ from ..tensor import Tensor
 from .common import axes_of, axis_of, cast, method, pointwise
 from .pointwise import abs, where
 from .reduction import amax, amin, keep, sum
+from .rounding import rounds_once
 
 
 def _operand(name: str, x: Tensor, dtype: DType | None) -> Tensor:
@@ -241,6 +242,7 @@ def linalg_norm(
 
 
 @method()
+@rounds_once
 def norm(
     input: Tensor,
     p: Any = "fro",

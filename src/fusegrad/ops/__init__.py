@@ -5,6 +5,7 @@ themselves, so second derivatives and fusion of derivative code need nothing mor
 """
 
 from . import (
+    complex,
     contract,
     control,
     elementwise,
@@ -22,6 +23,6 @@ from . import (
 )
 
 __all__ = [
-    "contract", "control", "elementwise", "elimination", "indexing", "linalg", "movement", "reduce",
-    "scan", "scatter", "sort", "source", "spectral", "window",
+    "complex", "contract", "control", "elementwise", "elimination", "indexing", "linalg",
+    "movement", "reduce", "scan", "scatter", "sort", "source", "spectral", "window",
 ]  # fmt: skip
