@@ -18,7 +18,7 @@ from ..errors import ArgumentError, RangeError, ShapeError
 from ..ops import elementwise as ew
 from ..ops import indexing, movement
 from ..tensor import Tensor
-from .common import axis_of, cast, method, promote, shape_args
+from .common import axis_of, cast, method, owned, promote, shape_args
 from .creation import meshgrid
 from .reduction import sum
 from .shape import (
@@ -54,17 +54,7 @@ def diagonal(input: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Te
         [1, 4]
     """
     a, b = _two_axes("diagonal", input, dim1, dim2, input.aval.ndim)
-    x = movedim(input, (a, b), (-2, -1))
-    *rest, rows, columns = x.aval.shape
-    first = (0, offset) if offset >= 0 else (-offset, 0)
-    length = max(0, min(rows - first[0], columns - first[1]))
-    flat = reshape(x, (*rest, rows * columns))
-    start = first[0] * columns + first[1] if length else 0
-    limit = start + (length - 1) * (columns + 1) + 1 if length else 0
-    none = (0,) * len(rest)
-    return movement.slice_(
-        flat, start=(*none, start), limit=(*rest, limit), step=(*[1] * len(rest), columns + 1)
-    )
+    return movement.diagonal(movedim(input, (a, b), (-2, -1)), offset=offset)
 
 
 @method()
@@ -105,7 +95,7 @@ def diag(input: Tensor, diagonal: int = 0) -> Tensor:
         return diag_embed(input, diagonal)
     if input.aval.ndim != 2:
         raise ShapeError(f"diag of {input.aval}", "It takes a vector or a matrix.")
-    return _diagonal(input, diagonal)
+    return owned(_diagonal(input, diagonal))
 
 
 _diagonal = diagonal

@@ -27,9 +27,10 @@ def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
     """
     array = widen(input._concrete("nonzero"))
     if as_tuple:
-        found = np.nonzero(array.reshape(-1) if array.ndim == 0 else array)
+        found = np.nonzero(np.atleast_1d(array))
         return tuple(Tensor(i.astype(np.int64)) for i in found)
-    return Tensor(np.argwhere(array).astype(np.int64))
+    rows = np.stack(np.nonzero(np.atleast_1d(array)), 1)
+    return Tensor(rows[:, : array.ndim].astype(np.int64))
 
 
 @method()

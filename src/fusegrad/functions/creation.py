@@ -325,7 +325,8 @@ def tril(input: Tensor, diagonal: int = 0) -> Tensor:
     """Lower triangle, zeros above."""
     from .pointwise import where
 
-    return where(tril_mask(input.aval.shape[-2:], diagonal), input, 0)
+    zero = False if input.dtype is dtypes.bool_ else 0
+    return where(tril_mask(input.aval.shape[-2:], diagonal), input, zero)
 
 
 @method()
@@ -333,7 +334,8 @@ def triu(input: Tensor, diagonal: int = 0) -> Tensor:
     """Upper triangle, zeros below."""
     from .pointwise import where
 
-    return where(tril_mask(input.aval.shape[-2:], diagonal - 1), 0, input)
+    zero = False if input.dtype is dtypes.bool_ else 0
+    return where(tril_mask(input.aval.shape[-2:], diagonal - 1), zero, input)
 
 
 class TensorType:

@@ -16,7 +16,7 @@ from ..ops import movement, spectral
 from ..tensor import Tensor
 from .common import axes_of, axis_of, cast, method, pointwise
 from .pointwise import abs, where
-from .reduction import amax, amin, keep, sum
+from .reduction import amax, amin, keep, root, sum
 from .rounding import rounds_once
 
 
@@ -98,8 +98,8 @@ def vector_norm(
     if ord == 1:
         return sum(abs(size), axes, keepdim)
     if ord == 2:
-        return _root(sum(pointwise(ew.mul, size, size), axes, keepdim), 0.5)
-    return _root(sum(_powers(size, float(ord)), axes, keepdim), 1.0 / ord)
+        return root(sum(pointwise(ew.mul, size, size), axes, keepdim), 0.5)
+    return root(sum(_powers(size, float(ord)), axes, keepdim), 1.0 / ord)
 
 
 def _powers(x: Tensor, p: float) -> Tensor:
@@ -109,16 +109,6 @@ def _powers(x: Tensor, p: float) -> Tensor:
     zero = pointwise(ew.eq, x, 0.0)
     power = pointwise(ew.pow_, abs(where(zero, 1.0, x)), p)
     return where(zero, 0.0 if p > 0 else math.inf, power)
-
-
-def _root(total: Tensor, power: float) -> Tensor:
-    """``total ** power``; the gradient at zero is the subgradient 0, not nan."""
-    if power < 0:
-        return pointwise(ew.pow_, total, power)
-    zero = pointwise(ew.eq, total, 0.0)
-    positive = where(zero, 1.0, total)
-    root = ew.sqrt(positive) if power == 0.5 else pointwise(ew.pow_, positive, power)
-    return where(zero, 0.0, root)
 
 
 def _matrix_axes(name: str, x: Tensor, dim: Any) -> tuple[int, int]:
@@ -173,8 +163,6 @@ def matrix_norm(
     if ord == "nuc" or (isinstance(ord, (int, float)) and math.fabs(ord) == 2):
         order = [k for k in range(x.aval.ndim) if k not in (rows, columns)]
         values = spectral.svdvals(movement.transpose(x, perm=(*order, rows, columns)))
-        if values.dtype is not real_of(values.dtype):
-            values = cast(values, real_of(values.dtype))
         last = values.aval.ndim - 1
         if ord == "nuc":
             out = sum(values, last)
@@ -194,11 +182,6 @@ def matrix_norm(
     out = (amax if ord > 0 else amin)(sums, outer, True)
     kept = tuple(n for k, n in enumerate(out.aval.shape) if k not in (rows, columns))
     return out if keepdim else movement.reshape(out, shape=kept)
-
-
-def real_of(dtype: DType) -> DType:
-    """The dtype of the real part."""
-    return dtype
 
 
 def linalg_norm(
@@ -262,6 +245,8 @@ def norm(
         axes = tuple(range(input.aval.ndim)) if dim is None else dim
         found = matrix_norm(input, p, axes, keepdim, dtype=dtype)
     else:
+        if isinstance(dim, (tuple, list)) and len(dim) > 2 and p == "fro":
+            _matrix_axes("norm", input, dim)
         order = 2.0 if p is None or p == "fro" else p
         found = vector_norm(input, order, dim, keepdim, dtype=dtype)
     return found if out is None else out._assign(found, "norm")

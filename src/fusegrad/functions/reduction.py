@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
-from ..dtypes import DType, int64
-from ..errors import DTypeError
+from ..dtypes import DType, int64, uint8
+from ..errors import DimError, DTypeError
 from ..ops import elementwise as ew
 from ..ops import movement, reduce, source
 from ..tensor import Tensor
-from .common import axes_of, axis_of, cast, floating, method, pointwise
+from .common import axes_of, axis_of, cast, floating, method, owned, pointwise
 from .complex import view_as_real
 from .indexing import gather
 from .pointwise import as_bool, where
@@ -31,7 +31,7 @@ def keep(x: Tensor, shape: tuple[int, ...], axes: tuple[int, ...], keepdim: bool
 
 def _reduce(primitive: Any, x: Tensor, dim: Any, keepdim: bool) -> Tensor:
     axes = axes_of(dim, x.aval.ndim)
-    return keep(primitive(x, axes=axes) if axes else x, x.aval.shape, axes, keepdim)
+    return keep(primitive(x, axes=axes) if axes else owned(x), x.aval.shape, axes, keepdim)
 
 
 @method()
@@ -112,23 +112,40 @@ def std(
     correction: Any = None,
 ) -> Tensor:
     """Standard deviation over ``dim``."""
-    return ew.sqrt(var(input, dim, unbiased, keepdim, correction=correction))
+    return root(var(input, dim, unbiased, keepdim, correction=correction), 0.5)
+
+
+def _not_empty(name: str, input: Tensor, dim: Any) -> None:
+    if 0 in input.aval.shape and dim not in (None, ()):
+        empty = [a for a in axes_of(dim, input.aval.ndim) if input.aval.shape[a] == 0]
+        if empty:
+            raise DimError(
+                f"{name} of {input.aval} over axis {empty[0]}",
+                "There is no extreme element among none.",
+                "reduce an axis that has elements",
+            )
 
 
 @method()
 def amax(input: Tensor, dim: Any = (), keepdim: bool = False) -> Tensor:
     """Maximum over ``dim``; equal maxima share the gradient."""
+    _not_empty("amax", input, dim)
     return _reduce(reduce.max_, input, dim, keepdim)
 
 
 @method()
 def amin(input: Tensor, dim: Any = (), keepdim: bool = False) -> Tensor:
     """Minimum over ``dim``; equal minima share the gradient."""
+    _not_empty("amin", input, dim)
     return _reduce(reduce.min_, input, dim, keepdim)
 
 
 def _arg(primitive: Any, input: Tensor, dim: int | None, keepdim: bool) -> Tensor:
     x = input
+    name = primitive.name
+    if dim is None and not x.aval.size:
+        raise DimError(f"{name} of {x.aval}", "There is no element.", "give a dim that has some")
+    _not_empty(name, input, dim)
     if dim is None:
         x, axis = movement.reshape(input, shape=(input.aval.size,)), 0
     else:
@@ -185,16 +202,22 @@ def min(input: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
     return _extremum(reduce.min_, reduce.argmin, ew.minimum, input, dim, keepdim)
 
 
+def _truth(primitive: Any, input: Tensor, dim: Any, keepdim: bool) -> Tensor:
+    """Bool, except that bytes were PyTorch's booleans once and stay bytes."""
+    out = _reduce(primitive, as_bool(input), dim, keepdim)
+    return cast(out, uint8) if input.dtype is uint8 else out
+
+
 @method()
 def any(input: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:
     """Whether any element is non-zero."""
-    return _reduce(reduce.any_, as_bool(input), dim, keepdim)
+    return _truth(reduce.any_, input, dim, keepdim)
 
 
 @method()
 def all(input: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:
     """Whether all elements are non-zero."""
-    return _reduce(reduce.all_, as_bool(input), dim, keepdim)
+    return _truth(reduce.all_, input, dim, keepdim)
 
 
 @method()
@@ -203,6 +226,8 @@ def logsumexp(input: Tensor, dim: Any, keepdim: bool = False) -> Tensor:
     """log(sum(exp(x))) over ``dim`` without overflow."""
     x = floating(input)
     axes = axes_of(dim, x.aval.ndim)
+    if 0 in [x.aval.shape[a] for a in axes]:
+        return ew.log(_reduce(reduce.sum_, ew.exp(x), axes, keepdim))
     top = amax(x.detach(), axes, True)
     finite = ew.isfinite(top)
     shift = where(finite, top, 0.0)
@@ -232,6 +257,16 @@ def log_softmax(input: Tensor, dim: int, dtype: DType | None = None) -> Tensor:
     shifted = pointwise(ew.sub, x, amax(x.detach(), dim, True))
     total = _reduce(reduce.sum_, ew.exp(shifted), dim, True)
     return pointwise(ew.sub, shifted, ew.log(total))
+
+
+def root(total: Tensor, power: float) -> Tensor:
+    """``total ** power``; the gradient at zero is the subgradient 0, not nan."""
+    if power < 0:
+        return pointwise(ew.pow_, total, power)
+    zero = pointwise(ew.eq, total, 0.0)
+    positive = where(zero, 1.0, total)
+    root = ew.sqrt(positive) if power == 0.5 else pointwise(ew.pow_, positive, power)
+    return where(zero, 0.0, root)
 
 
 @method()

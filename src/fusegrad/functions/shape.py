@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import ArgumentError, ShapeError
+from ..errors import ArgumentError, DimError, RangeError, ShapeError
 from ..ops import elementwise, movement
 from ..ops.indexing import take
 from ..tensor import Tensor
@@ -21,6 +21,7 @@ from .common import (
     method,
     promote,
     shape_args,
+    unshared,
 )
 
 
@@ -140,6 +141,8 @@ def t(input: Tensor) -> Tensor:
 def movedim(input: Tensor, source: Any, destination: Any) -> Tensor:
     """Move axes to new places, the others keep their order."""
     ndim = input.aval.ndim
+    if not ndim:
+        return reshape(input, ())
     sources = [axis_of(s, ndim) for s in ([source] if isinstance(source, int) else source)]
     places = [
         axis_of(d, ndim) for d in ([destination] if isinstance(destination, int) else destination)
@@ -158,7 +161,12 @@ def expand(input: Tensor, *sizes: Any) -> Tensor:
     for k, n in enumerate(target):
         if n == -1 and k >= offset:
             target[k] = input.aval.shape[k - offset]
-    return broadcast_to(input, target)
+    return _view_of(input, target)
+
+
+def _view_of(x: Tensor, shape: Sequence[int]) -> Tensor:
+    """``x`` broadcast; a view of its own also where nothing changes."""
+    return reshape(x, shape) if x.aval.shape == tuple(shape) else broadcast_to(x, shape)
 
 
 @method()
@@ -176,7 +184,7 @@ def broadcast_to_(input: Tensor, shape: Sequence[int]) -> Tensor:
 def broadcast_tensors(*tensors: Tensor) -> tuple[Tensor, ...]:
     """All tensors expanded to their common shape."""
     shape = broadcast_shapes(*[t.aval.shape for t in tensors])
-    return tuple(broadcast_to(t, shape) for t in tensors)
+    return tuple(_view_of(t, shape) for t in tensors)
 
 
 @method()
@@ -184,12 +192,21 @@ def repeat(input: Tensor, *sizes: Any) -> Tensor:
     """Tile the tensor along each axis."""
     counts = shape_args(sizes)
     shape = (1,) * (len(counts) - input.aval.ndim) + input.aval.shape
+    if len(counts) < input.aval.ndim:
+        raise ShapeError(
+            f"repeat{counts} of {input.aval}", "There is a count for each axis, or more.", ".tile()"
+        )
     if all(c == 1 for c in counts):  # a copy, never a view
         return reshape(elementwise.convert(input, dtype=input.dtype), shape)
     paired = [n for c, s in zip(counts, shape, strict=True) for n in (1, s)]
     wide = [n for c, s in zip(counts, shape, strict=True) for n in (c, s)]
     x = broadcast_to(reshape(input, paired), wide)
-    return reshape(x, [c * s for c, s in zip(counts, shape, strict=True)])
+    return _merged(x, input, [c * s for c, s in zip(counts, shape, strict=True)])
+
+
+def _merged(x: Tensor, source: Tensor, shape: Sequence[int]) -> Tensor:
+    """``x`` reshaped to a result that is never a view of ``source``."""
+    return unshared(reshape(x, shape), source)
 
 
 @method()
@@ -219,7 +236,7 @@ def repeat_interleave(
         reshape(input, (*shape[: axis + 1], 1, *shape[axis + 1 :])),
         (*shape[: axis + 1], repeats, *shape[axis + 1 :]),
     )
-    return reshape(x, (*shape[:axis], shape[axis] * repeats, *shape[axis + 1 :]))
+    return _merged(x, input, (*shape[:axis], shape[axis] * repeats, *shape[axis + 1 :]))
 
 
 def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
@@ -306,7 +323,13 @@ def narrow(input: Tensor, dim: int, start: int, length: int) -> Tensor:
 def select(input: Tensor, dim: int, index: int) -> Tensor:
     """The slice at ``index`` of one axis, without that axis."""
     axis = axis_of(dim, input.aval.ndim)
-    return squeeze(narrow(input, axis, index % max(input.aval.shape[axis], 1), 1), axis)
+    extent = input.aval.shape[axis] if input.aval.shape else 0
+    if not -extent <= index < extent:
+        raise DimError(
+            f"select: index {index} of {input.aval} along axis {axis}",
+            f"The axis has {extent} elements.",
+        )
+    return squeeze(narrow(input, axis, index % extent, 1), axis)
 
 
 @method()
@@ -331,7 +354,9 @@ def split(input: Tensor, split_size_or_sections: Any, dim: int = 0) -> tuple[Ten
 def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
     """At most ``chunks`` pieces of equal size (the last may be smaller)."""
     extent = input.aval.shape[axis_of(dim, input.aval.ndim)]
-    return split(input, max(1, -(-extent // chunks)), dim)
+    if chunks < 1:
+        raise RangeError(f"chunk of {input.aval} into {chunks}", "There must be at least one.")
+    return split(input, -(-extent // chunks) if extent else [0] * chunks, dim)
 
 
 @method()

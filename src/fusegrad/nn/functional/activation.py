@@ -15,10 +15,10 @@ from typing import Any
 from ...dtypes import DType
 from ...errors import ArgumentError, ShapeError
 from ...functions import reduction
-from ...functions.common import axis_of, cast, floating, pointwise
+from ...functions.common import axis_of, cast, floating, pointwise, wrapped
 from ...functions.creation import zeros_like
 from ...functions.norms import norm
-from ...functions.pointwise import clamp, where
+from ...functions.pointwise import clamp, div, sub, where
 from ...functions.pointwise import relu as _relu
 from ...functions.pointwise import sigmoid as _sigmoid
 from ...functions.pointwise import tanh as _tanh
@@ -36,6 +36,12 @@ def _put(input: Tensor, out: Tensor, inplace: bool) -> Tensor:
     return input._assign(out, "an in-place activation") if inplace else out
 
 
+def _like(input: Tensor, number: Any) -> Any:
+    """A limit in the dtype of ``input``: whole for integers."""
+    whole = input.dtype.category < 2 and isinstance(number, (int, float))
+    return wrapped(int(number), input.dtype) if whole else number
+
+
 def relu(input: Tensor, inplace: bool = False) -> Tensor:
     """max(x, 0)."""
     return _put(input, _relu(input), inplace)
@@ -45,6 +51,7 @@ def hardtanh(
     input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False
 ) -> Tensor:
     """x limited to [min_val, max_val]; no gradient at the limits."""
+    min_val, max_val = _like(input, min_val), _like(input, max_val)
     limited = where(ew.ge(input, max_val), max_val, input)
     return _put(input, where(ew.le(input, min_val), min_val, limited), inplace)
 
@@ -143,9 +150,14 @@ def silu(input: Tensor, inplace: bool = False) -> Tensor:
 
 
 def softplus_stable(input: Tensor) -> Tensor:
-    """log(1 + exp(x)) for any x; the gradient at 0 is 1/2 by the rule of ``maximum``."""
-    tail = ew.log1p(ew.exp(ew.neg(ew.abs_(input))))
-    return ew.add(ew.maximum(input, 0.0), tail)
+    """log(1 + exp(x)) for any x.
+
+    Both branches are smooth where they are used, so that all derivatives are right at 0, too
+    (those of ``maximum`` and ``abs`` are not there).
+    """
+    positive = ew.gt(input, 0.0)
+    tail = ew.log1p(ew.exp(where(positive, ew.neg(input), input)))
+    return ew.add(where(positive, input, 0.0), tail)
 
 
 @rounds_once
@@ -181,13 +193,13 @@ def logsigmoid(input: Tensor) -> Tensor:
 @rounds_once
 def softsign(input: Tensor) -> Tensor:
     """x / (1 + abs(x))."""
-    return ew.div(input, ew.add(ew.abs_(input), 1.0))
+    return div(input, ew.add(ew.abs_(input), 1))
 
 
 @rounds_once
 def tanhshrink(input: Tensor) -> Tensor:
     """x - tanh(x)."""
-    return ew.sub(input, ew.tanh(input))
+    return sub(input, _tanh(input))
 
 
 @rounds_once
@@ -221,6 +233,7 @@ def hardswish(input: Tensor, inplace: bool = False) -> Tensor:
 
 def threshold(input: Tensor, threshold: float, value: float, inplace: bool = False) -> Tensor:
     """x where above ``threshold``, ``value`` elsewhere."""
+    threshold, value = _like(input, threshold), _like(input, value)
     return _put(input, where(ew.le(input, threshold), value, input), inplace)
 
 

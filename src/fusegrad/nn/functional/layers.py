@@ -12,7 +12,7 @@ from typing import Any
 from ...autograd import Function, no_grad
 from ...dtypes import finfo, int64
 from ...errors import ArgumentError, DTypeError, ShapeError
-from ...functions.common import broadcast_to, cast, floating, pointwise
+from ...functions.common import broadcast_to, cast, pointwise
 from ...functions.indexing import checked, wrap_index
 from ...functions.linear import linear
 from ...functions.norms import norm
@@ -290,4 +290,4 @@ def embedding(
     if padding_idx is not None and out.requires_grad:
         padded = broadcast_to(unsqueeze(ew.eq(cast(index, int64), padding_idx), -1), out.aval.shape)
         out = ew.where(padded, out.detach(), out)  # type: ignore[attr-defined]
-    return floating(out)
+    return out
