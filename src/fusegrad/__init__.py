@@ -199,6 +199,7 @@ from .functions.layout import (
     strided,
 )
 from .functions.linear import addmm, bmm, dot, matmul, mm, mv, outer
+from .functions.norms import frobenius_norm, norm, nuclear_norm
 from .functions.pointwise import (
     abs,
     acos,
@@ -321,7 +322,6 @@ from .functions.reduction import (
     max,
     mean,
     min,
-    norm,
     prod,
     softmax,
     std,
@@ -404,8 +404,31 @@ from .runtime.threads import get_num_threads, set_num_threads
 from .serialization import load, save
 from .tensor import Size, Tensor
 
-from . import cuda, fft, nn, optim, special, utils  # isort: skip  # they build on the names above
+from . import cuda, fft, linalg, nn, optim, special, utils  # isort: skip  # they build on the above
 from .stft import istft, stft  # isort: skip
+from .linalg.classic import (  # isort: skip
+    cholesky,
+    cholesky_inverse,
+    cholesky_solve,
+    det,
+    geqrf,
+    inverse,
+    logdet,
+    lu,
+    lu_solve,
+    lu_unpack,
+    matrix_exp,
+    matrix_power,
+    orgqr,
+    ormqr,
+    pca_lowrank,
+    pinverse,
+    qr,
+    slogdet,
+    svd,
+    svd_lowrank,
+    triangular_solve,
+)
 from .nn.functional import (  # isort: skip
     adaptive_avg_pool1d,
     avg_pool1d,
@@ -504,6 +527,12 @@ __all__ = [
     "uint16", "uint32", "uint64", "uint8", "unbind", "unflatten", "unique", "unique_consecutive",
     "unsqueeze", "utils", "vander", "var", "var_mean", "vdot", "vision", "vsplit", "vstack",
     "where", "while_loop", "xlogy", "zero_", "zeros", "zeros_like",
+]  # fmt: skip
+__all__ += [
+    "cholesky", "cholesky_inverse", "cholesky_solve", "det", "frobenius_norm", "geqrf",
+    "inverse", "linalg", "logdet", "lu", "lu_solve", "lu_unpack", "matrix_exp", "matrix_power",
+    "nuclear_norm", "orgqr", "ormqr", "pca_lowrank", "pinverse", "qr", "slogdet", "svd",
+    "svd_lowrank", "triangular_solve",
 ]  # fmt: skip
 __all__ += [
     "angle", "cdouble", "cfloat", "complex", "conj_physical", "fft", "imag", "is_conj",

@@ -1,4 +1,4 @@
-"""Reductions, statistics and what is composed of them (softmax, norms)."""
+"""Reductions, statistics and what is composed of them (softmax); norms are in ``norms.py``."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import math
 from typing import Any, NamedTuple
 
 from ..dtypes import DType, int64, uint8
-from ..errors import ArgumentError, DimError, DTypeError, ShapeError
+from ..errors import DimError, DTypeError
 from ..ops import elementwise as ew
 from ..ops import movement, reduce, source
 from ..tensor import Tensor
 from .common import as_tensor_operand, axes_of, axis_of, cast, floating, method, owned, pointwise
 from .complex import view_as_real
 from .indexing import gather
-from .pointwise import abs, as_bool, where
+from .pointwise import as_bool, where
 from .rounding import rounds_once
 
 
@@ -112,7 +112,7 @@ def std(
     correction: Any = None,
 ) -> Tensor:
     """Standard deviation over ``dim``."""
-    return _root(var(input, dim, unbiased, keepdim, correction=correction), 0.5)
+    return root(var(input, dim, unbiased, keepdim, correction=correction), 0.5)
 
 
 def _need_elements(name: str, x: Tensor, dim: Any) -> None:
@@ -270,46 +270,7 @@ def log_softmax(input: Tensor, dim: int, dtype: DType | None = None) -> Tensor:
     return pointwise(ew.sub, shifted, ew.log(total))
 
 
-@method()
-@rounds_once
-def norm(input: Tensor, p: Any = 2, dim: Any = None, keepdim: bool = False) -> Tensor:
-    """p-norm over ``dim`` (all axes when ``None``); p may be "fro", inf, -inf or a number."""
-    if input.dtype.category < 2:
-        raise DTypeError(
-            f"norm of {input.aval}", "A norm needs a floating dtype.", "x.float().norm()"
-        )
-    x = abs(input) if input.dtype.is_complex else input
-    if p in ("fro", None):
-        if isinstance(dim, (tuple, list)) and len(dim) > 2:
-            raise ShapeError(f"norm of {x.aval} over {dim}", "A matrix has two axes.", "p=2")
-        p = 2
-    if p == math.inf:
-        return amax(ew.abs_(x), dim, keepdim)
-    if p == -math.inf:
-        return amin(ew.abs_(x), dim, keepdim)
-    if p == 2:
-        return _root(_reduce(reduce.sum_, pointwise(ew.mul, x, x), dim, keepdim), 0.5)
-    if p == 1:
-        return _reduce(reduce.sum_, ew.abs_(x), dim, keepdim)
-    if p == 0:
-        counted = where(ew.isnan(x), 1.0, ew.sign(ew.abs_(x)))  # has a gradient: zero
-        return _reduce(reduce.sum_, counted, dim, keepdim)
-    if not isinstance(p, (int, float)):
-        raise ArgumentError(f"norm with p={p!r}", "p is a number, inf, -inf or 'fro'.")
-    powers = _powers(x, float(p))
-    return _root(_reduce(reduce.sum_, powers, dim, keepdim), 1.0 / p)
-
-
-def _powers(x: Tensor, p: float) -> Tensor:
-    """``|x| ** p``; for p < 1 the slope at zero counts as 0, not infinite."""
-    if p >= 1:
-        return pointwise(ew.pow_, ew.abs_(x), p)
-    zero = pointwise(ew.eq, x, 0.0)
-    power = pointwise(ew.pow_, ew.abs_(where(zero, 1.0, x)), p)
-    return where(zero, 0.0 if p > 0 else math.inf, power)
-
-
-def _root(total: Tensor, power: float) -> Tensor:
+def root(total: Tensor, power: float) -> Tensor:
     """``total ** power``; the gradient at zero is the subgradient 0, not nan."""
     if power < 0:
         return pointwise(ew.pow_, total, power)

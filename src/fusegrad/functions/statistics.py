@@ -15,8 +15,9 @@ from .common import axis_of, cast, floating, method, pointwise
 from .complex import adjoint, real, view_as_complex, view_as_real
 from .elementary import register_in_place
 from .linear import matmul
+from .norms import norm
 from .pointwise import div, mul, sub, where
-from .reduction import amax, amin, mean, norm, std, sum, var
+from .reduction import amax, amin, mean, std, sum, var
 from .rounding import rounds_once
 from .shape import reshape
 

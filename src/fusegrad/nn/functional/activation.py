@@ -17,6 +17,7 @@ from ...errors import ArgumentError, RangeError, ShapeError
 from ...functions import reduction
 from ...functions.common import axis_of, cast, floating, pointwise, wrapped
 from ...functions.creation import zeros_like
+from ...functions.norms import norm
 from ...functions.pointwise import clamp, div, sub, where
 from ...functions.pointwise import relu as _relu
 from ...functions.pointwise import sigmoid as _sigmoid
@@ -297,7 +298,7 @@ def normalize(
     input: Tensor, p: float = 2.0, dim: Any = 1, eps: float = 1e-12, out: Tensor | None = None
 ) -> Tensor:
     """x / max(norm(x), eps) along ``dim``; written to ``out`` when given."""
-    size = clamp(reduction.norm(input, p, dim, keepdim=True), min=eps)
+    size = clamp(norm(input, p, dim, keepdim=True), min=eps)
     unit = pointwise(ew.div, input, size)
     return unit if out is None else out._assign(unit, "normalize")
 

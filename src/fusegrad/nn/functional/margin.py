@@ -14,8 +14,9 @@ from typing import Any
 from ...dtypes import int64
 from ...errors import ArgumentError, DimError, DTypeError, RangeError, ShapeError
 from ...functions.common import broadcast_to, cast, floating, pointwise
+from ...functions.norms import norm
 from ...functions.pointwise import clamp, minimum, where
-from ...functions.reduction import all, amin, any, norm, sum
+from ...functions.reduction import all, amin, any, sum
 from ...functions.rounding import rounds_once
 from ...functions.shape import broadcast_tensors, reshape, unsqueeze
 from ...ir.graph import Var
