@@ -172,6 +172,15 @@ def b(d: Drawing, _: str) -> str:
 
 
 @kind
+def spread(d: Drawing, _: str) -> str:
+    """A ramp that keeps equal elements apart: which of them is picked is not defined."""
+    shape = tuple(d.x.shape)
+    return f"m.linspace(0, 0.37, {d.x.numel()}, dtype=m.float64).reshape({shape}).to({{x}}.dtype)".replace(
+        "{x}", KINDS["x"](d, "")
+    )
+
+
+@kind
 def factors_of_product(d: Drawing, _: str) -> str:
     pairs = []
     for a, p in enumerate(d.values):

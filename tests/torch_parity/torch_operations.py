@@ -163,7 +163,7 @@ group(3, "number", """
     m.sub({x}, {y}, alpha=3)
     m.rsub({x}, {y})
     m.addcmul({x}, {y}, {z}, value=2)
-    m.atan2({x}, {y} + 0.06)
+    m.atan2({x} * 1.0, {y} + 0.06)
     m.float_power({x}.abs() + 1, {of:0.5|2|-1})
     m.true_divide({x}, {y}.abs() + 1)
     m.exp({x} * 0.1)
@@ -273,12 +273,15 @@ group(3, "number", """
     m.trace({x:2-2})
     m.diff({x:1}, dim={dim})
     m.diff({x:1}, n=2, dim={dim})
-    m.sort({x}, {dim})[0]
-    m.topk({x}, {count}, {dim})[0]
-    m.topk({x}, {count}, {dim}, largest={keep})[0]
-    m.kthvalue({x}, {count}, {dim})[0]
-    m.median({x}, {dim}, {keep})[0]
-    m.mode({x}, {dim})[0]
+    m.sort({x} + {spread}, {dim})[{of:0|1}]
+    m.topk({x} + {spread}, {count}, {dim})[{of:0|1}]
+    m.topk({x} + {spread}, {count}, {dim}, largest={keep})[0]
+    m.kthvalue({x} + {spread}, {count}, {dim})[{of:0|1}]
+    m.median({x} + {spread}, {dim}, {keep})[{of:0|1}]
+    m.topk({x}.detach(), {count}, {dim})[0]
+    m.kthvalue({x}.detach(), {count}, {dim})[0]
+    m.median({x}.detach(), {dim}, {keep})[0]
+    m.mode({x}.detach(), {dim})[0]
 """)
 group(2.5, "float", """
     {x}.mean()

@@ -353,12 +353,13 @@ class Expected:
         return MULTIPLE * rounding * (measured + scale) + MULTIPLE * _spread(own, high)
 
     def scale(self, k: int) -> float:
-        """Largest magnitude among a value and the operands of its line."""
+        """Largest magnitude among a value and what it was computed from."""
         base = len(self.own.inputs)
-        used = [k]
-        if k >= base:
-            used += [int(i) for i in VALUE.findall(self.own.program.lines[k - base].text)]
-        return max(_largest(_array(self.high.values[i])) for i in used)
+        here = _largest(_array(self.high.values[k]))
+        if k < base:
+            return here
+        used = {int(i) for i in VALUE.findall(self.own.program.lines[k - base].text)}
+        return max(here, *(self.scale(i) for i in used))
 
 
 def _differs(
@@ -403,7 +404,7 @@ def _same_history(value: Any, own: World, k: int) -> bool:
 def _shares(own: World, ours: World, k: int) -> str | None:
     """Whether a value lies in the memory of an earlier one exactly where PyTorch's does."""
     line = own.program.lines[k - len(own.inputs)].text if k >= len(own.inputs) else ""
-    if not line or any(name in line for name in ("reshape", "contiguous", "flatten", "ravel")):
+    if not line or any(name in line for name in ("reshape", "contiguous", "flatten", "ravel", "unfold")):
         return None  # a view or a copy, as the layout will have it
     for i in {int(i) for i in VALUE.findall(line)}:
         if own.values[k].numel() == 0:
@@ -591,8 +592,8 @@ class Draft:
             return False
         out = results[0]
         used = self._used(line.text)
-        if used & self.loose or not out.is_contiguous() or ".reshape(" in line.text:
-            if not (self._is_view(out) and not used & self.loose):
+        if ".unfold(" in line.text or used & self.loose or not out.is_contiguous() or ".reshape(" in line.text:
+            if ".unfold(" in line.text or not self._is_view(out) or used & self.loose:
                 self.loose.add(len(before) - 1)
         self.program = longer
         return True
