@@ -120,6 +120,13 @@ class ShapeError(FusegradError, RuntimeError):
     repair = "print the .shape of the operands; .reshape(), .unsqueeze() or .expand() one of them"
 
 
+class LinAlgError(FusegradError, RuntimeError):
+    """Numbers of a matrix that a factorisation or a solver cannot work with."""
+
+    rule = "The numbers of the matrix do not allow it."
+    repair = "print the matrix; its condition number is fg.linalg.cond(A)"
+
+
 class DTypeError(FusegradError, RuntimeError):
     """A dtype that an operation does not accept."""
 

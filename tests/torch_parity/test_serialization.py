@@ -39,12 +39,14 @@ def test_every_dtype(name: str, tmp_path: Path) -> None:
         np.testing.assert_array_equal(out[key].numpy(), value.numpy())
 
 
-def test_bfloat16_becomes_float32(tmp_path: Path) -> None:
+def test_bfloat16_stays_bfloat16(tmp_path: Path) -> None:
     x = torch.randn(5, 6).bfloat16()
-    with pytest.warns(UserWarning, match="bfloat16"):
-        out = through({"x": x.t()}, tmp_path)
-    np.testing.assert_array_equal(out["x"].numpy(), x.t().float().numpy())
-    assert out["x"].dtype is fg.float32
+    out = through({"x": x.t()}, tmp_path)
+    np.testing.assert_array_equal(out["x"].float().numpy(), x.t().float().numpy())
+    assert out["x"].dtype is fg.bfloat16
+    fg.save({"x": out["x"]}, tmp_path / "ours")
+    theirs = safetensors.torch.load_file(tmp_path / "ours")["x"]
+    assert theirs.dtype is torch.bfloat16 and torch.equal(theirs, x.t())
 
 
 def test_containers_and_sharing(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from ..dtypes import DType, int64
-from ..errors import ArgumentError, DimError, RangeError, ShapeError
+from ..errors import ArgumentError, RangeError, ShapeError
 from ..ops import elementwise as ew
 from ..ops import indexing, movement
 from ..tensor import Tensor
@@ -459,14 +459,3 @@ def combinations(input: Tensor, r: int = 2, with_replacement: bool = False) -> T
     rows = list(choose(range(input.aval.shape[0]), r))
     places = np.asarray(rows, np.int64).reshape(len(rows), r)
     return indexing.take(input, Tensor(places), axis=0)
-
-
-@method()
-def adjoint(input: Tensor) -> Tensor:
-    """The last two axes swapped (real dtypes: nothing to conjugate)."""
-    if input.aval.ndim < 2:
-        raise DimError(f"adjoint of {input.aval}", "It takes at least two axes.")
-    return transpose(input, -2, -1)
-
-
-Tensor.mH = property(adjoint)  # type: ignore[attr-defined]

@@ -8,7 +8,7 @@ from ..ops import reduce
 from ..tensor import Tensor
 from .common import method, pointwise
 from .conversion import item
-from .pointwise import as_bool, where
+from .pointwise import abs, as_bool, where
 from .shape import broadcast_tensors
 
 
@@ -47,10 +47,10 @@ def isclose(
         x, y = input, other
     near = pointwise(
         ew.le,
-        ew.abs_(pointwise(ew.sub, x, y)),
-        pointwise(ew.add, pointwise(ew.mul, ew.abs_(y), rtol), atol),
+        abs(pointwise(ew.sub, x, y)),
+        pointwise(ew.add, pointwise(ew.mul, abs(y), rtol), atol),
     )
-    finite = ew.isfinite(pointwise(ew.add, ew.abs_(x), ew.abs_(y)))
+    finite = ew.isfinite(pointwise(ew.add, abs(x), abs(y)))
     close = ew.or_(same, where(finite, near, False))
     if equal_nan and input.dtype.category >= 2:
         close = ew.or_(close, ew.and_(*map(ew.isnan, broadcast_tensors(x, y))))

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from .. import dtypes
-from ..dtypes import DType, as_dtype, from_numpy_dtype, int64
+from ..dtypes import DType, as_dtype, from_numpy_dtype, int64, stored
 from ..errors import ArgumentError, ArgumentTypeError, RangeError, ShapeError
 from ..ops import elementwise as ew
 from ..ops import movement, source
@@ -62,9 +62,11 @@ def tensor(
     else:
         array = _from_nested(data)
         if dtype is None and array.dtype == np.float64:
-            array = array.astype(dtypes.get_default_dtype().np)
+            array = stored(array, dtypes.get_default_dtype())
+        elif dtype is None and array.dtype == np.complex128:
+            array = stored(array, dtypes.complex_dtype(dtypes.get_default_dtype()))
     if dtype is not None:
-        array = array.astype(as_dtype(dtype).np)
+        array = stored(array, as_dtype(dtype))
     from_numpy_dtype(array.dtype)
     return _finish(Tensor(np.ascontiguousarray(array).reshape(array.shape)), requires_grad)
 
@@ -82,7 +84,7 @@ def _from_nested(data: Any) -> np.ndarray:
             "Data must be numbers, nested lists of numbers or arrays.",
         )
     if array.size == 0 and not isinstance(data, np.ndarray):
-        return array.astype(dtypes.get_default_dtype().np)
+        return stored(array, dtypes.get_default_dtype())
     return array
 
 
@@ -118,6 +120,8 @@ def full(
             if isinstance(fill_value, bool)
             else int64
             if isinstance(fill_value, int)
+            else dtypes.complex_dtype(dtypes.get_default_dtype())
+            if isinstance(fill_value, complex)
             else dtypes.get_default_dtype()
         )
     shape = sizes_of((size,))
@@ -224,7 +228,7 @@ def linspace(
     """``steps`` evenly spaced numbers from ``start`` to ``end``."""
     target = dtype or dtypes.get_default_dtype()
     _check_steps("linspace", steps)
-    return _finish(Tensor(np.linspace(start, end, steps).astype(target.np)), requires_grad)
+    return _finish(Tensor(stored(np.linspace(start, end, steps), target)), requires_grad)
 
 
 def logspace(
@@ -247,7 +251,7 @@ def logspace(
     target = dtype or dtypes.get_default_dtype()
     _check_steps("logspace", steps)
     values = np.power(float(base), np.linspace(start, end, steps))
-    return _finish(Tensor(values.astype(target.np)), requires_grad)
+    return _finish(Tensor(stored(values, target)), requires_grad)
 
 
 def _check_steps(name: str, steps: int) -> None:
@@ -362,6 +366,7 @@ TENSOR_TYPES = {
     "FloatTensor": dtypes.float32,
     "DoubleTensor": dtypes.float64,
     "HalfTensor": dtypes.float16,
+    "BFloat16Tensor": dtypes.bfloat16,
     "LongTensor": int64,
     "IntTensor": dtypes.int32,
     "ShortTensor": dtypes.int16,
@@ -372,6 +377,7 @@ TENSOR_TYPES = {
 FloatTensor = TensorType("FloatTensor", dtypes.float32)
 DoubleTensor = TensorType("DoubleTensor", dtypes.float64)
 HalfTensor = TensorType("HalfTensor", dtypes.float16)
+BFloat16Tensor = TensorType("BFloat16Tensor", dtypes.bfloat16)
 LongTensor = TensorType("LongTensor", int64)
 IntTensor = TensorType("IntTensor", dtypes.int32)
 ShortTensor = TensorType("ShortTensor", dtypes.int16)

@@ -14,6 +14,7 @@ from ..tensor import Tensor
 from .common import axis_of, cast, floating, method, pointwise
 from .pointwise import mul, sub, where
 from .reduction import sum
+from .rounding import rounds_once
 from .shape import cat, narrow, reshape
 from .sorting import ValuesIndices
 
@@ -41,6 +42,7 @@ def _same(x: Tensor) -> Tensor:
 
 
 @method()
+@rounds_once
 def cumprod(input: Tensor, dim: int, *, dtype: DType | None = None) -> Tensor:
     """Products of the elements up to each position; the gradient is exact at zeros, too.
 
@@ -93,6 +95,7 @@ def cummin(input: Tensor, dim: int) -> ValuesIndices:
 
 
 @method()
+@rounds_once
 def logcumsumexp(input: Tensor, dim: int) -> Tensor:
     """log(cumsum(exp(x))) along ``dim`` without overflow.
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..dtypes import bool_, int32, int64, uint8
+from ..dtypes import bool_, int32, int64, stored, uint8
 from ..errors import ArgumentTypeError, DimError, DTypeError, RangeError, TracedValueError
 from ..ir.graph import Var
 from ..ops import elementwise as ew
@@ -268,7 +268,7 @@ def setitem(self: Tensor, key: Any, value: Any) -> None:
         return
     view, advanced = _split_key(self, key)
     if not isinstance(value, Tensor):
-        value = Tensor(np.asarray(value, self.dtype.np))
+        value = Tensor(stored(value, self.dtype))
     value = cast(value, self.dtype)
     if not advanced:
         while value.aval.ndim > view.aval.ndim and value.aval.shape[0] == 1:

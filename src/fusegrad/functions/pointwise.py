@@ -6,12 +6,11 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
 from .. import dtypes
-from ..dtypes import DType, bool_
+from ..dtypes import DType, bool_, stored
 from ..errors import ArgumentTypeError, DTypeError
 from ..ops import elementwise as ops
+from ..ops.complex import complex_abs
 from ..tensor import Tensor
 from ..transform.vjp import next_sequence
 from .common import (
@@ -27,6 +26,7 @@ from .common import (
     promote,
     wrapped,
 )
+from .rounding import rounds_once
 
 
 def _unary(primitive: Any, *names: str, floats: bool = True) -> Callable[[Any], Tensor]:
@@ -68,9 +68,15 @@ cosh = _unary(ops.cosh)
 asinh = _unary(ops.asinh, "asinh", "arcsinh")
 acosh = _unary(ops.acosh, "acosh", "arccosh")
 atanh = _unary(ops.atanh, "atanh", "arctanh")
-abs = _unary(ops.abs_, "abs", "absolute", "__abs__", floats=False)
-sign = _unary(ops.sign, "sign", "sgn", floats=False)
+sign = _unary(ops.sign, floats=False)
 isfinite = _unary(ops.isfinite)
+
+
+@method("abs", "absolute", "__abs__")
+def abs(input: Any) -> Tensor:
+    """Absolute value, elementwise; real for complex tensors."""
+    x = as_tensor_operand(input)
+    return complex_abs(x) if x.dtype.is_complex else ops.abs_(x)
 
 
 @method("neg", "negative", "__neg__")
@@ -86,7 +92,7 @@ def neg(input: Tensor) -> Tensor:
 def _rounding(primitive: Any) -> Callable[[Tensor], Tensor]:
     def function(input: Tensor) -> Tensor:
         x = as_tensor_operand(input)
-        return primitive(x) if x.dtype.is_floating_point else owned(x)
+        return primitive(x) if x.dtype.category >= 2 else owned(x)
 
     function.__name__ = primitive.name
     function.__doc__ = primitive.doc
@@ -124,7 +130,7 @@ def isnan(input: Tensor) -> Tensor:
 def isinf(input: Tensor) -> Tensor:
     """Whether each element is plus or minus infinity."""
     x = floating(input)
-    return pointwise(ops.eq, ops.abs_(x), math.inf)
+    return pointwise(ops.eq, abs(x), math.inf)
 
 
 # --- arithmetic ---------------------------------------------------------------------------------
@@ -247,22 +253,26 @@ def fmod(input: Any, other: Any) -> Tensor:
 @method("pow", "__pow__")
 def pow(input: Any, exponent: Any) -> Tensor:
     """input ** exponent; small integer exponents become products, 0.5 a square root."""
-    if isinstance(input, Tensor) and isinstance(exponent, Number):
+    if (
+        isinstance(input, Tensor)
+        and isinstance(exponent, Number)
+        and (not isinstance(exponent, complex) or input.dtype.is_complex)
+    ):
         special = _constant_power(input, exponent)
         if special is not None:
             return special
     dtype = promote_pair(input, exponent)
-    return pointwise(ops.pow_ if dtype.is_floating_point else ops.ipow, input, exponent)
+    return pointwise(ops.pow_ if dtype.category >= 2 else ops.ipow, input, exponent)
 
 
-def _constant_power(x: Tensor, exponent: float) -> Tensor | None:
+def _constant_power(x: Tensor, exponent: Any) -> Tensor | None:
     if exponent == 1:
         return pointwise(ops.mul, x, 1)
     if exponent == 2:
         return pointwise(ops.mul, x, x)
     if exponent == 3:
         return pointwise(ops.mul, pointwise(ops.mul, x, x), x)
-    if x.dtype.is_floating_point:
+    if x.dtype.category >= 2:
         if exponent == 0.5:
             return ops.sqrt(x)
         if exponent == -1:
@@ -344,6 +354,7 @@ def clamp_max(input: Tensor, max: Any) -> Tensor:
 
 
 @method()
+@rounds_once
 def lerp(input: Tensor, end: Any, weight: Any) -> Tensor:
     """input + weight * (end - input)."""
     return add(input, mul(weight, sub(end, input)))
@@ -356,6 +367,7 @@ def _promoted(*values: Any) -> list[Any]:
 
 
 @method()
+@rounds_once
 def addcmul(input: Tensor, tensor1: Any, tensor2: Any, *, value: Any = 1) -> Tensor:
     """input + value * tensor1 * tensor2."""
     input, tensor1, tensor2 = _promoted(input, tensor1, tensor2)
@@ -364,6 +376,7 @@ def addcmul(input: Tensor, tensor1: Any, tensor2: Any, *, value: Any = 1) -> Ten
 
 
 @method()
+@rounds_once
 def addcdiv(input: Tensor, tensor1: Any, tensor2: Any, *, value: Any = 1) -> Tensor:
     """input + value * tensor1 / tensor2."""
     input, tensor1, tensor2 = _promoted(input, tensor1, tensor2)
@@ -441,7 +454,7 @@ def where(condition: Tensor, input: Any, other: Any) -> Tensor:
     shapes = [v.aval.shape for v in (condition, *values) if isinstance(v, Tensor)]
     shape = broadcast_shapes(*shapes, op="where")
     if not any(isinstance(v, Tensor) for v in values):
-        values[0] = Tensor(np.asarray(values[0], dtype.np))
+        values[0] = Tensor(stored(values[0], dtype))
     x, y = [
         broadcast_to(cast(v, dtype), shape) if isinstance(v, Tensor) else _limit(v, dtype)
         for v in values
@@ -458,7 +471,7 @@ def _where_method(self: Tensor, condition: Tensor, other: Any) -> Tensor:
 def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
     """``value`` where ``mask``, ``input`` elsewhere."""
     if isinstance(value, Number):
-        value = Tensor(np.asarray(value, input.dtype.np))
+        value = Tensor(stored(value, input.dtype))
     return where(mask, value, input)
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from .. import dtypes
-from ..dtypes import DType, float64, int64, uint64
+from ..dtypes import DType, float64, int64, stored, uint64
 from ..errors import RangeError
 from ..ops import elementwise as ew
 from ..ops import source
@@ -172,7 +172,7 @@ def randperm(
 ) -> Tensor:
     """A random permutation of 0 .. n-1."""
     keys = bits(sizes_of((n,)), generator)._concrete("randperm")
-    return Tensor(np.argsort(keys, kind="stable").astype((dtype or int64).np))
+    return Tensor(stored(np.argsort(keys, kind="stable"), dtype or int64))
 
 
 def randint_like(input: Tensor, *args: Any, **options: Any) -> Tensor:

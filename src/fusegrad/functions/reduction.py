@@ -11,8 +11,10 @@ from ..ops import elementwise as ew
 from ..ops import movement, reduce, source
 from ..tensor import Tensor
 from .common import axes_of, axis_of, cast, floating, method, owned, pointwise
+from .complex import view_as_real
 from .indexing import gather
-from .pointwise import as_bool, where
+from .pointwise import abs, as_bool, where
+from .rounding import rounds_once
 
 
 class _ValuesIndices(NamedTuple):
@@ -51,6 +53,7 @@ def prod(
 
 
 @method()
+@rounds_once
 def mean(
     input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: DType | None = None
 ) -> Tensor:
@@ -66,6 +69,7 @@ def mean(
 
 
 @method()
+@rounds_once
 def var(
     input: Tensor,
     dim: Any = None,
@@ -79,6 +83,10 @@ def var(
         dim, unbiased = None, dim
     if correction is None:
         correction = 1 if unbiased is None or unbiased else 0
+    if input.dtype.is_complex:  # distances from the mean in the plane
+        parts = view_as_real(input)
+        axes = axes_of(dim, input.aval.ndim)
+        return sum(var(parts, axes, keepdim=keepdim, correction=correction), -1)
     axes = axes_of(dim, input.aval.ndim)
     count = math.prod(input.aval.shape[a] for a in axes)
     if not input.dtype.is_floating_point:
@@ -94,6 +102,7 @@ def var(
 
 
 @method()
+@rounds_once
 def std(
     input: Tensor,
     dim: Any = None,
@@ -212,6 +221,7 @@ def all(input: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:
 
 
 @method()
+@rounds_once
 def logsumexp(input: Tensor, dim: Any, keepdim: bool = False) -> Tensor:
     """log(sum(exp(x))) over ``dim`` without overflow."""
     x = floating(input)
@@ -230,6 +240,7 @@ def logsumexp(input: Tensor, dim: Any, keepdim: bool = False) -> Tensor:
 
 
 @method()
+@rounds_once
 def softmax(input: Tensor, dim: int, dtype: DType | None = None) -> Tensor:
     """exp(x) / sum(exp(x)) along ``dim``."""
     x = cast(input, dtype) if dtype else floating(input)
@@ -239,6 +250,7 @@ def softmax(input: Tensor, dim: int, dtype: DType | None = None) -> Tensor:
 
 
 @method()
+@rounds_once
 def log_softmax(input: Tensor, dim: int, dtype: DType | None = None) -> Tensor:
     """log(softmax(x)) along ``dim``."""
     x = cast(input, dtype) if dtype else floating(input)
@@ -248,13 +260,14 @@ def log_softmax(input: Tensor, dim: int, dtype: DType | None = None) -> Tensor:
 
 
 @method()
+@rounds_once
 def norm(input: Tensor, p: Any = 2, dim: Any = None, keepdim: bool = False) -> Tensor:
     """p-norm over ``dim`` (all axes when ``None``); p may be "fro", inf, -inf or a number."""
     if input.dtype.category < 2:
         raise DTypeError(
             f"norm of {input.aval}", "A norm needs a floating dtype.", "x.float().norm()"
         )
-    x = input
+    x = abs(input) if input.dtype.is_complex else input
     if p in ("fro", None):
         if isinstance(dim, (tuple, list)) and len(dim) > 2:
             raise ShapeError(f"norm of {x.aval} over {dim}", "A matrix has two axes.", "p=2")

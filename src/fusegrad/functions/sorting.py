@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..dtypes import bool_, int32, int64
+from ..dtypes import bool_, int32, int64, stored
 from ..errors import ArgumentError, DimError, DTypeError, RangeError, ShapeError
 from ..ops import elementwise as ew
 from ..ops import indexing, movement, source
@@ -139,7 +139,7 @@ def _one(input: Tensor, position: Tensor, axis: int, keepdim: bool) -> ValuesInd
 def _middle(name: str, input: Tensor, dim: Any, keepdim: bool, ignore: bool) -> Any:
     if dim is None:
         if not input.aval.size:
-            return Tensor(np.asarray(np.nan, input.dtype.np))
+            return Tensor(stored(np.nan, input.dtype))
         flat = reshape(input, -1)
         return _evenly(flat, _middle(name, flat, 0, False, ignore).values)
     axis = axis_of(dim, input.aval.ndim)
@@ -212,7 +212,7 @@ def _quantile(
     else:
         if not 0 <= q <= 1:
             raise RangeError(f"{name} at q={q}", "Quantiles lie between 0 and 1.")
-        q = Tensor(np.asarray(q, input.dtype.np))
+        q = Tensor(stored(q, input.dtype))
     shape = input.aval.shape
     if dim is None:
         x, kept = reshape(input, -1), (1,) * len(shape)

@@ -9,11 +9,13 @@ from ..errors import DTypeError, ShapeError
 from ..ops import elementwise as ew
 from ..tensor import Tensor
 from .common import axis_of, cast, floating, method, pointwise
+from .complex import adjoint
 from .elementary import register_in_place
 from .linear import matmul
 from .pointwise import div, mul, sub, where
 from .reduction import amax, amin, mean, norm, std, sum, var
-from .shape import reshape, transpose
+from .rounding import rounds_once
+from .shape import reshape
 
 
 class MinMax(NamedTuple):
@@ -40,6 +42,7 @@ def nansum(
 
 
 @method()
+@rounds_once
 def nanmean(
     input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: DType | None = None
 ) -> Tensor:
@@ -69,6 +72,7 @@ def aminmax(input: Tensor, *, dim: int | None = None, keepdim: bool = False) -> 
     return MinMax(amin(input, axes, keepdim), amax(input, axes, keepdim))
 
 
+@rounds_once
 def var_mean(
     input: Tensor,
     dim: Any = None,
@@ -88,6 +92,7 @@ def var_mean(
     return spread, mean(input, None if isinstance(dim, bool) else dim, keepdim)
 
 
+@rounds_once
 def std_mean(
     input: Tensor,
     dim: Any = None,
@@ -179,13 +184,13 @@ def cov(
         weights = extra if weights is None else ew.mul(weights, extra)
     if weights is None:
         centered = sub(x, mean(x, 1, True))
-        product = matmul(centered, transpose(centered, 0, 1))
+        product = matmul(centered, adjoint(centered))
         left: Any = max(0, n - correction)
         out = div(product, left) if left else div(product, 0.0)
     else:
         total = sum(weights)
         centered = sub(x, div(sum(mul(x, weights), 1, True), total))
-        product = matmul(mul(centered, weights), transpose(centered, 0, 1))
+        product = matmul(mul(centered, weights), adjoint(centered))
         lost: Any = correction
         if aweights is not None:
             lost = div(mul(sum(mul(weights, cast(aweights, x.dtype))), correction), total)

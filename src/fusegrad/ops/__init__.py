@@ -5,20 +5,24 @@ themselves, so second derivatives and fusion of derivative code need nothing mor
 """
 
 from . import (
+    complex,
     contract,
     control,
     elementwise,
+    elimination,
     indexing,
+    linalg,
     movement,
     reduce,
     scan,
     scatter,
     sort,
     source,
+    spectral,
     window,
 )
 
 __all__ = [
-    "contract", "control", "elementwise", "indexing", "movement", "reduce", "scan", "scatter",
-    "sort", "source", "window",
+    "complex", "contract", "control", "elementwise", "elimination", "indexing", "linalg", "movement",
+    "reduce", "scan", "scatter", "sort", "source", "spectral", "window",
 ]  # fmt: skip

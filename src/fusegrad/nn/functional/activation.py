@@ -22,6 +22,7 @@ from ...functions.pointwise import relu as _relu
 from ...functions.pointwise import sigmoid as _sigmoid
 from ...functions.pointwise import tanh as _tanh
 from ...functions.random import rand_like
+from ...functions.rounding import rounds_once
 from ...functions.shape import chunk, reshape
 from ...ops import elementwise as ew
 from ...tensor import Tensor
@@ -59,6 +60,7 @@ def relu6(input: Tensor, inplace: bool = False) -> Tensor:
     return hardtanh(input, 0.0, 6.0, inplace)
 
 
+@rounds_once
 def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = False) -> Tensor:
     """x where positive, ``negative_slope * x`` elsewhere."""
     out = where(ew.gt(input, 0.0), input, ew.mul(input, negative_slope))
@@ -79,6 +81,7 @@ def rrelu(
     return _put(input, where(ew.gt(input, 0.0), input, ew.mul(input, slope)), inplace)
 
 
+@rounds_once
 def prelu(input: Tensor, weight: Tensor) -> Tensor:
     """x where positive, ``weight * x`` elsewhere; one weight, or one per channel (axis 1)."""
     if weight.aval.size != 1:
@@ -101,12 +104,14 @@ def _negative(input: Tensor) -> Tensor:
     return where(ew.gt(input, 0.0), 0.0, input)
 
 
+@rounds_once
 def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     """x where positive, alpha * (exp(x) - 1) elsewhere."""
     low = ew.mul(ew.expm1(_negative(input)), alpha)
     return _put(input, where(ew.gt(input, 0.0), input, low), inplace)
 
 
+@rounds_once
 def selu(input: Tensor, inplace: bool = False) -> Tensor:
     """Scaled ELU with the self-normalising constants."""
     low = ew.mul(ew.expm1(_negative(input)), _SELU_SCALE * _SELU_ALPHA)
@@ -114,12 +119,14 @@ def selu(input: Tensor, inplace: bool = False) -> Tensor:
     return _put(input, out, inplace)
 
 
+@rounds_once
 def celu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     """x where positive, alpha * (exp(x / alpha) - 1) elsewhere."""
     low = ew.mul(ew.expm1(ew.mul(_negative(input), 1.0 / alpha)), alpha)
     return _put(input, where(ew.gt(input, 0.0), input, low), inplace)
 
 
+@rounds_once
 def gelu(input: Tensor, approximate: str = "none") -> Tensor:
     """x * Phi(x), by erf or (``approximate="tanh"``) by its tanh approximation."""
     if approximate == "none":
@@ -135,6 +142,7 @@ def gelu(input: Tensor, approximate: str = "none") -> Tensor:
     return ew.mul(ew.mul(input, 0.5), ew.add(ew.tanh(inner), 1.0))
 
 
+@rounds_once
 def silu(input: Tensor, inplace: bool = False) -> Tensor:
     """x * sigmoid(x)."""
     return _put(input, ew.mul(input, ew.sigmoid(input)), inplace)
@@ -151,6 +159,7 @@ def softplus_stable(input: Tensor) -> Tensor:
     return ew.add(where(positive, input, 0.0), tail)
 
 
+@rounds_once
 def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
     """log(1 + exp(beta * x)) / beta; x itself above ``threshold``."""
     scaled = ew.mul(input, beta)
@@ -158,6 +167,7 @@ def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tenso
     return where(ew.gt(scaled, threshold), input, smooth)
 
 
+@rounds_once
 def mish(input: Tensor, inplace: bool = False) -> Tensor:
     """x * tanh(softplus(x))."""
     return _put(input, ew.mul(input, ew.tanh(softplus_stable(input))), inplace)
@@ -173,21 +183,25 @@ def tanh(input: Tensor) -> Tensor:
     return _tanh(input)
 
 
+@rounds_once
 def logsigmoid(input: Tensor) -> Tensor:
     """log(sigmoid(x)) for any x."""
     return ew.neg(softplus_stable(ew.neg(input)))
 
 
+@rounds_once
 def softsign(input: Tensor) -> Tensor:
     """x / (1 + abs(x))."""
     return div(input, ew.add(ew.abs_(input), 1))
 
 
+@rounds_once
 def tanhshrink(input: Tensor) -> Tensor:
     """x - tanh(x)."""
     return sub(input, _tanh(input))
 
 
+@rounds_once
 def softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
     """x moved towards 0 by ``lambd``, 0 within."""
     if lambd < 0:
@@ -203,11 +217,13 @@ def hardshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
     return where(ew.le(ew.abs_(input), lambd), 0.0, input)
 
 
+@rounds_once
 def hardsigmoid(input: Tensor, inplace: bool = False) -> Tensor:
     """relu6(x + 3) / 6."""
     return _put(input, ew.mul(relu6(ew.add(input, 3.0)), 1.0 / 6.0), inplace)
 
 
+@rounds_once
 def hardswish(input: Tensor, inplace: bool = False) -> Tensor:
     """x * relu6(x + 3) / 6."""
     gate = ew.mul(relu6(ew.add(input, 3.0)), 1.0 / 6.0)
@@ -220,6 +236,7 @@ def threshold(input: Tensor, threshold: float, value: float, inplace: bool = Fal
     return _put(input, where(ew.le(input, threshold), value, input), inplace)
 
 
+@rounds_once
 def glu(input: Tensor, dim: int = -1) -> Tensor:
     """First half times the sigmoid of the second half along ``dim``."""
     axis = axis_of(dim, input.aval.ndim)
@@ -244,6 +261,7 @@ def _softmax_dim(name: str, ndim: int, dim: int | None) -> int:
     return 0 if ndim in (0, 1, 3) else 1
 
 
+@rounds_once
 def softmax(
     input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: DType | None = None
 ) -> Tensor:
@@ -251,6 +269,7 @@ def softmax(
     return reduction.softmax(input, _softmax_dim("softmax", input.aval.ndim, dim), dtype)
 
 
+@rounds_once
 def log_softmax(
     input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: DType | None = None
 ) -> Tensor:
@@ -258,6 +277,7 @@ def log_softmax(
     return reduction.log_softmax(input, _softmax_dim("log_softmax", input.aval.ndim, dim), dtype)
 
 
+@rounds_once
 def softmin(
     input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: DType | None = None
 ) -> Tensor:

@@ -19,6 +19,7 @@ from ...errors import ArgumentError, DTypeError, ShapeError
 from ...functions.common import broadcast_to, pointwise
 from ...functions.indexing import wrap_index
 from ...functions.reduction import mean
+from ...functions.rounding import rounds_to_input
 from ...functions.shape import cat, narrow, reshape
 from ...ops import elementwise as ew
 from ...ops import indexing, source
@@ -81,11 +82,13 @@ def _adaptive_avg(name: str, input: Tensor, n: int, output_size: Any) -> Tensor:
     return input
 
 
+@rounds_to_input
 def adaptive_avg_pool1d(input: Tensor, output_size: Any) -> Tensor:
     """Mean over ``output_size`` windows of ``(N, C, L)`` or ``(C, L)``."""
     return _adaptive_avg("adaptive_avg_pool1d", input, 1, output_size)
 
 
+@rounds_to_input
 def adaptive_avg_pool2d(input: Tensor, output_size: Any) -> Tensor:
     """Mean over a grid of windows of ``(N, C, H, W)`` or ``(C, H, W)``.
 
@@ -98,6 +101,7 @@ def adaptive_avg_pool2d(input: Tensor, output_size: Any) -> Tensor:
     return _adaptive_avg("adaptive_avg_pool2d", input, 2, output_size)
 
 
+@rounds_to_input
 def adaptive_avg_pool3d(input: Tensor, output_size: Any) -> Tensor:
     """Mean over a grid of windows of ``(N, C, D, H, W)`` or ``(C, D, H, W)``."""
     return _adaptive_avg("adaptive_avg_pool3d", input, 3, output_size)

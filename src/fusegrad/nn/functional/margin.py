@@ -16,6 +16,7 @@ from ...errors import ArgumentError, DimError, DTypeError, RangeError, ShapeErro
 from ...functions.common import broadcast_to, cast, floating, pointwise
 from ...functions.pointwise import clamp, minimum, where
 from ...functions.reduction import all, amin, any, norm, sum
+from ...functions.rounding import rounds_once
 from ...functions.shape import reshape, unsqueeze
 from ...ir.graph import Var
 from ...ops import elementwise as ew
@@ -26,6 +27,7 @@ from .losscommon import reduced, reduction_of, require_floating, tensors, weight
 
 
 # --- signs ----------------------------------------------------------------------------------------
+@rounds_once
 def soft_margin_loss(
     input: Tensor,
     target: Tensor,
@@ -47,6 +49,7 @@ def soft_margin_loss(
     return reduced(softplus_stable(ew.neg(margin)), reduction)
 
 
+@rounds_once
 def hinge_embedding_loss(
     input: Tensor,
     target: Tensor,
@@ -71,6 +74,7 @@ def hinge_embedding_loss(
     return reduced(pointwise(ew.add, far, near), reduction)
 
 
+@rounds_once
 def margin_ranking_loss(
     input1: Tensor,
     input2: Tensor,
@@ -103,6 +107,7 @@ def margin_ranking_loss(
     return reduced(clamp(pointwise(ew.add, gap, margin), min=0.0), reduction)
 
 
+@rounds_once
 def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -> Tensor:
     """``x1 . x2 / (|x1| * |x2|)`` along ``dim``, each norm at least ``eps``.
 
@@ -120,6 +125,7 @@ def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -
     return sum(pointwise(ew.mul, a, b), dim)
 
 
+@rounds_once
 def cosine_embedding_loss(
     input1: Tensor,
     input2: Tensor,
@@ -159,6 +165,7 @@ def cosine_embedding_loss(
     return reduced(ew.add(near, far), reduction)
 
 
+@rounds_once
 def pairwise_distance(
     x1: Tensor, x2: Tensor, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False
 ) -> Tensor:
@@ -186,6 +193,7 @@ def _check_triplet(
         )
 
 
+@rounds_once
 def triplet_margin_loss(
     anchor: Tensor,
     positive: Tensor,
@@ -302,6 +310,7 @@ def _averaged(loss: Tensor, reduction: str) -> Tensor:
     return reduced(loss, "sum" if reduction == "mean" and not loss.aval.size else reduction)
 
 
+@rounds_once
 def multi_margin_loss(
     input: Tensor,
     target: Tensor,
@@ -374,6 +383,7 @@ def check_multi_margin(name: str, p: int, weight: Tensor | None) -> None:
         )
 
 
+@rounds_once
 def multilabel_margin_loss(
     input: Tensor,
     target: Tensor,
@@ -431,6 +441,7 @@ def multilabel_margin_loss(
     return _averaged(reshape(loss, input.aval.shape[:-1]), reduction)
 
 
+@rounds_once
 def multilabel_soft_margin_loss(
     input: Tensor,
     target: Tensor,

@@ -15,6 +15,7 @@ from ...errors import ArgumentError, ShapeError
 from ...functions.common import cast, pointwise
 from ...functions.pointwise import pow as power
 from ...functions.reduction import mean, sum
+from ...functions.rounding import rounds_to_input
 from ...functions.shape import reshape
 from ...ops import elementwise as ew
 from ...tensor import Tensor, grad_mode
@@ -108,11 +109,13 @@ def _track(
             if running is None:
                 continue
             here = reshape(value.detach(), running.aval.shape)  # type: ignore[attr-defined]
-            here = ew.mul(cast(here, running.dtype), factor)
-            step = pointwise(ew.mul, ew.sub(here, running), momentum)
-            running._assign(ew.add(running, step), "running statistics")
+            before = cast(running, running.dtype.compute)
+            here = ew.mul(cast(here, before.dtype), factor)
+            step = pointwise(ew.mul, ew.sub(here, before), momentum)
+            running._assign(ew.add(before, step), "running statistics")
 
 
+@rounds_to_input
 def batch_norm(
     input: Tensor,
     running_mean: Tensor | None,
@@ -172,6 +175,7 @@ def batch_norm(
     return _normalized(input, centre, variance, gain, shift, eps)
 
 
+@rounds_to_input
 def instance_norm(
     input: Tensor,
     running_mean: Tensor | None = None,
@@ -217,6 +221,7 @@ def instance_norm(
     return _normalized(input, centre, variance, gain, shift, eps)
 
 
+@rounds_to_input
 def group_norm(
     input: Tensor,
     num_groups: int,
@@ -254,6 +259,7 @@ def group_norm(
     return reshape(_normalized(x, centre, variance, gain, shift, eps), shape)
 
 
+@rounds_to_input
 def local_response_norm(
     input: Tensor, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0
 ) -> Tensor:

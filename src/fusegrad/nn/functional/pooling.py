@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 
 from ...autograd import Function
-from ...dtypes import DType, int32, int64, uint8
+from ...dtypes import DType, int32, int64, stored, uint8
 from ...errors import ArgumentError
 from ...functions.common import broadcast_to, cast, pointwise, unshared
 from ...functions.pointwise import pow as power
+from ...functions.rounding import rounds_to_input
 from ...functions.shape import narrow
 from ...ops import elementwise as ew
 from ...ops import source
@@ -269,10 +270,11 @@ def _avg_pool(
     sizes = np.asarray(float(divisor)) if divisor else _sizes(axes, count_include_pad)
     if sizes.size and (sizes == sizes.flat[0]).all():
         return ew.mul(sums, 1.0 / float(sizes.flat[0]))
-    counts = Tensor((1.0 / sizes).astype(input.dtype.np))
+    counts = Tensor(stored(1.0 / sizes, input.dtype))
     return pointwise(ew.mul, sums, counts)
 
 
+@rounds_to_input
 def avg_pool1d(
     input: Tensor,
     kernel_size: Any,
@@ -286,6 +288,7 @@ def avg_pool1d(
     return _avg_pool(input, axes, count_include_pad, None)
 
 
+@rounds_to_input
 def avg_pool2d(
     input: Tensor,
     kernel_size: Any,
@@ -317,6 +320,7 @@ def avg_pool2d(
     return _avg_pool(input, axes, count_include_pad, divisor_override)
 
 
+@rounds_to_input
 def avg_pool3d(
     input: Tensor,
     kernel_size: Any,
@@ -349,6 +353,7 @@ def _lp_pool(
     return power(total, 1.0 / norm_type)
 
 
+@rounds_to_input
 def lp_pool1d(
     input: Tensor,
     norm_type: float,
@@ -360,6 +365,7 @@ def lp_pool1d(
     return _lp_pool("lp_pool1d", input, 1, norm_type, kernel_size, stride, ceil_mode)
 
 
+@rounds_to_input
 def lp_pool2d(
     input: Tensor,
     norm_type: float,
@@ -371,6 +377,7 @@ def lp_pool2d(
     return _lp_pool("lp_pool2d", input, 2, norm_type, kernel_size, stride, ceil_mode)
 
 
+@rounds_to_input
 def lp_pool3d(
     input: Tensor,
     norm_type: float,

@@ -12,9 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from ...dtypes import float32
-from ...errors import ArgumentError
+from ...dtypes import float32, stored
+from ...errors import ArgumentError, ShapeError
 from ...functions.common import pointwise, unshared
+from ...functions.rounding import rounds_to_input
 from ...functions.shape import repeat_interleave
 from ...ops import elementwise as ew
 from ...ops import indexing
@@ -56,7 +57,7 @@ def _mixed(x: Tensor, axis: int, parts: Sequence[tuple[np.ndarray, np.ndarray]])
     for index, weight in parts:
         shape = [1] * x.aval.ndim
         shape[axis] = len(weight)
-        factor = Tensor(weight.reshape(shape).astype(x.dtype.np))
+        factor = Tensor(stored(weight.reshape(shape), x.dtype))
         term = pointwise(ew.mul, _take(x, index, axis), factor)
         total = term if total is None else ew.add(total, term)
     assert total is not None
@@ -123,6 +124,7 @@ def _target(
     return sizes, apart
 
 
+@rounds_to_input
 def interpolate(
     input: Tensor,
     size: Any = None,
