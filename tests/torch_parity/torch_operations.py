@@ -25,7 +25,16 @@ class Operation:
     exact: bool
     mutates: bool
 
+    @property
+    def traceable(self) -> bool:
+        """Whether jit takes it: neither shapes nor loops that depend on values."""
+        return not any(name in self.text for name in VALUE_DEPENDENT)
 
+
+VALUE_DEPENDENT = (
+    "nonzero(", "unique", "bincount", "masked_select", "{x}[{x} >", "{x}[{b}] + 0", "m.lcm", "m.gcd",
+    "histc",
+)  # fmt: skip
 GROUPS: list[tuple[float, list[Operation]]] = []
 
 
@@ -273,11 +282,11 @@ group(3, "number", """
     m.trace({x:2-2})
     m.diff({x:1}, dim={dim})
     m.diff({x:1}, n=2, dim={dim})
-    m.sort({x} + {spread}, {dim})[{of:0|1}]
-    m.topk({x} + {spread}, {count}, {dim})[{of:0|1}]
-    m.topk({x} + {spread}, {count}, {dim}, largest={keep})[0]
-    m.kthvalue({x} + {spread}, {count}, {dim})[{of:0|1}]
-    m.median({x} + {spread}, {dim}, {keep})[{of:0|1}]
+    m.sort({x} * 1.0 + {spread}, {dim})[{of:0|1}]
+    m.topk({x} * 1.0 + {spread}, {count}, {dim})[{of:0|1}]
+    m.topk({x} * 1.0 + {spread}, {count}, {dim}, largest={keep})[0]
+    m.kthvalue({x} * 1.0 + {spread}, {count}, {dim})[{of:0|1}]
+    m.median({x} * 1.0 + {spread}, {dim}, {keep})[{of:0|1}]
     m.topk({x}.detach(), {count}, {dim})[0]
     m.kthvalue({x}.detach(), {count}, {dim})[0]
     m.median({x}.detach(), {dim}, {keep})[0]
@@ -305,7 +314,7 @@ group(2.5, "float", """
     m.logcumsumexp({x}, {dim})
     m.cov({x:2-2})
     m.corrcoef({x:2-2})
-    m.trapezoid({x:1}, dim={dim})
+    m.trapezoid({full:1}, dim={dim})
     m.renorm({x:2}, 2, {dim}, 1.0)
     F.cosine_similarity({x}, {same}, dim={dim})
     F.pairwise_distance({x:1}, {same})
@@ -414,7 +423,7 @@ group(4, "any", """
     {x}[{key}]
     {x}[{key}]
     {x}[{basic}]
-    {x}[{b}]
+    {x}[{b}] + 0
     {x}[{x} > {n}]
     m.index_select({x}, {dim}, {index})
     m.gather({x}, {dim}, {gather})
@@ -564,14 +573,14 @@ group(2.5, "float", """
     F.max_pool2d({pool:2})
     F.avg_pool1d({pool:1})
     F.avg_pool2d({pool:2}, count_include_pad={keep})
-    F.adaptive_avg_pool1d({x:2-3}, {of:1|2|3})
-    F.adaptive_avg_pool2d({x:3-4}, {of:1|2|(2, 3)})
-    F.adaptive_max_pool2d({x:3-4}, {of:1|2})
+    F.adaptive_avg_pool1d({full:2-3}, {of:1|2|3})
+    F.adaptive_avg_pool2d({full:3-4}, {of:1|2|(2, 3)})
+    F.adaptive_max_pool2d({full:3-4}, {of:1|2})
     F.lp_pool1d({x:2-3}.abs() + 0.5, 2, 1)
-    F.interpolate({x:3-3}, size={of:2|5}, mode={of:'nearest'|'linear'|'nearest-exact'})
-    F.interpolate({x:4-4}, size={of:(2, 3)|(5, 4)}, mode={of:'nearest'|'bilinear'|'bicubic'|'area'})
-    F.interpolate({x:4-4}, scale_factor={of:2|1.5|0.5}, mode='bilinear', align_corners={keep})
-    F.interpolate({x:4-4}, scale_factor={of:2|1.5}, mode='nearest')
+    F.interpolate({full:3-3}, size={of:2|5}, mode={of:'nearest'|'linear'|'nearest-exact'})
+    F.interpolate({full:4-4}, size={of:(2, 3)|(5, 4)}, mode={of:'nearest'|'bilinear'|'bicubic'|'area'})
+    F.interpolate({full:4-4}, scale_factor={of:2|1.5|0.5}, mode='bilinear', align_corners={keep})
+    F.interpolate({full:4-4}, scale_factor={of:2|1.5}, mode='nearest')
     F.unfold({x:4-4}, {of:1|2})
 """)
 group(2, "float", """
