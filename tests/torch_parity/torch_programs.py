@@ -590,7 +590,9 @@ class Draft:
                     results.append(world.advance(line))
                 except Exception as error:
                     leaf = "leaf Variable" in str(error)
-                    return wild is not leaf and self._accept_error(longer, error)
+                    if results or wild is leaf:
+                        return False
+                    return self._accept_error(longer, error)
         if wild and not self._plain(results[0]):
             return False
         if not all(isinstance(r, torch.Tensor) for r in results) or not self._plain(results[0]):

@@ -284,7 +284,7 @@ def _movement(rw: Rewriter, eqn: Eqn) -> Atom | None:
 def _slice(rw: Rewriter, eqn: Eqn) -> Atom | None:
     """A slice of what was padded or joined reads one operand where it lies inside that."""
     (x,), out = eqn.inputs, eqn.outputs[0].aval
-    start, limit, step = (eqn.params[k] for k in ("start", "limit", "step"))
+    start, _, step = (eqn.params[k] for k in ("start", "limit", "step"))
     if x.aval.shape == out.shape and not any(start) and set(step) <= {1}:
         return x
     last = [a + (n - 1) * s for a, n, s in zip(start, out.shape, step, strict=True)]
