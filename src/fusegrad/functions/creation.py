@@ -216,6 +216,11 @@ def arange(
     return _finish(ew.add(ramp, start) if start != 0 else ramp, requires_grad)
 
 
+def _dtype_of_ends(*ends: Any) -> DType:
+    default = dtypes.get_default_dtype()
+    return dtypes.complex_dtype(default) if any(isinstance(e, complex) for e in ends) else default
+
+
 def linspace(
     start: float,
     end: float,
@@ -226,7 +231,7 @@ def linspace(
     device: Any = None,
 ) -> Tensor:
     """``steps`` evenly spaced numbers from ``start`` to ``end``."""
-    target = dtype or dtypes.get_default_dtype()
+    target = dtype or _dtype_of_ends(start, end)
     _check_steps("linspace", steps)
     return _finish(Tensor(stored(np.linspace(start, end, steps), target)), requires_grad)
 
@@ -248,7 +253,7 @@ def logspace(
         >>> fg.logspace(0, 2, 3).tolist()
         [1.0, 10.0, 100.0]
     """
-    target = dtype or dtypes.get_default_dtype()
+    target = dtype or _dtype_of_ends(start, end)
     _check_steps("logspace", steps)
     values = np.power(float(base), np.linspace(start, end, steps))
     return _finish(Tensor(stored(values, target)), requires_grad)

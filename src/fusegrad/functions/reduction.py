@@ -11,7 +11,7 @@ from ..ops import elementwise as ew
 from ..ops import movement, reduce, source
 from ..tensor import Tensor
 from .common import axes_of, axis_of, cast, floating, method, pointwise
-from .complex import view_as_real
+from .complex import real, view_as_real
 from .indexing import gather
 from .pointwise import abs, as_bool, where
 from .rounding import rounds_once
@@ -203,7 +203,7 @@ def logsumexp(input: Tensor, dim: Any, keepdim: bool = False) -> Tensor:
     """log(sum(exp(x))) over ``dim`` without overflow."""
     x = floating(input)
     axes = axes_of(dim, x.aval.ndim)
-    top = amax(x.detach(), axes, True)
+    top = amax(real(x).detach(), axes, True)
     finite = ew.isfinite(top)
     shift = where(finite, top, 0.0)
     total = _reduce(reduce.sum_, ew.exp(pointwise(ew.sub, x, shift)), axes, True)

@@ -17,6 +17,7 @@ from ...errors import ArgumentError, ShapeError
 from ...functions import reduction
 from ...functions.common import axis_of, cast, floating, pointwise
 from ...functions.creation import zeros_like
+from ...functions.pointwise import abs as magnitude
 from ...functions.pointwise import clamp, where
 from ...functions.pointwise import relu as _relu
 from ...functions.pointwise import sigmoid as _sigmoid
@@ -180,7 +181,7 @@ def logsigmoid(input: Tensor) -> Tensor:
 @rounds_once
 def softsign(input: Tensor) -> Tensor:
     """x / (1 + abs(x))."""
-    return ew.div(input, ew.add(ew.abs_(input), 1.0))
+    return pointwise(ew.div, input, ew.add(magnitude(input), 1.0))
 
 
 @rounds_once
