@@ -25,6 +25,7 @@ LAYERS = (
         "loops",
         "branches",
         "autograd",
+        "linalg",
         "functions",
         "guards",
         "traced",

@@ -79,6 +79,10 @@ def update_view(base: Any, path: Path, new: Any) -> Any:
     if primitive is movement.transpose:
         perm = tuple(int(i) for i in np.argsort(params["perm"]))
         return movement.transpose(inner, perm=perm)
+    if primitive is movement.diagonal:
+        inside = full(shape=tuple(movement.aval_shape(inner)), dtype=dtypes.bool_, value=True)
+        mask = movement.on_diagonal(inside, tuple(shape), **params)
+        return where(mask, movement.on_diagonal(inner, tuple(shape), **params), base)
     if primitive is movement.slice_:
         padding = _slice_padding(shape, movement.aval_shape(inner), params)
         inside = full(shape=tuple(movement.aval_shape(inner)), dtype=dtypes.bool_, value=True)

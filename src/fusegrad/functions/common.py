@@ -83,7 +83,8 @@ def broadcast_shapes(*shapes: Sequence[int], op: str = "broadcast_shapes") -> tu
     Raises:
         RuntimeError: two extents differ and neither is 1.
     """
-    first = shapes[0]
+    shapes = tuple((s,) if isinstance(s, int) else s for s in shapes)
+    first = shapes[0] if shapes else ()
     if all(s == first for s in shapes):
         return tuple(first)
     ndim = max(len(s) for s in shapes)
@@ -122,6 +123,14 @@ def cast(x: Tensor, dtype: DType) -> Tensor:
     return out
 
 
+def wrapped(value: Any, dtype: DType) -> Any:
+    """A Python integer as an element of an integer dtype, modulo its range as PyTorch has it."""
+    limits = np.iinfo(dtype.np)
+    if limits.min <= value <= limits.max:
+        return value
+    return (int(value) - int(limits.min)) % (1 << limits.bits) + int(limits.min)
+
+
 def pointwise(
     primitive: Primitive, *values: Any, dtype: DType | None = None, name: str = ""
 ) -> Tensor:
@@ -142,6 +151,8 @@ def pointwise(
         if isinstance(value, Tensor):
             value = broadcast_to(cast(value, target), shape)
             typed = True
+        elif target.category == 1:
+            value = wrapped(value, target)
         operands.append(value)
     if not typed:
         operands[0] = Tensor(stored(operands[0], target))
@@ -163,6 +174,16 @@ def _numbers_ride_along(primitive: Primitive, target: DType, values: Sequence[An
         and all(not isinstance(v, Tensor) or not v.aval.shape for v in numbers)
         and primitive.aval_rule(*[scalar] * len(values)).dtype is target
     )
+
+
+def owned(x: Tensor) -> Tensor:
+    """``x`` in memory of its own, for a result that is equal to an operand but not a view of it."""
+    return elementwise.convert(x, dtype=x.dtype)
+
+
+def unshared(out: Tensor, source: Tensor) -> Tensor:
+    """``out``, copied if it lies in the memory of ``source``."""
+    return owned(out) if out._storage is source._storage else out
 
 
 def floating(x: Any, name: str = "operand") -> Tensor:

@@ -229,7 +229,7 @@ def _conv_transpose(
                 "output_padding must be >= 0 and smaller than either stride or dilation.",
             )
         extent = (n - 1) * s - 2 * lo + d * (k - 1) + more + 1
-        if extent < 0 or n < 1:
+        if extent < 1 or n < 1:
             raise ShapeError(
                 f"{name} got input {input.aval} and weight {weight.aval}, padding {low}",
                 "The padding removes more than the window spreads.",

@@ -27,9 +27,10 @@ def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
     """
     array = widen(input._concrete("nonzero"))
     if as_tuple:
-        found = np.nonzero(array.reshape(-1) if array.ndim == 0 else array)
+        found = np.nonzero(np.atleast_1d(array))
         return tuple(Tensor(i.astype(np.int64)) for i in found)
-    return Tensor(np.argwhere(array).astype(np.int64))
+    rows = np.stack(np.nonzero(np.atleast_1d(array)), 1)
+    return Tensor(rows[:, : array.ndim].astype(np.int64))
 
 
 @method()
@@ -157,7 +158,7 @@ def unique_consecutive(
     axis = 0 if dim is None else axis_of(dim, input.aval.ndim)
     flat = array.reshape(-1) if dim is None else array
     moved = np.moveaxis(flat, axis, 0)
-    lines = moved.reshape(len(moved), -1)
+    lines = moved.reshape(len(moved), moved[:1].size)
     new = np.ones(len(lines), bool)
     new[1:] = (lines[1:] != lines[:-1]).any(1)
     starts = np.flatnonzero(new)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import builtins
 import math
 from collections.abc import Callable
 from typing import Any
 
 from .. import dtypes
 from ..dtypes import DType, bool_, stored
-from ..errors import DTypeError
+from ..errors import ArgumentTypeError, DTypeError, ShapeError
 from ..ops import elementwise as ops
 from ..ops.complex import complex_abs
 from ..tensor import Tensor
@@ -21,8 +22,10 @@ from .common import (
     cast,
     floating,
     method,
+    owned,
     pointwise,
     promote,
+    wrapped,
 )
 from .rounding import rounds_once
 
@@ -90,7 +93,7 @@ def neg(input: Tensor) -> Tensor:
 def _rounding(primitive: Any) -> Callable[[Tensor], Tensor]:
     def function(input: Tensor) -> Tensor:
         x = as_tensor_operand(input)
-        return primitive(x) if x.dtype.category >= 2 else x
+        return primitive(x) if x.dtype.category >= 2 else owned(x)
 
     function.__name__ = primitive.name
     function.__doc__ = primitive.doc
@@ -101,7 +104,29 @@ def _rounding(primitive: Any) -> Callable[[Tensor], Tensor]:
 floor = _rounding(ops.floor)
 ceil = _rounding(ops.ceil)
 trunc = _rounding(ops.trunc)
-round = _rounding(ops.round_)
+
+
+@method()
+def round(input: Any, *, decimals: int = 0) -> Tensor:
+    """Nearest number with ``decimals`` digits after the point, ties to even; integers as they are.
+
+    Example:
+        >>> import fusegrad as fg
+        >>> fg.round(fg.tensor([0.5, 1.5])).tolist(), fg.round(fg.tensor(1234.0), decimals=-2)
+        ([0.0, 2.0], tensor(1200.))
+    """
+    x = as_tensor_operand(input)
+    if not x.dtype.is_floating_point:
+        if decimals:
+            raise DTypeError(
+                f"round of {x.aval} to {decimals} decimals", "It takes floating numbers."
+            )
+        return x
+    if not decimals:
+        return ops.round_(x)
+    power = 10.0 ** builtins.abs(decimals)
+    up, down = (ops.mul, ops.div) if decimals > 0 else (ops.div, ops.mul)
+    return down(ops.round_(up(x, power)), power)
 
 
 @method()
@@ -140,11 +165,20 @@ def _no_bool(name: str, *values: Any) -> None:
         raise DTypeError(f"{name} of booleans", "Booleans have no subtraction.", "x ^ y")
 
 
+def _scaled(input: Any, other: Any, alpha: Any) -> Any:
+    """``alpha * other`` in the dtype of the sum that it goes into."""
+    if not isinstance(other, Tensor):
+        return other * alpha
+    if isinstance(input, Tensor):
+        other = _promoted(input, other)[1]
+    return mul(other, alpha)
+
+
 @method("add", "__add__", "__radd__")
 def add(input: Any, other: Any, *, alpha: Any = 1) -> Tensor:
     """input + alpha * other with broadcasting and type promotion."""
     if isinstance(alpha, Tensor) or alpha != 1:
-        other = mul(other, alpha) if isinstance(other, Tensor) else other * alpha
+        other = _scaled(input, other, alpha)
     if promote_pair(input, other) is bool_:
         return pointwise(ops.or_, input, other)
     return pointwise(ops.add, input, other)
@@ -157,12 +191,18 @@ def promote_pair(a: Any, b: Any) -> DType:
     )
 
 
+def _float_of(a: Any, b: Any) -> DType:
+    """Result dtype of two operands of a function whose results are not whole."""
+    dtype = promote_pair(a, b)
+    return dtype if dtype.category >= 2 else dtypes.get_default_dtype()
+
+
 @method("sub", "subtract", "__sub__")
 def sub(input: Any, other: Any, *, alpha: Any = 1) -> Tensor:
     """input - alpha * other with broadcasting and type promotion."""
     _no_bool("sub", input, other)
     if isinstance(alpha, Tensor) or alpha != 1:
-        other = mul(other, alpha) if isinstance(other, Tensor) else other * alpha
+        other = _scaled(input, other, alpha)
     return pointwise(ops.sub, input, other)
 
 
@@ -192,8 +232,7 @@ def div(input: Any, other: Any, *, rounding_mode: str | None = None) -> Tensor:
         magnitude = pointwise(ops.floor_div, pointwise(ops.abs_, input), pointwise(ops.abs_, other))
         signs = pointwise(ops.mul, pointwise(ops.sign, input), pointwise(ops.sign, other))
         return pointwise(ops.mul, magnitude, signs)
-    target = dtype if dtype.category >= 2 else dtypes.get_default_dtype()
-    return pointwise(ops.div, input, other, dtype=target)
+    return pointwise(ops.div, input, other, dtype=_float_of(input, other))
 
 
 @method("__rtruediv__")
@@ -229,7 +268,9 @@ def rremainder(input: Any, other: Any) -> Tensor:
 @method()
 def fmod(input: Any, other: Any) -> Tensor:
     """Remainder with the sign of the dividend."""
-    return pointwise(ops.fmod, input, other)
+    if promote_pair(input, other).is_floating_point:
+        return pointwise(ops.fmod, input, other)
+    return sub(input, mul(div(input, other, rounding_mode="trunc"), other))
 
 
 @method("pow", "__pow__")
@@ -283,13 +324,13 @@ def minimum(input: Any, other: Any) -> Tensor:
 @method()
 def atan2(input: Any, other: Any) -> Tensor:
     """Angle of the point (other, input)."""
-    return pointwise(ops.atan2, input, other)
+    return pointwise(ops.atan2, input, other, dtype=_float_of(input, other))
 
 
 @method()
 def copysign(input: Any, other: Any) -> Tensor:
     """Magnitude of input with the sign of other."""
-    return pointwise(ops.copysign, input, other)
+    return pointwise(ops.copysign, input, other, dtype=_float_of(input, other))
 
 
 @method("clamp", "clip")
@@ -297,12 +338,30 @@ def clamp(input: Tensor, min: Any = None, max: Any = None) -> Tensor:
     """Limit elements to [min, max]; the gradient passes where the limits do not bind."""
     if min is None and max is None:
         raise DTypeError("clamp without limits", "At least one of min and max must be given.")
-    out = input
+    limits = [v for v in (min, max) if v is not None]
+    limits = [v if isinstance(v, (Tensor, *Number)) else as_tensor_operand(v) for v in limits]
+    dtype = promote(input, *limits)
+    out = cast(input, dtype)
     if min is not None:
-        out = where(pointwise(ops.lt, out, min), min, out)
+        out = where(_binds(ops.lt, out, min), _limit(min, dtype), out)
     if max is not None:
-        out = where(pointwise(ops.gt, out, max), max, out)
+        out = where(_binds(ops.gt, out, max), _limit(max, dtype), out)
     return out
+
+
+def _binds(beyond: Any, x: Tensor, limit: Any) -> Tensor:
+    """Where a limit takes the place of ``x``: beyond it, and where it is nan."""
+    out = pointwise(beyond, x, limit)
+    if isinstance(limit, Tensor) and limit.dtype.is_floating_point:
+        return ops.or_(out, broadcast_to(isnan(limit), out.aval.shape))
+    if isinstance(limit, float) and math.isnan(limit):
+        return logical_or(out, True)
+    return out
+
+
+def _limit(limit: Any, dtype: DType) -> Any:
+    """A number as a constant of a dtype."""
+    return wrapped(limit, dtype) if isinstance(limit, Number) and dtype.category == 1 else limit
 
 
 @method()
@@ -324,10 +383,17 @@ def lerp(input: Tensor, end: Any, weight: Any) -> Tensor:
     return add(input, mul(weight, sub(end, input)))
 
 
+def _promoted(*values: Any) -> list[Any]:
+    """Tensors in their common dtype, so that what is between them is not rounded to less."""
+    dtype = promote(*values)
+    return [cast(v, dtype) if isinstance(v, Tensor) else v for v in values]
+
+
 @method()
 @rounds_once
 def addcmul(input: Tensor, tensor1: Any, tensor2: Any, *, value: Any = 1) -> Tensor:
     """input + value * tensor1 * tensor2."""
+    input, tensor1, tensor2 = _promoted(input, tensor1, tensor2)
     product = mul(tensor1, tensor2)
     return add(input, product if isinstance(value, Number) and value == 1 else mul(product, value))
 
@@ -336,6 +402,7 @@ def addcmul(input: Tensor, tensor1: Any, tensor2: Any, *, value: Any = 1) -> Ten
 @rounds_once
 def addcdiv(input: Tensor, tensor1: Any, tensor2: Any, *, value: Any = 1) -> Tensor:
     """input + value * tensor1 / tensor2."""
+    input, tensor1, tensor2 = _promoted(input, tensor1, tensor2)
     numerator = tensor1 if isinstance(value, Number) and value == 1 else mul(tensor1, value)
     return add(input, div(numerator, tensor2))
 
@@ -362,9 +429,17 @@ bitwise_or = _compare(ops.or_, "bitwise_or", "__or__", "__ror__")
 bitwise_xor = _compare(ops.xor, "bitwise_xor", "__xor__", "__rxor__")
 
 
-@method("bitwise_not", "__invert__")
+@method("bitwise_not")
 def bitwise_not(input: Tensor) -> Tensor:
     """Bitwise complement; logical not of booleans."""
+    return ops.not_(input)
+
+
+@method("__invert__")
+def _invert(input: Tensor) -> Tensor:
+    """``~x``."""
+    if input.dtype.category >= 2:
+        raise ArgumentTypeError(f"~ of {input.aval}", "It is for integers and booleans.", "1 - x")
     return ops.not_(input)
 
 
@@ -403,7 +478,10 @@ def where(condition: Tensor, input: Any, other: Any) -> Tensor:
     shape = broadcast_shapes(*shapes, op="where")
     if not any(isinstance(v, Tensor) for v in values):
         values[0] = Tensor(stored(values[0], dtype))
-    x, y = [broadcast_to(cast(v, dtype), shape) if isinstance(v, Tensor) else v for v in values]
+    x, y = [
+        broadcast_to(cast(v, dtype), shape) if isinstance(v, Tensor) else _limit(v, dtype)
+        for v in values
+    ]
     return ops.where(broadcast_to(condition, shape), x, y)
 
 
@@ -414,7 +492,19 @@ def _where_method(self: Tensor, condition: Tensor, other: Any) -> Tensor:
 
 @method()
 def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
-    """``value`` where ``mask``, ``input`` elsewhere."""
+    """``value`` (a number or a 0-d tensor) where ``mask``, ``input`` elsewhere."""
+    if isinstance(value, Tensor) and value.aval.ndim:
+        raise ShapeError(
+            f"masked_fill with value {value.aval}",
+            "masked_fill_ only supports a 0-dimensional value tensor.",
+            "fg.where(mask, value, input)",
+        )
+    if isinstance(value, complex) or (isinstance(value, Tensor) and value.dtype.is_complex):
+        if not input.dtype.is_complex:
+            raise DTypeError(
+                f"masked_fill of {input.aval} with a complex value",
+                f"value cannot be converted to type {input.dtype} without overflow.",
+            )
     if isinstance(value, Number):
         value = Tensor(stored(value, input.dtype))
     return where(mask, value, input)

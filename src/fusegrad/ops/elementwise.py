@@ -35,6 +35,12 @@ from .kinds import (
 from .samples import Drawn, draw
 
 
+def _squared_radius(x: Any, y: Any) -> Any:
+    """x * x + y * y, but 1 at the origin, where slopes divided by it then are 0."""
+    square = add(mul(x, x), mul(y, y))
+    return where(eq(square, 0.0), 1.0, square)
+
+
 def _flat(g: Any, x_aval: Aval) -> Any:
     """The rule of a function that is constant between its steps."""
     from .source import full  # source imports this module
@@ -452,8 +458,8 @@ atan2: Primitive = elementwise(
     np.arctan2,
     "atan2({0}, {1})",
     [
-        lambda g, x, y: mul(g, div(y, add(mul(x, x), mul(y, y)))),
-        lambda g, x, y: neg(mul(g, div(x, add(mul(x, x), mul(y, y))))),
+        lambda g, x, y: mul(g, div(y, _squared_radius(x, y))),
+        lambda g, x, y: neg(mul(g, div(x, _squared_radius(x, y)))),
     ],
     cost=20,
     domain=(0.3, 3.0),

@@ -13,12 +13,13 @@ from collections.abc import Callable
 from typing import Any
 
 from ...dtypes import DType
-from ...errors import ArgumentError, ShapeError
+from ...errors import ArgumentError, RangeError, ShapeError
 from ...functions import reduction
-from ...functions.common import axis_of, cast, floating, pointwise
+from ...functions.common import axis_of, cast, floating, pointwise, wrapped
 from ...functions.creation import zeros_like
+from ...functions.norms import norm
 from ...functions.pointwise import abs as magnitude
-from ...functions.pointwise import clamp, where
+from ...functions.pointwise import clamp, div, sub, where
 from ...functions.pointwise import relu as _relu
 from ...functions.pointwise import sigmoid as _sigmoid
 from ...functions.pointwise import tanh as _tanh
@@ -36,6 +37,12 @@ def _put(input: Tensor, out: Tensor, inplace: bool) -> Tensor:
     return input._assign(out, "an in-place activation") if inplace else out
 
 
+def _like(input: Tensor, number: Any) -> Any:
+    """A limit in the dtype of ``input``: whole for integers."""
+    whole = input.dtype.category < 2 and isinstance(number, (int, float))
+    return wrapped(int(number), input.dtype) if whole else number
+
+
 def relu(input: Tensor, inplace: bool = False) -> Tensor:
     """max(x, 0)."""
     return _put(input, _relu(input), inplace)
@@ -45,6 +52,11 @@ def hardtanh(
     input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False
 ) -> Tensor:
     """x limited to [min_val, max_val]; no gradient at the limits."""
+    if min_val > max_val:
+        raise ArgumentError(
+            f"hardtanh from {min_val} to {max_val}", "min_val cannot be greater than max_val."
+        )
+    min_val, max_val = _like(input, min_val), _like(input, max_val)
     limited = where(ew.ge(input, max_val), max_val, input)
     return _put(input, where(ew.le(input, min_val), min_val, limited), inplace)
 
@@ -69,6 +81,11 @@ def rrelu(
     inplace: bool = False,
 ) -> Tensor:
     """Leaky ReLU whose slope is drawn from [lower, upper] in training, else their mean."""
+    if lower > upper:
+        raise RangeError(
+            f"rrelu with slopes from {lower} to {upper}",
+            "Lower bound should be less than or equal to the upper bound.",
+        )
     if not training:
         return leaky_relu(input, (lower + upper) / 2, inplace)
     slope = ew.add(ew.mul(rand_like(input), upper - lower), lower)
@@ -81,7 +98,7 @@ def prelu(input: Tensor, weight: Tensor) -> Tensor:
     if weight.aval.size != 1:
         ndim = input.aval.ndim
         channels = input.aval.shape[1] if ndim > 1 else 1
-        if ndim == 0 or weight.aval.size != channels:
+        if ndim == 0 or weight.aval.ndim != 1 or weight.aval.size != channels:
             raise ShapeError(
                 f"prelu got input {input.aval} and weight {weight.aval}",
                 f"The weight has one element, or one per channel ({channels}).",
@@ -127,7 +144,7 @@ def gelu(input: Tensor, approximate: str = "none") -> Tensor:
         cdf = ew.mul(ew.add(ew.erf(ew.mul(input, math.sqrt(0.5))), 1.0), 0.5)
         return ew.mul(input, cdf)
     if approximate != "tanh":
-        raise ArgumentError(
+        raise RangeError(
             f"gelu with approximate={approximate!r}",
             "approximate argument must be either none or tanh.",
         )
@@ -143,9 +160,14 @@ def silu(input: Tensor, inplace: bool = False) -> Tensor:
 
 
 def softplus_stable(input: Tensor) -> Tensor:
-    """log(1 + exp(x)) for any x; the gradient at 0 is 1/2 by the rule of ``maximum``."""
-    tail = ew.log1p(ew.exp(ew.neg(ew.abs_(input))))
-    return ew.add(ew.maximum(input, 0.0), tail)
+    """log(1 + exp(x)) for any x.
+
+    Both branches are smooth where they are used, so that all derivatives are right at 0, too
+    (those of ``maximum`` and ``abs`` are not there).
+    """
+    positive = ew.gt(input, 0.0)
+    tail = ew.log1p(ew.exp(where(positive, ew.neg(input), input)))
+    return ew.add(where(positive, input, 0.0), tail)
 
 
 @rounds_once
@@ -181,22 +203,20 @@ def logsigmoid(input: Tensor) -> Tensor:
 @rounds_once
 def softsign(input: Tensor) -> Tensor:
     """x / (1 + abs(x))."""
-    return pointwise(ew.div, input, ew.add(magnitude(input), 1.0))
+    return div(input, ew.add(magnitude(input), 1))
 
 
 @rounds_once
 def tanhshrink(input: Tensor) -> Tensor:
     """x - tanh(x)."""
-    return ew.sub(input, ew.tanh(input))
+    return sub(input, _tanh(input))
 
 
 @rounds_once
 def softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
     """x moved towards 0 by ``lambd``, 0 within."""
     if lambd < 0:
-        raise ArgumentError(
-            f"softshrink with lambd={lambd}", "lambda must be greater or equal to 0."
-        )
+        raise RangeError(f"softshrink with lambd={lambd}", "lambda must be greater or equal to 0.")
     low = where(ew.lt(input, -lambd), ew.add(input, lambd), ew.mul(input, 0.0))
     return where(ew.gt(input, lambd), ew.sub(input, lambd), low)
 
@@ -221,6 +241,7 @@ def hardswish(input: Tensor, inplace: bool = False) -> Tensor:
 
 def threshold(input: Tensor, threshold: float, value: float, inplace: bool = False) -> Tensor:
     """x where above ``threshold``, ``value`` elsewhere."""
+    threshold, value = _like(input, threshold), _like(input, value)
     return _put(input, where(ew.le(input, threshold), value, input), inplace)
 
 
@@ -278,7 +299,7 @@ def normalize(
     input: Tensor, p: float = 2.0, dim: Any = 1, eps: float = 1e-12, out: Tensor | None = None
 ) -> Tensor:
     """x / max(norm(x), eps) along ``dim``; written to ``out`` when given."""
-    size = clamp(reduction.norm(input, p, dim, keepdim=True), min=eps)
+    size = clamp(norm(input, p, dim, keepdim=True), min=eps)
     unit = pointwise(ew.div, input, size)
     return unit if out is None else out._assign(unit, "normalize")
 

@@ -12,12 +12,13 @@ from typing import Any
 from ...autograd import Function, no_grad
 from ...dtypes import finfo, int64
 from ...errors import ArgumentError, DTypeError, ShapeError
-from ...functions.common import broadcast_to, cast, floating, pointwise
+from ...functions.common import broadcast_to, cast, pointwise
 from ...functions.indexing import checked, wrap_index
 from ...functions.linear import linear
+from ...functions.norms import norm
 from ...functions.pointwise import add, where
 from ...functions.random import Generator, rand
-from ...functions.reduction import mean, norm, sum, var
+from ...functions.reduction import mean, sum, var
 from ...functions.rounding import rounds_once, rounds_to_input
 from ...functions.shape import unsqueeze
 from ...ops import contract, indexing, source
@@ -264,6 +265,8 @@ def embedding(
         scale_grad_by_freq: divide gradients by how often a row is used.
         sparse: accepted; gradients are dense.
     """
+    if weight.aval.ndim != 2:
+        raise ShapeError(f"embedding with weight {weight.aval}", "'weight' must be 2-D.")
     rows = weight.aval.shape[0]
     if input.dtype.category != 1:
         raise DTypeError(
@@ -289,4 +292,4 @@ def embedding(
     if padding_idx is not None and out.requires_grad:
         padded = broadcast_to(unsqueeze(ew.eq(cast(index, int64), padding_idx), -1), out.aval.shape)
         out = ew.where(padded, out.detach(), out)  # type: ignore[attr-defined]
-    return floating(out)
+    return out

@@ -36,7 +36,7 @@ class _Moments(Function):
     @staticmethod
     def forward(ctx: Any, *args: Any) -> Any:
         x, axes = args
-        count = math.prod(x.aval.shape[a] for a in axes)
+        count = max(math.prod(x.aval.shape[a] for a in axes), 1)
         if x.dtype is float64:
             centre = mean(x, axes, keepdim=True)
             apart = pointwise(ew.sub, x, centre)
@@ -246,6 +246,12 @@ def group_norm(
         )
     _check_channels("group_norm", shape[1], weight=weight, bias=bias)
     inside = shape[1] // num_groups
+    if math.prod((shape[0], inside, *shape[2:])) == 1:
+        raise ArgumentError(
+            f"group_norm got {input.aval}",
+            f"Expected more than 1 value per channel when training, got input size {input.shape}.",
+            "a larger batch, or fewer groups",
+        )
     x = reshape(input, (shape[0], num_groups, inside, *shape[2:]))
     centre, variance = _Moments.apply(x, tuple(range(2, x.aval.ndim)))
     spread = (1, num_groups, inside, *([1] * (len(shape) - 2)))

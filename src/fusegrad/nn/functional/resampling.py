@@ -14,7 +14,7 @@ import numpy as np
 
 from ...dtypes import float32, stored
 from ...errors import ArgumentError
-from ...functions.common import pointwise
+from ...functions.common import pointwise, unshared
 from ...functions.rounding import rounds_to_input
 from ...functions.shape import repeat_interleave
 from ...ops import elementwise as ew
@@ -184,7 +184,7 @@ def interpolate(
             x = _linear(x, 2 + k, sizes[k], apart[k], bool(align_corners))
         else:
             x = _nearest(x, 2 + k, sizes[k], apart[k], mode == "nearest-exact")
-    return x
+    return unshared(x, input)
 
 
 def upsample(
