@@ -109,6 +109,8 @@ def repr_(input: Tensor) -> str:
     plain: tuple[Any, ...] = (default, int64, dtypes.bool_)
     if input.dtype.is_complex and not default.reduced:
         plain = (dtypes.complex_dtype(default),)
+    if not input.aval.size:
+        plain = (default,)
     if input.dtype not in plain:
         parts.append(f"dtype={input.dtype!r}")
     if input.grad_fn is not None:

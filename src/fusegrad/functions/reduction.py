@@ -6,7 +6,7 @@ import math
 from typing import Any, NamedTuple
 
 from ..dtypes import DType, int64, uint8
-from ..errors import DimError, DTypeError
+from ..errors import DimError, DTypeError, ShapeError
 from ..ops import elementwise as ew
 from ..ops import movement, reduce, source
 from ..tensor import Tensor
