@@ -12,6 +12,7 @@ from ..dtypes import DType, as_dtype, from_numpy_dtype, int64, stored
 from ..errors import ArgumentError, ArgumentTypeError, RangeError, ShapeError
 from ..ops import elementwise as ew
 from ..ops import movement, source
+from ..ops.kinds import keep_parts
 from ..tensor import Tensor
 from .common import cast, method, sizes_of
 
@@ -65,6 +66,8 @@ def tensor(
             array = stored(array, dtypes.get_default_dtype())
         elif dtype is None and array.dtype == np.complex128:
             array = stored(array, dtypes.complex_dtype(dtypes.get_default_dtype()))
+        elif dtype is not None and array.dtype.kind == "c":
+            keep_parts("tensor()", array, as_dtype(dtype))
     if dtype is not None:
         array = stored(array, as_dtype(dtype))
     from_numpy_dtype(array.dtype)
