@@ -25,7 +25,16 @@ class Operation:
     exact: bool
     mutates: bool
 
+    @property
+    def traceable(self) -> bool:
+        """Whether jit takes it: neither shapes nor loops that depend on values."""
+        return not any(name in self.text for name in VALUE_DEPENDENT)
 
+
+VALUE_DEPENDENT = (
+    "nonzero(", "unique", "bincount", "masked_select", "{x}[{x} >", "{x}[{b}] + 0", "m.lcm", "m.gcd",
+    "histc",
+)  # fmt: skip
 GROUPS: list[tuple[float, list[Operation]]] = []
 
 
@@ -36,10 +45,7 @@ def group(weight: float, kind: str, text: str, exact: bool = False, mutates: boo
 
 
 # --- elementwise ----------------------------------------------------------------------------------
-group(
-    3,
-    "float",
-    """
+group(3, "float", """
     m.exp(m.tanh({x}))
     m.exp2({x} * 0.3)
     m.expm1(-m.abs({x}))
@@ -82,12 +88,8 @@ group(
     m.special.expit({x})
     m.special.xlog1py({x}, {y}.abs())
     m.mvlgamma({x}.abs() + 2, 2)
-""",
-)
-group(
-    2,
-    "float",
-    """
+""")
+group(2, "float", """
     m.relu({x})
     F.relu6({x} * 3)
     F.leaky_relu({x}, {of:0.01|0.2|-0.1})
@@ -111,12 +113,8 @@ group(
     F.prelu({x}, m.tensor(0.25, dtype={x}.dtype))
     F.normalize({x}, dim={dim})
     F.dropout({x}, 0.5, training=False)
-""",
-)
-group(
-    2,
-    "number",
-    """
+""")
+group(2, "number", """
     -{x}
     m.abs({x})
     m.neg({x})
@@ -144,13 +142,8 @@ group(
     m.heaviside({x}, {same})
     m.copysign({x}, {y})
     m.relu({x})
-""",
-    exact=True,
-)
-group(
-    3,
-    "number",
-    """
+""", exact=True)
+group(3, "number", """
     {x} + {y}
     {x} - {y}
     {x} * {y}
@@ -179,7 +172,7 @@ group(
     m.sub({x}, {y}, alpha=3)
     m.rsub({x}, {y})
     m.addcmul({x}, {y}, {z}, value=2)
-    m.atan2({x}, {y} + 0.06)
+    m.atan2({x} * 1.0, {y} + 0.06)
     m.float_power({x}.abs() + 1, {of:0.5|2|-1})
     m.true_divide({x}, {y}.abs() + 1)
     m.exp({x} * 0.1)
@@ -187,12 +180,8 @@ group(
     m.sigmoid({x})
     m.ldexp({x}, m.tensor(2))
     m.logical_not({x})
-""",
-)
-group(
-    1.5,
-    "float",
-    """
+""")
+group(1.5, "float", """
     m.pow({x}.abs() + 0.5, {y})
     {x} ** {of:0.5|-1|0|1|-2|1.5}
     {of:2|0.5|1} ** {x}
@@ -207,12 +196,8 @@ group(
     m.dist({x}, {y} + 0.06)
     {x} * m.tensor({c})
     m.tensor({of:2.0|-0.5}, dtype=m.float64) * {x}
-""",
-)
-group(
-    1,
-    "int",
-    """
+""")
+group(1, "int", """
     m.bitwise_and({x}, {y})
     m.bitwise_or({x}, {y})
     m.bitwise_xor({x}, {y})
@@ -227,13 +212,8 @@ group(
     m.lcm({x} % 5 + 1, {y} % 7 + 1)
     {x} * {of:2|0.5|True}
     {x} + {of:1|1.5|False}
-""",
-    exact=True,
-)
-group(
-    1.5,
-    "any",
-    """
+""", exact=True)
+group(1.5, "any", """
     {x} == {y}
     {x} != {y}
     {x} < {y}
@@ -253,13 +233,8 @@ group(
     m.signbit({x})
     m.isreal({x})
     m.isin({x}, {y})
-""",
-    exact=True,
-)
-group(
-    1.5,
-    "any",
-    """
+""", exact=True)
+group(1.5, "any", """
     {x}.to({dtype})
     {x}.to(m.float64)
     {x}.to(m.float32)
@@ -275,13 +250,8 @@ group(
     {x}.new_zeros(2, 3)
     {x}.new_full((2,), {n})
     {x}.new_tensor([1, 2])
-""",
-    exact=True,
-)
-group(
-    0.5,
-    "bool",
-    """
+""", exact=True)
+group(0.5, "bool", """
     ~{x}
     {x} & {y}
     {x} | {y}
@@ -297,15 +267,10 @@ group(
     m.nonzero({x})
     m.count_nonzero({x})
     {x}.long() * 2
-""",
-    exact=True,
-)
+""", exact=True)
 
 # --- reductions -----------------------------------------------------------------------------------
-group(
-    3,
-    "number",
-    """
+group(3, "number", """
     {x}.sum()
     m.sum({x}, {dims}, keepdim={keep})
     m.sum({x}, {dim}, keepdim={keep}, dtype={dtype})
@@ -317,18 +282,17 @@ group(
     m.trace({x:2-2})
     m.diff({x:1}, dim={dim})
     m.diff({x:1}, n=2, dim={dim})
-    m.sort({x}, {dim})[0]
-    m.topk({x}, {count}, {dim})[0]
-    m.topk({x}, {count}, {dim}, largest={keep})[0]
-    m.kthvalue({x}, {count}, {dim})[0]
-    m.median({x}, {dim}, {keep})[0]
-    m.mode({x}, {dim})[0]
-""",
-)
-group(
-    2.5,
-    "float",
-    """
+    m.sort({x} * 1.0 + {spread}, {dim})[{of:0|1}]
+    m.topk({x} * 1.0 + {spread}, {count}, {dim})[{of:0|1}]
+    m.topk({x} * 1.0 + {spread}, {count}, {dim}, largest={keep})[0]
+    m.kthvalue({x} * 1.0 + {spread}, {count}, {dim})[{of:0|1}]
+    m.median({x} * 1.0 + {spread}, {dim}, {keep})[{of:0|1}]
+    m.topk({x}.detach(), {count}, {dim})[0]
+    m.kthvalue({x}.detach(), {count}, {dim})[0]
+    m.median({x}.detach(), {dim}, {keep})[0]
+    m.mode({x}.detach(), {dim})[0]
+""")
+group(2.5, "float", """
     {x}.mean()
     m.mean({x}, {dims}, keepdim={keep})
     m.var({x}, {dims}, correction={of:0|1}, keepdim={keep})
@@ -350,16 +314,12 @@ group(
     m.logcumsumexp({x}, {dim})
     m.cov({x:2-2})
     m.corrcoef({x:2-2})
-    m.trapezoid({x:1}, dim={dim})
+    m.trapezoid(m.nan_to_num({full:1}, 0.0, 1.0, -1.0), dim={dim})
     m.renorm({x:2}, 2, {dim}, 1.0)
     F.cosine_similarity({x}, {same}, dim={dim})
     F.pairwise_distance({x:1}, {same})
-""",
-)
-group(
-    3,
-    "number",
-    """
+""")
+group(3, "number", """
     {x}.max()
     {x}.min()
     m.max({x}, {dim}, keepdim={keep})[{of:0|1}]
@@ -388,26 +348,17 @@ group(
     m.searchsorted(m.sort({x:1}, -1)[0], {x})
     m.bucketize({x}, m.tensor([-1, 0, 1]), right={keep})
     m.nonzero({x})
-""",
-    exact=True,
-)
-group(
-    0.7,
-    "float",
-    """
+""", exact=True)
+group(0.7, "float", """
     m.quantile({x}, {of:0.25|0.5|1.0}, dim={dim}, keepdim={keep})
     m.quantile({x}, m.tensor([0.1, 0.7], dtype={x}.dtype), dim={dim})
     m.quantile({x}, 0.3, interpolation={of:'lower'|'higher'|'nearest'|'midpoint'|'linear'})
     m.nanquantile({x}, 0.6, dim={dim})
     m.histc({x}, bins=5, min=-2, max=2)
-""",
-)
+""")
 
 # --- shapes ---------------------------------------------------------------------------------------
-group(
-    5,
-    "any",
-    """
+group(5, "any", """
     {x}.reshape({shape})
     m.reshape({x}, {shape})
     {x}.view({shape})
@@ -464,20 +415,15 @@ group(
     F.pad({x:3-4}, {pads2}, mode={of:'reflect'|'replicate'|'circular'})
     F.one_hot({x:0-1}.abs().long() % 4, 4)
     F.pixel_shuffle({x:3}.repeat_interleave(4, -3), 2)
-""",
-    exact=True,
-)
+""", exact=True)
 
 # --- indexing -------------------------------------------------------------------------------------
-group(
-    4,
-    "any",
-    """
+group(4, "any", """
     {x}[{key}]
     {x}[{key}]
     {x}[{key}]
     {x}[{basic}]
-    {x}[{b}]
+    {x}[{b}] + 0
     {x}[{x} > {n}]
     m.index_select({x}, {dim}, {index})
     m.gather({x}, {dim}, {gather})
@@ -492,13 +438,8 @@ group(
     m.where({b}, {x}, {y})
     m.index_put({x:1}, ({index},), {x:1}[:1])
     m.take({x}, {take}).reshape(-1)
-""",
-    exact=True,
-)
-group(
-    1.5,
-    "number",
-    """
+""", exact=True)
+group(1.5, "number", """
     m.index_add({x:1}, {dim}, {index}, {sliced})
     m.index_add({x:1}, {dim}, {index}, {sliced}, alpha=2)
     m.scatter_add({x}, {dim}, {gather}, {same})
@@ -508,14 +449,10 @@ group(
     m.index_reduce({x:1}, {dim}, {index}, {sliced}, {of:'amax'|'amin'|'mean'})
     m.bincount({x}.reshape(-1).abs().long() % 6)
     F.embedding({index}, {x:2-2}.clone()) if {dim} in (0, -2) else {x:2-2} * 1
-""",
-)
+""")
 
 # --- assignment and in-place ----------------------------------------------------------------------
-group(
-    2,
-    "any",
-    """
+group(2, "any", """
     {x}[{key}] = {n}
     {x}[{basic}] = {n}
     {x}[{b}] = {n}
@@ -536,14 +473,8 @@ group(
     {x:1}.index_put_(({index},), {x:1}[:1].clone())
     m.unbind({x:1}, {dim})[{pos}].zero_()
     m.split({x:1}, 2, {dim})[0].fill_({n})
-""",
-    exact=True,
-    mutates=True,
-)
-group(
-    2,
-    "number",
-    """
+""", exact=True, mutates=True)
+group(2, "number", """
     {x}.add_({u})
     {x}.sub_({u}, alpha=2)
     {x}.mul_({u})
@@ -570,13 +501,8 @@ group(
     {x}.floor_()
     {x}.sign_()
     {x}.remainder_(3)
-""",
-    mutates=True,
-)
-group(
-    1,
-    "float",
-    """
+""", mutates=True)
+group(1, "float", """
     {x}.div_({u}.abs() + 1)
     {x} /= {nz}
     {x}.exp_().clamp_(0, 5)
@@ -592,15 +518,10 @@ group(
     {x}.sin_()
     F.relu({x}, inplace=True)
     {x:2}.mT.add_(1.5)
-""",
-    mutates=True,
-)
+""", mutates=True)
 
 # --- products -------------------------------------------------------------------------------------
-group(
-    3,
-    "number",
-    """
+group(3, "number", """
     m.matmul({factors_of_product})
     m.matmul({factors_of_product})
     {x:2} @ {x:2}.mT
@@ -623,26 +544,18 @@ group(
     m.addmm({x:2-2}[:1, :1], {x:2-2}, {x:2-2}.t(), beta=2, alpha=3)
     m.baddbmm({x:3-3}[:, :1, :1], {x:3-3}, {x:3-3}.transpose(1, 2))
     m.vander({x:1-1}.clamp(-1, 1), 3)
-""",
-)
-group(
-    1,
-    "float",
-    """
+""")
+group(1, "float", """
     F.linear({x:1}, {weights})
     F.linear({x:1}, {weights}, {x:1}.sum())
     m.cdist({x:2}, {x:2} + 1.5)
     F.bilinear({x:2-2}, {same:2}, m.ones(2, {x:2-2}.shape[1], {x:2-2}.shape[1], dtype={x:2-2}.dtype))
     F.scaled_dot_product_attention({x:2}, {same:2}, {same:2})
     m.cross({x:1}.unsqueeze(-1).expand(*{x:1}.shape, 3), {x:1}.unsqueeze(-1) * m.tensor([1., 2., -1.], dtype={x:1}.dtype), dim=-1)
-""",
-)
+""")
 
 # --- neural networks ------------------------------------------------------------------------------
-group(
-    2.5,
-    "float",
-    """
+group(2.5, "float", """
     F.layer_norm({x:1}, {x:1}.shape[-1:])
     F.layer_norm({x:1}, {x:1}.shape[-1:], {x:1}.reshape(-1)[:{x:1}.shape[-1]], eps=1e-3)
     F.rms_norm({x:1}, {x:1}.shape[-1:], eps=1e-3)
@@ -660,21 +573,17 @@ group(
     F.max_pool2d({pool:2})
     F.avg_pool1d({pool:1})
     F.avg_pool2d({pool:2}, count_include_pad={keep})
-    F.adaptive_avg_pool1d({x:2-3}, {of:1|2|3})
-    F.adaptive_avg_pool2d({x:3-4}, {of:1|2|(2, 3)})
-    F.adaptive_max_pool2d({x:3-4}, {of:1|2})
+    F.adaptive_avg_pool1d({full:2-3}, {of:1|2|3})
+    F.adaptive_avg_pool2d({full:3-4}, {of:1|2|(2, 3)})
+    F.adaptive_max_pool2d({full:3-4}, {of:1|2})
     F.lp_pool1d({x:2-3}.abs() + 0.5, 2, 1)
-    F.interpolate({x:3-3}, size={of:2|5}, mode={of:'nearest'|'linear'|'nearest-exact'})
-    F.interpolate({x:4-4}, size={of:(2, 3)|(5, 4)}, mode={of:'nearest'|'bilinear'|'bicubic'|'area'})
-    F.interpolate({x:4-4}, scale_factor={of:2|1.5|0.5}, mode='bilinear', align_corners={keep})
-    F.interpolate({x:4-4}, scale_factor={of:2|1.5}, mode='nearest')
+    F.interpolate({full:3-3}, size={of:2|5}, mode={of:'nearest'|'linear'|'nearest-exact'})
+    F.interpolate({full:4-4}, size={of:(2, 3)|(5, 4)}, mode={of:'nearest'|'bilinear'|'bicubic'|'area'})
+    F.interpolate({full:4-4}, scale_factor={of:2|1.5|0.5}, mode='bilinear', align_corners={keep})
+    F.interpolate({full:4-4}, scale_factor={of:2|1.5}, mode='nearest')
     F.unfold({x:4-4}, {of:1|2})
-""",
-)
-group(
-    2,
-    "float",
-    """
+""")
+group(2, "float", """
     F.mse_loss({x}, {same}, reduction={reduction})
     F.l1_loss({x}, {same}, reduction={reduction})
     F.smooth_l1_loss({x}, {same}, reduction={reduction}, beta={of:1.0|0.5})
@@ -695,5 +604,4 @@ group(
     F.triplet_margin_loss({x:2-2}, {same:2}, {x:2-2} * 0.5 + 1, reduction={reduction})
     F.multi_margin_loss({x:2-2}, {labels}, reduction={reduction})
     F.multilabel_soft_margin_loss({x:2-2}, m.sigmoid({same:2}).detach(), reduction={reduction})
-""",
-)
+""")

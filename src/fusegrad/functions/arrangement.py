@@ -15,8 +15,8 @@ import numpy as np
 
 from ..dtypes import DType, int64
 from ..errors import ArgumentError, ArgumentTypeError, DimError, RangeError, ShapeError
+from ..ops import diagonals, indexing, movement
 from ..ops import elementwise as ew
-from ..ops import indexing, movement
 from ..tensor import Tensor
 from ..viewpath import layout_of
 from .common import axis_of, cast, method, owned, promote, shape_args
@@ -55,7 +55,7 @@ def diagonal(input: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Te
         [1, 4]
     """
     a, b = _two_axes("diagonal", input, dim1, dim2, input.aval.ndim)
-    return movement.diagonal(movedim(input, (a, b), (-2, -1)), offset=offset)
+    return diagonals.diagonal(movedim(input, (a, b), (-2, -1)), offset=offset)
 
 
 @method()

@@ -19,7 +19,8 @@ from ..tensor import Tensor
 from ..viewpath import layout_of
 from .common import as_tensor_operand, broadcast_shapes, broadcast_to, cast, method
 from .pointwise import abs as magnitude
-from .pointwise import in_place, where
+from .pointwise import where
+from .twins import in_place
 
 
 def complex(real: Tensor, imag: Tensor) -> Tensor:

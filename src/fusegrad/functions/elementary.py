@@ -25,8 +25,9 @@ from .common import (
     promote,
 )
 from .complex import real, view_as_complex, view_as_real
-from .pointwise import add, atan2, in_place, mul, pow, sub, trunc, where
+from .pointwise import add, atan2, mul, pow, sub, trunc, where
 from .rounding import rounds_once
+from .twins import in_place
 
 
 def _pair(name: str, input: Any, other: Any) -> tuple[Any, Any]:

@@ -8,7 +8,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..dtypes import bool_, int32, int64, stored, uint8
-from ..errors import ArgumentTypeError, DimError, DTypeError, RangeError, TracedValueError
+from ..errors import (
+    ArgumentError,
+    ArgumentTypeError,
+    DimError,
+    DTypeError,
+    RangeError,
+    TracedValueError,
+)
 from ..ir.graph import Var
 from ..ops import elementwise as ew
 from ..ops import indexing as ops
@@ -165,7 +172,7 @@ def _basic(x: Tensor, items: list[Any]) -> tuple[Tensor, list[tuple[int, Tensor]
 
 def _slice(item: slice, extent: int) -> tuple[int, int, int]:
     if item.step is not None and item.step <= 0:
-        raise ArgumentTypeError(f"slice step {item.step}", "Steps must be positive.", "x.flip(dim)")
+        raise ArgumentError(f"slice step {item.step}", "Steps must be positive.", "x.flip(dim)")
     a, b, s = item.indices(extent)
     return a, max(a, b), s
 

@@ -114,11 +114,17 @@ def _unpickled(
     return out
 
 
+def _matrices_transposed(self: Tensor) -> Tensor:
+    if self.aval.ndim < 2:
+        raise ShapeError(f".mT of {self.aval}", "It is for matrices or batches of matrices.")
+    return self.transpose(-2, -1)
+
+
 Tensor.__deepcopy__ = _deepcopy  # type: ignore[attr-defined]
 Tensor.__reduce_ex__ = _pickled  # type: ignore[assignment]
 Tensor.device = property(lambda self: device("cpu"))  # type: ignore[attr-defined]
 Tensor.T = property(lambda self: self.permute(*range(self.dim() - 1, -1, -1)))  # type: ignore[attr-defined]
-Tensor.mT = property(lambda self: self.transpose(-2, -1))  # type: ignore[attr-defined]
+Tensor.mT = property(_matrices_transposed)  # type: ignore[attr-defined]
 Tensor.itemsize = property(lambda self: self.dtype.itemsize)  # type: ignore[attr-defined]
 Tensor.nbytes = property(lambda self: self.dtype.itemsize * self.aval.size)  # type: ignore[attr-defined]
 Tensor.ndim = property(lambda self: self.aval.ndim)  # type: ignore[attr-defined]

@@ -13,7 +13,6 @@ from ..errors import ArgumentTypeError, DTypeError, ShapeError
 from ..ops import elementwise as ops
 from ..ops.complex import complex_abs
 from ..tensor import Tensor
-from ..transform.vjp import next_sequence
 from .common import (
     Number,
     as_tensor_operand,
@@ -335,7 +334,7 @@ def copysign(input: Any, other: Any) -> Tensor:
 
 @method("clamp", "clip")
 def clamp(input: Tensor, min: Any = None, max: Any = None) -> Tensor:
-    """Limit elements to [min, max]; the gradient passes where the limits do not bind."""
+    """Limit elements to [min, max]; the gradient passes inside, and to a limit that binds."""
     if min is None and max is None:
         raise DTypeError("clamp without limits", "At least one of min and max must be given.")
     limits = [v for v in (min, max) if v is not None]
@@ -343,19 +342,9 @@ def clamp(input: Tensor, min: Any = None, max: Any = None) -> Tensor:
     dtype = promote(input, *limits)
     out = cast(input, dtype)
     if min is not None:
-        out = where(_binds(ops.lt, out, min), _limit(min, dtype), out)
+        out = where(pointwise(ops.ge, out, min), out, pointwise(ops.maximum, out.detach(), min))
     if max is not None:
-        out = where(_binds(ops.gt, out, max), _limit(max, dtype), out)
-    return out
-
-
-def _binds(beyond: Any, x: Tensor, limit: Any) -> Tensor:
-    """Where a limit takes the place of ``x``: beyond it, and where it is nan."""
-    out = pointwise(beyond, x, limit)
-    if isinstance(limit, Tensor) and limit.dtype.is_floating_point:
-        return ops.or_(out, broadcast_to(isnan(limit), out.aval.shape))
-    if isinstance(limit, float) and math.isnan(limit):
-        return logical_or(out, True)
+        out = where(pointwise(ops.le, out, max), out, pointwise(ops.minimum, out.detach(), max))
     return out
 
 
@@ -508,69 +497,3 @@ def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
     if isinstance(value, Number):
         value = Tensor(stored(value, input.dtype))
     return where(mask, value, input)
-
-
-# --- in place -------------------------------------------------------------------------------------
-def in_place(name: str, function: Callable[..., Tensor]) -> None:
-    def method_(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        since = next_sequence()
-        return self._assign(function(self, *args, **kwargs), name, since)
-
-    method_.__name__ = name
-    method_.__doc__ = f"In-place version of ``{function.__name__}``."
-    setattr(Tensor, name, method_)
-
-
-_OPERATORS = {
-    "add": "iadd",
-    "sub": "isub",
-    "mul": "imul",
-    "div": "itruediv",
-    "pow": "ipow",
-    "floor_divide": "ifloordiv",
-    "remainder": "imod",
-    "bitwise_and": "iand",
-    "bitwise_or": "ior",
-    "bitwise_xor": "ixor",
-}
-for _function in (
-    add,
-    sub,
-    mul,
-    div,
-    pow,
-    floor_divide,
-    remainder,
-    fmod,
-    clamp,
-    clamp_min,
-    clamp_max,
-    lerp,
-    addcmul,
-    addcdiv,
-    exp,
-    log,
-    sqrt,
-    rsqrt,
-    reciprocal,
-    tanh,
-    sigmoid,
-    relu,
-    neg,
-    abs,
-    sin,
-    cos,
-    floor,
-    ceil,
-    round,
-    trunc,
-    masked_fill,
-    bitwise_and,
-    bitwise_or,
-    bitwise_xor,
-    square,
-    erfinv,
-):
-    in_place(f"{_function.__name__}_", _function)
-    if _function.__name__ in _OPERATORS:
-        in_place(f"__{_OPERATORS[_function.__name__]}__", _function)

@@ -22,8 +22,9 @@ from ..tensor import Tensor
 from .arrangement import diagonal
 from .common import Number, axis_of, broadcast_shapes, broadcast_to, cast, method, pointwise
 from .indexing import checked, gather, getitem, wrap_index
-from .pointwise import as_bool, in_place, mul, where
+from .pointwise import as_bool, mul, where
 from .shape import expand, reshape, select
+from .twins import in_place
 
 _REDUCTIONS = ("sum", "prod", "mean", "amax", "amin")
 

@@ -144,12 +144,8 @@ def renorm(input: Tensor, p: float, dim: int, maxnorm: float) -> Tensor:
     rest = [k for k in range(input.aval.ndim) if k != axis]
     size = norm(input, p, rest, True)
     large = pointwise(ew.gt, size, maxnorm)
-    scale = ew.div(_like(size, maxnorm), pointwise(ew.add, size, 1e-7))
-    return mul(input, where(large, scale, 1.0))
-
-
-def _like(x: Tensor, value: float) -> Tensor:
-    return ew.add(ew.mul(x.detach(), 0.0), float(value))
+    size = where(large, size, maxnorm)  # the slope of an unused branch would spread its nan
+    return mul(input, where(large, div(float(maxnorm), pointwise(ew.add, size, 1e-7)), 1.0))
 
 
 @method()

@@ -8,6 +8,7 @@ from . import (
     complex,
     contract,
     control,
+    diagonals,
     elementwise,
     elimination,
     fourier,
@@ -24,6 +25,7 @@ from . import (
 )
 
 __all__ = [
-    "complex", "contract", "control", "elementwise", "elimination", "fourier", "indexing", "linalg",
-    "movement", "reduce", "scan", "scatter", "sort", "source", "spectral", "window",
+    "complex", "contract", "control", "diagonals", "elementwise", "elimination", "fourier",
+    "indexing", "linalg", "movement", "reduce", "scan", "scatter", "sort", "source", "spectral",
+    "window",
 ]  # fmt: skip

@@ -90,7 +90,7 @@ div: Primitive = elementwise(
     "div",
     np.divide,
     "{0} / {1}",
-    [lambda g, y: div(g, y), lambda g, y, out: neg(mul(g, div(out, y)))],
+    [lambda g, y: div(g, y), lambda g, x, y: neg(mul(g, div(div(x, y), y)))],
     FIELD,
     cost=4,
     pair=pairs.div,

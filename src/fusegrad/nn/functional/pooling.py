@@ -150,6 +150,7 @@ def _flat_indices(position: Tensor, axes: Sequence[Axis]) -> Tensor:
 def _max_pool(input: Tensor, axes: tuple[Axis, ...], return_indices: bool) -> Any:
     if return_indices or (grad_mode.enabled and input.requires_grad):
         best, position = _MaxPool.apply(input, axes)
+        best = unshared(best, input)
         return (best, _flat_indices(position, axes)) if return_indices else best
     out = input
     for axis in reversed(axes):
