@@ -494,11 +494,20 @@ asinh: Primitive = elementwise(
     dtypes=FIELD,
     doc="Inverse hyperbolic sine.",
 )
+
+
+def _acosh_slope(x: Any, aval: Aval) -> Any:
+    """1 / sqrt(x**2 - 1); of complex numbers the root that is positive on the right of 1."""
+    if aval.dtype.is_complex:
+        return mul(rsqrt(sub(x, 1.0)), rsqrt(add(x, 1.0)))
+    return rsqrt(sub(mul(x, x), 1.0))
+
+
 acosh: Primitive = elementwise(
     "acosh",
     np.arccosh,
     "acosh({0})",
-    [lambda g, x: mul(g, rsqrt(sub(mul(x, x), 1.0)))],
+    [lambda g, x, x_aval: mul(g, _acosh_slope(x, x_aval))],
     cost=20,
     domain=(1.3, 4.0),
     dtypes=FIELD,
