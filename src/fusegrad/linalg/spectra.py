@@ -8,10 +8,10 @@ from typing import Any
 from ..errors import RangeError
 from ..functions.norms import matrix_norm
 from ..functions.shape import select
+from ..ops import eigen, spectral
 from ..ops import elementwise as ew
 from ..ops import linalg as ops
 from ..ops import matrix as mx
-from ..ops import spectral
 from ..tensor import Tensor
 from .checks import SVD, Eigen, matrix, option, square
 from .solving import count_above, tolerances
@@ -76,6 +76,41 @@ def svdvals(A: Tensor, *, driver: str | None = None) -> Tensor:
     return mx.real_values(spectral.svdvals(A))
 
 
+def eig(A: Tensor) -> Eigen:
+    """Eigenvalues and eigenvectors of square matrices.
+
+    Args:
+        A: ``(*, n, n)``.
+
+    Returns:
+        ``(eigenvalues, eigenvectors)``, complex: ``(*, n)`` in no particular order, and vectors of
+        length 1 as columns ``(*, n, n)``.
+
+    Raises:
+        RuntimeError: nan or inf; in the backward pass, a loss that depends on the phase of a
+            vector, which is arbitrary.
+
+    Example:
+        >>> import fusegrad as fg
+        >>> fg.linalg.eig(fg.tensor([[0.0, 1.0], [-1.0, 0.0]])).eigenvalues.imag.tolist()
+        [1.0, -1.0]
+    """
+    square("linalg.eig", A)
+    return Eigen(*eigen.split_eig(eigen.eig(A)))
+
+
+def eigvals(A: Tensor) -> Tensor:
+    """Eigenvalues of square matrices, complex; see ``eig``.
+
+    Example:
+        >>> import fusegrad as fg
+        >>> fg.linalg.eigvals(fg.tensor([[2.0]])).tolist()
+        [(2+0j)]
+    """
+    square("linalg.eigvals", A)
+    return eigen.split_eig(eigen.eig(A))[0]
+
+
 def _lower(name: str, A: Tensor, UPLO: str) -> Tensor:
     square(name, A)
     option(name, "UPLO", UPLO.upper() if isinstance(UPLO, str) else UPLO, ("L", "U"))
@@ -100,7 +135,7 @@ def eigh(A: Tensor, UPLO: str = "L") -> Eigen:
         >>> fg.linalg.eigh(fg.tensor([[2.0, 0.0], [0.0, 1.0]])).eigenvalues.tolist()
         [1.0, 2.0]
     """
-    values, vectors = spectral.split_eig(spectral.eigh(_lower("linalg.eigh", A, UPLO)))
+    values, vectors = eigen.split_eig(eigen.eigh(_lower("linalg.eigh", A, UPLO)))
     return Eigen(mx.real_values(values), vectors)
 
 
@@ -112,7 +147,7 @@ def eigvalsh(A: Tensor, UPLO: str = "L") -> Tensor:
         >>> fg.linalg.eigvalsh(fg.tensor([[2.0, 0.0], [0.0, 1.0]])).tolist()
         [1.0, 2.0]
     """
-    return mx.real_values(spectral.eigvalsh(_lower("linalg.eigvalsh", A, UPLO)))
+    return mx.real_values(eigen.eigvalsh(_lower("linalg.eigvalsh", A, UPLO)))
 
 
 # --- rank, condition, pseudo-inverse --------------------------------------------------------------
@@ -147,7 +182,7 @@ def matrix_rank(
     absolute, relative = tolerances(name, x, tol if atol is None else atol, _zero_for(tol, rtol))
     if hermitian:
         square(name, A)
-        values = ew.abs_(mx.real_values(spectral.eigvalsh(x)))
+        values = ew.abs_(mx.real_values(eigen.eigvalsh(x)))
     else:
         values = mx.real_values(spectral.svdvals(x))
     return count_above(values, absolute, relative)

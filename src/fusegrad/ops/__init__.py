@@ -8,6 +8,7 @@ from . import (
     complex,
     contract,
     control,
+    eigen,
     elementwise,
     elimination,
     indexing,
@@ -23,6 +24,6 @@ from . import (
 )
 
 __all__ = [
-    "complex", "contract", "control", "elementwise", "elimination", "indexing", "linalg",
-    "movement", "reduce", "scan", "scatter", "sort", "source", "spectral", "window",
+    "complex", "contract", "control", "eigen", "elementwise", "elimination", "indexing",
+    "linalg", "movement", "reduce", "scan", "scatter", "sort", "source", "spectral", "window",
 ]  # fmt: skip
