@@ -58,10 +58,7 @@ def cholesky(input: Tensor, upper: bool = False) -> Tensor:
         >>> fg.cholesky(fg.tensor([[4.0]])).tolist()
         [[2.0]]
     """
-    square("cholesky", input)
-    lower = mx.adjoint(input) if upper else input
-    out = ops.cholesky(lower, check="cholesky")
-    return mx.adjoint(out) if upper else out
+    return factors.cholesky_factor("cholesky", input, upper, True)
 
 
 @method()

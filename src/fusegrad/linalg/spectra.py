@@ -5,15 +5,16 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ..errors import RangeError
+from ..errors import ArgumentError, RangeError
 from ..functions.norms import matrix_norm
-from ..functions.shape import select
+from ..functions.shape import flip, narrow, select
 from ..ops import eigen, spectral
 from ..ops import elementwise as ew
 from ..ops import linalg as ops
 from ..ops import matrix as mx
 from ..tensor import Tensor
 from .checks import SVD, Eigen, matrix, option, square
+from .factors import cholesky
 from .solving import count_above, tolerances
 
 
@@ -253,3 +254,64 @@ def cond(A: Tensor, p: Any = None) -> Tensor:
 
 def _nothing_for_nan(x: Tensor) -> Tensor:
     return ew.where(ew.isnan(x.detach()), 0.0, x)  # type: ignore[attr-defined]
+
+
+def lobpcg(
+    A: Tensor,
+    k: int | None = None,
+    B: Tensor | None = None,
+    X: Tensor | None = None,
+    n: int | None = None,
+    iK: Tensor | None = None,
+    niter: int | None = None,
+    tol: float | None = None,
+    largest: bool | None = None,
+    method: str | None = None,
+    tracker: None = None,
+    ortho_iparams: Any = None,
+    ortho_fparams: Any = None,
+    ortho_bparams: Any = None,
+) -> tuple[Tensor, Tensor]:
+    """The k largest (or smallest) eigenvalues of ``A x = e B x`` and their vectors.
+
+    Computed by ``eigh`` of the whole matrix, which is what the iteration of that name converges
+    to; its start ``X`` (which tells k), preconditioner, tolerances and options are accepted.
+
+    Args:
+        A: ``(*, m, m)``, Hermitian, with m >= 3 k.
+        k: how many; 1 when neither ``k`` nor ``X`` is given.
+        B: Hermitian positive definite; the identity when ``None``.
+        largest: which end of the spectrum.
+
+    Returns:
+        eigenvalues ``(*, k)``, the outermost first, and vectors ``(*, m, k)`` with ``X^H B X = I``.
+
+    Raises:
+        ValueError: m < 3 k.
+
+    Example:
+        >>> import fusegrad as fg
+        >>> fg.lobpcg(fg.diag(fg.tensor([1.0, 3.0, 2.0])))[0].tolist()
+        [3.0]
+    """
+    m = square("lobpcg", A)
+    count = k if k is not None else 1 if X is None else X.aval.shape[-1]
+    if m < 3 * count:
+        raise ArgumentError(
+            f"lobpcg of {A.aval} with k={count}",
+            f"It is not applicable when the number of A rows (={m}) is smaller than 3 x the "
+            f"number of requested eigenpairs (={count}).",
+            "fg.linalg.eigh",
+        )
+    factor = None if B is None else mx.adjoint(cholesky(B))
+    inner = A
+    if factor is not None:  # U^-H A U^-1 for B = U^H U
+        inner = ops.triangular_right(factor, A, upper=True)
+        inner = ops.solve_triangle(mx.adjoint(factor), inner, upper=False)
+    values, vectors = eigh(inner)
+    if largest is None or largest:
+        values, vectors = flip(values, -1), flip(vectors, -1)
+    vectors = mx.columns(vectors, 0, count)
+    if factor is not None:
+        vectors = ops.solve_triangle(factor, vectors, upper=True)
+    return narrow(values, -1, 0, count), vectors

@@ -201,7 +201,7 @@ def triangular_right(a: Any, b: Any, upper: bool, unit: bool = False) -> Any:
 
 
 # --- Cholesky -------------------------------------------------------------------------------------
-def _cholesky_aval(a: Aval, check: str) -> Aval:
+def _cholesky_aval(a: Aval, upper: bool, check: str) -> Aval:
     square("cholesky", a)
     return a
 
@@ -229,18 +229,18 @@ cholesky: Primitive = host(
     "cholesky",
     ("a",),
     _cholesky_aval,
-    lapack.cholesky,
+    lambda a, upper, check: lapack.cholesky(lapack.adjoint(a) if upper else a, check),
     drawn(
         definite,
-        ([(3, 3)], {"check": ""}),
-        ([(2, 4, 4)], {"check": "linalg.cholesky"}),
-        ([(0, 0)], {"check": ""}),
+        ([(3, 3)], {"upper": False, "check": ""}),
+        ([(2, 4, 4)], {"upper": True, "check": "linalg.cholesky"}),
+        ([(0, 0)], {"upper": False, "check": ""}),
     ),
     derivs=(_cholesky_rule,),
     jvps=(_cholesky_tangent,),
     hermitian=True,
     holomorphic=False,
-    doc="The lower factor L of a = L L^H from the lower triangle; check as for solve.",
+    doc="The lower factor L of a = L L^H from the lower or upper triangle; check as for solve.",
 )
 
 
