@@ -232,12 +232,15 @@ def ormqr(
 def lu(A: Tensor, pivot: bool = True, get_infos: bool = False, out: Any = None) -> Any:
     """``(LU, pivots)``, and infos when asked for; see ``fg.linalg.lu_factor_ex``.
 
+    Raises:
+        LinAlgError: U has a zero on its diagonal and infos are not asked for.
+
     Example:
         >>> import fusegrad as fg
         >>> fg.lu(fg.eye(2))[1].tolist()
         [1, 2]
     """
-    found = factors.lu_factor_ex(A, pivot=pivot)
+    found = factors.lu_factor_ex(A, pivot=pivot, check_errors=not get_infos)
     return tuple(found) if get_infos else tuple(found[:2])
 
 
