@@ -37,6 +37,8 @@ LAYERS = (
         "special",
         "utils",
         "vision",
+        "fft",
+        "stft",
         "special",
         "explain",
         "views",

@@ -14,7 +14,7 @@ import numpy as np
 from . import dtypes
 from .errors import CaptureError
 from .ir.primitive import Primitive, bind
-from .ops import movement
+from .ops import diagonals, movement
 from .ops.complex import view_as_complex, view_as_real
 from .ops.elementwise import where
 from .ops.source import full
@@ -79,10 +79,10 @@ def update_view(base: Any, path: Path, new: Any) -> Any:
     if primitive is movement.transpose:
         perm = tuple(int(i) for i in np.argsort(params["perm"]))
         return movement.transpose(inner, perm=perm)
-    if primitive is movement.diagonal:
+    if primitive is diagonals.diagonal:
         inside = full(shape=tuple(movement.aval_shape(inner)), dtype=dtypes.bool_, value=True)
-        mask = movement.on_diagonal(inside, tuple(shape), **params)
-        return where(mask, movement.on_diagonal(inner, tuple(shape), **params), base)
+        mask = diagonals.on_diagonal(inside, tuple(shape), **params)
+        return where(mask, diagonals.on_diagonal(inner, tuple(shape), **params), base)
     if primitive is movement.slice_:
         padding = _slice_padding(shape, movement.aval_shape(inner), params)
         inside = full(shape=tuple(movement.aval_shape(inner)), dtype=dtypes.bool_, value=True)

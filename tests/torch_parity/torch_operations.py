@@ -25,7 +25,16 @@ class Operation:
     exact: bool
     mutates: bool
 
+    @property
+    def traceable(self) -> bool:
+        """Whether jit takes it: neither shapes nor loops that depend on values."""
+        return not any(name in self.text for name in VALUE_DEPENDENT)
 
+
+VALUE_DEPENDENT = (
+    "nonzero(", "unique", "bincount", "masked_select", "{x}[{x} >", "{x}[{b}] + 0", "m.lcm", "m.gcd",
+    "histc",
+)  # fmt: skip
 GROUPS: list[tuple[float, list[Operation]]] = []
 
 
@@ -163,7 +172,7 @@ group(3, "number", """
     m.sub({x}, {y}, alpha=3)
     m.rsub({x}, {y})
     m.addcmul({x}, {y}, {z}, value=2)
-    m.atan2({x}, {y} + 0.06)
+    m.atan2({x} * 1.0, {y} + 0.06)
     m.float_power({x}.abs() + 1, {of:0.5|2|-1})
     m.true_divide({x}, {y}.abs() + 1)
     m.exp({x} * 0.1)
@@ -273,12 +282,15 @@ group(3, "number", """
     m.trace({x:2-2})
     m.diff({x:1}, dim={dim})
     m.diff({x:1}, n=2, dim={dim})
-    m.sort({x}, {dim})[0]
-    m.topk({x}, {count}, {dim})[0]
-    m.topk({x}, {count}, {dim}, largest={keep})[0]
-    m.kthvalue({x}, {count}, {dim})[0]
-    m.median({x}, {dim}, {keep})[0]
-    m.mode({x}, {dim})[0]
+    m.sort({x} * 1.0 + {spread}, {dim})[{of:0|1}]
+    m.topk({x} * 1.0 + {spread}, {count}, {dim})[{of:0|1}]
+    m.topk({x} * 1.0 + {spread}, {count}, {dim}, largest={keep})[0]
+    m.kthvalue({x} * 1.0 + {spread}, {count}, {dim})[{of:0|1}]
+    m.median({x} * 1.0 + {spread}, {dim}, {keep})[{of:0|1}]
+    m.topk({x}.detach(), {count}, {dim})[0]
+    m.kthvalue({x}.detach(), {count}, {dim})[0]
+    m.median({x}.detach(), {dim}, {keep})[0]
+    m.mode({x}.detach(), {dim})[0]
 """)
 group(2.5, "float", """
     {x}.mean()
@@ -302,7 +314,7 @@ group(2.5, "float", """
     m.logcumsumexp({x}, {dim})
     m.cov({x:2-2})
     m.corrcoef({x:2-2})
-    m.trapezoid({x:1}, dim={dim})
+    m.trapezoid(m.nan_to_num({full:1}, 0.0, 1.0, -1.0), dim={dim})
     m.renorm({x:2}, 2, {dim}, 1.0)
     F.cosine_similarity({x}, {same}, dim={dim})
     F.pairwise_distance({x:1}, {same})
@@ -411,7 +423,7 @@ group(4, "any", """
     {x}[{key}]
     {x}[{key}]
     {x}[{basic}]
-    {x}[{b}]
+    {x}[{b}] + 0
     {x}[{x} > {n}]
     m.index_select({x}, {dim}, {index})
     m.gather({x}, {dim}, {gather})
@@ -561,14 +573,14 @@ group(2.5, "float", """
     F.max_pool2d({pool:2})
     F.avg_pool1d({pool:1})
     F.avg_pool2d({pool:2}, count_include_pad={keep})
-    F.adaptive_avg_pool1d({x:2-3}, {of:1|2|3})
-    F.adaptive_avg_pool2d({x:3-4}, {of:1|2|(2, 3)})
-    F.adaptive_max_pool2d({x:3-4}, {of:1|2})
+    F.adaptive_avg_pool1d({full:2-3}, {of:1|2|3})
+    F.adaptive_avg_pool2d({full:3-4}, {of:1|2|(2, 3)})
+    F.adaptive_max_pool2d({full:3-4}, {of:1|2})
     F.lp_pool1d({x:2-3}.abs() + 0.5, 2, 1)
-    F.interpolate({x:3-3}, size={of:2|5}, mode={of:'nearest'|'linear'|'nearest-exact'})
-    F.interpolate({x:4-4}, size={of:(2, 3)|(5, 4)}, mode={of:'nearest'|'bilinear'|'bicubic'|'area'})
-    F.interpolate({x:4-4}, scale_factor={of:2|1.5|0.5}, mode='bilinear', align_corners={keep})
-    F.interpolate({x:4-4}, scale_factor={of:2|1.5}, mode='nearest')
+    F.interpolate({full:3-3}, size={of:2|5}, mode={of:'nearest'|'linear'|'nearest-exact'})
+    F.interpolate({full:4-4}, size={of:(2, 3)|(5, 4)}, mode={of:'nearest'|'bilinear'|'bicubic'|'area'})
+    F.interpolate({full:4-4}, scale_factor={of:2|1.5|0.5}, mode='bilinear', align_corners={keep})
+    F.interpolate({full:4-4}, scale_factor={of:2|1.5}, mode='nearest')
     F.unfold({x:4-4}, {of:1|2})
 """)
 group(2, "float", """

@@ -266,7 +266,10 @@ class World:
             inner = World.__new__(World)
             inner.program, inner.m, inner.lib, inner.functional = p, fg, fg, fg_functional
             inner.inputs, inner.values, inner.gradients = list(tensors), list(tensors), []
+            inner.error = None
             inner.run()
+            if inner.error is not None:
+                raise inner.error
             return [inner.values[k] for k in p.outputs], inner.gradients
 
         outputs, self.gradients = fg.jit(step)(*self.inputs)
@@ -353,12 +356,13 @@ class Expected:
         return MULTIPLE * rounding * (measured + scale) + MULTIPLE * _spread(own, high)
 
     def scale(self, k: int) -> float:
-        """Largest magnitude among a value and the operands of its line."""
+        """Largest magnitude among a value and what it was computed from."""
         base = len(self.own.inputs)
-        used = [k]
-        if k >= base:
-            used += [int(i) for i in VALUE.findall(self.own.program.lines[k - base].text)]
-        return max(_largest(_array(self.high.values[i])) for i in used)
+        here = _largest(_array(self.high.values[k]))
+        if k < base:
+            return here
+        used = {int(i) for i in VALUE.findall(self.own.program.lines[k - base].text)}
+        return max(here, *(self.scale(i) for i in used))
 
 
 def _differs(
@@ -403,7 +407,9 @@ def _same_history(value: Any, own: World, k: int) -> bool:
 def _shares(own: World, ours: World, k: int) -> str | None:
     """Whether a value lies in the memory of an earlier one exactly where PyTorch's does."""
     line = own.program.lines[k - len(own.inputs)].text if k >= len(own.inputs) else ""
-    if not line or any(name in line for name in ("reshape", "contiguous", "flatten", "ravel")):
+    if not line or any(
+        name in line for name in ("reshape", "contiguous", "flatten", "ravel", "unfold")
+    ):
         return None  # a view or a copy, as the layout will have it
     for i in {int(i) for i in VALUE.findall(line)}:
         if own.values[k].numel() == 0:
@@ -535,6 +541,7 @@ class Draft:
 
     program: Program
     rng: np.random.Generator
+    traceable: bool = False
     expected: Expected = field(init=False)
     loose: set[int] = field(default_factory=set)  # values whose layout is not defined
 
@@ -548,7 +555,10 @@ class Draft:
             weights = np.array([w for w, _ in GROUPS])
             _, lines = GROUPS[self.rng.choice(len(GROUPS), p=weights / weights.sum())]
             operation = lines[int(self.rng.integers(len(lines)))]
-        drawing = Drawing(self.rng, self.expected.own.values, operation.kind, wild)
+        if self.traceable and not operation.traceable:
+            return False
+        values, kind = self.expected.own.values, operation.kind
+        drawing = Drawing(self.rng, values, kind, wild, not self.traceable)
         try:
             text = drawing.fill(operation.text)
         except (Skip, ValueError, IndexError):
@@ -580,7 +590,9 @@ class Draft:
                     results.append(world.advance(line))
                 except Exception as error:
                     leaf = "leaf Variable" in str(error)
-                    return wild is not leaf and self._accept_error(longer, error)
+                    if results or wild is leaf:
+                        return False
+                    return self._accept_error(longer, error)
         if wild and not self._plain(results[0]):
             return False
         if not all(isinstance(r, torch.Tensor) for r in results) or not self._plain(results[0]):
@@ -591,8 +603,13 @@ class Draft:
             return False
         out = results[0]
         used = self._used(line.text)
-        if used & self.loose or not out.is_contiguous() or ".reshape(" in line.text:
-            if not (self._is_view(out) and not used & self.loose):
+        if (
+            ".unfold(" in line.text
+            or used & self.loose
+            or not out.is_contiguous()
+            or ".reshape(" in line.text
+        ):
+            if ".unfold(" in line.text or not self._is_view(out) or used & self.loose:
                 self.loose.add(len(before) - 1)
         self.program = longer
         return True
@@ -620,12 +637,12 @@ class Draft:
         return True
 
 
-def draw(seed: int) -> Program:
-    """The program of a seed."""
+def draw(seed: int, traceable: bool = False) -> Program:
+    """The program of a seed; a traceable one does nothing that jit must refuse."""
     rng = np.random.default_rng([seed, 2])
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
-        draft = Draft(Program(seed, _inputs(rng), ()), rng)
+        draft = Draft(Program(seed, _inputs(rng), ()), rng, traceable)
         wanted = int(rng.integers(3, 13))
         wild = bool(rng.random() < 0.15)
         for _ in range(wanted * 12):
@@ -650,7 +667,7 @@ def _again(program: Program, rng: np.random.Generator, tried: Draft) -> Draft:
     """The draft before a line that was not kept (which may have changed values)."""
     if len(tried.expected.own.values) == len(program.inputs) + len(program.lines):
         return tried
-    draft = Draft(program, rng, tried.loose)
+    draft = Draft(program, rng, tried.traceable, loose=tried.loose)
     for world in draft.expected.worlds():
         with _dtype(world.m):
             for line in program.lines:

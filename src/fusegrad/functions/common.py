@@ -83,7 +83,8 @@ def broadcast_shapes(*shapes: Sequence[int], op: str = "broadcast_shapes") -> tu
     Raises:
         RuntimeError: two extents differ and neither is 1.
     """
-    first = shapes[0]
+    shapes = tuple((s,) if isinstance(s, int) else s for s in shapes)
+    first = shapes[0] if shapes else ()
     if all(s == first for s in shapes):
         return tuple(first)
     ndim = max(len(s) for s in shapes)
@@ -161,6 +162,16 @@ def pointwise(
     return out
 
 
+def owned(x: Tensor) -> Tensor:
+    """``x`` in memory of its own, for a result that is equal to an operand but not a view of it."""
+    return elementwise.convert(x, dtype=x.dtype)
+
+
+def unshared(out: Tensor, source: Tensor) -> Tensor:
+    """``out``, copied if it lies in the memory of ``source``."""
+    return owned(out) if out._storage is source._storage else out
+
+
 def _numbers_ride_along(primitive: Primitive, target: DType, values: Sequence[Any]) -> bool:
     """Whether a number meets half precision in arithmetic: it is not rounded to it, as in PyTorch.
 
@@ -173,16 +184,6 @@ def _numbers_ride_along(primitive: Primitive, target: DType, values: Sequence[An
         and all(not isinstance(v, Tensor) or not v.aval.shape for v in numbers)
         and primitive.aval_rule(*[scalar] * len(values)).dtype is target
     )
-
-
-def owned(x: Tensor) -> Tensor:
-    """``x`` in memory of its own, for a result that is equal to an operand but not a view of it."""
-    return elementwise.convert(x, dtype=x.dtype)
-
-
-def unshared(out: Tensor, source: Tensor) -> Tensor:
-    """``out``, copied if it lies in the memory of ``source``."""
-    return owned(out) if out._storage is source._storage else out
 
 
 def floating(x: Any, name: str = "operand") -> Tensor:

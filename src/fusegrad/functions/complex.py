@@ -19,7 +19,8 @@ from ..tensor import Tensor
 from ..viewpath import layout_of
 from .common import as_tensor_operand, broadcast_shapes, broadcast_to, cast, method
 from .pointwise import abs as magnitude
-from .pointwise import in_place, where
+from .pointwise import where
+from .twins import in_place
 
 
 def complex(real: Tensor, imag: Tensor) -> Tensor:
@@ -313,19 +314,7 @@ def _true(x: Tensor) -> Any:
     return full(shape=x.aval.shape, dtype=bool_, value=True)
 
 
-# --- dtypes ---------------------------------------------------------------------------------------
-@method()
-def cfloat(input: Tensor) -> Tensor:
-    """The tensor as ``complex64``."""
-    return cast(input, dtypes.complex64)
-
-
-@method()
-def cdouble(input: Tensor) -> Tensor:
-    """The tensor as ``complex128``."""
-    return cast(input, dtypes.complex128)
-
-
+# --- dtypes ----------------------------------------------------------------------------------------
 @method()
 def chalf(input: Tensor) -> Tensor:
     """Refuses: there is no complex dtype of two ``float16``.

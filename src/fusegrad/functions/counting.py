@@ -158,7 +158,7 @@ def unique_consecutive(
     axis = 0 if dim is None else axis_of(dim, input.aval.ndim)
     flat = array.reshape(-1) if dim is None else array
     moved = np.moveaxis(flat, axis, 0)
-    lines = moved.reshape(len(moved), -1)
+    lines = moved.reshape(len(moved), math.prod(moved.shape[1:]))
     new = np.ones(len(lines), bool)
     new[1:] = (lines[1:] != lines[:-1]).any(1)
     starts = np.flatnonzero(new)

@@ -8,7 +8,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..dtypes import bool_, int32, int64, stored, uint8
-from ..errors import ArgumentTypeError, DimError, DTypeError, RangeError, TracedValueError
+from ..errors import (
+    ArgumentError,
+    ArgumentTypeError,
+    DimError,
+    DTypeError,
+    RangeError,
+    TracedValueError,
+)
 from ..ir.graph import Var
 from ..ops import elementwise as ew
 from ..ops import indexing as ops
@@ -60,6 +67,11 @@ def _as_row(x: Tensor) -> Tensor:
 def gather(input: Tensor, dim: int, index: Tensor) -> Tensor:
     """One element per index along ``dim``: out[i][j] = input[index[i][j]][j] for dim 0."""
     axis = axis_of(dim, input.aval.ndim)
+    if not index.aval.size:  # nothing to pick: any shape will do
+        wrap_index(index, 0, "gather")
+        empty = movement.reshape(input, shape=(input.aval.size,))
+        empty = movement.slice_(empty, start=(0,), limit=(0,), step=(1,))
+        return movement.reshape(empty, shape=index.aval.shape)
     if min(input.aval.ndim, index.aval.ndim) == 0 and max(input.aval.ndim, index.aval.ndim) <= 1:
         row = gather(_as_row(input), 0, _as_row(index))
         return movement.reshape(row, shape=index.aval.shape)
@@ -159,7 +171,7 @@ def _basic(x: Tensor, items: list[Any]) -> tuple[Tensor, list[tuple[int, Tensor]
 
 def _slice(item: slice, extent: int) -> tuple[int, int, int]:
     if item.step is not None and item.step <= 0:
-        raise ArgumentTypeError(f"slice step {item.step}", "Steps must be positive.", "x.flip(dim)")
+        raise ArgumentError(f"slice step {item.step}", "Steps must be positive.", "x.flip(dim)")
     a, b, s = item.indices(extent)
     return a, max(a, b), s
 

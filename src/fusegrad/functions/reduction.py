@@ -6,11 +6,11 @@ import math
 from typing import Any, NamedTuple
 
 from ..dtypes import DType, int64, uint8
-from ..errors import DimError, DTypeError
+from ..errors import DimError, DTypeError, ShapeError
 from ..ops import elementwise as ew
 from ..ops import movement, reduce, source
 from ..tensor import Tensor
-from .common import axes_of, axis_of, cast, floating, method, owned, pointwise
+from .common import as_tensor_operand, axes_of, axis_of, cast, floating, method, owned, pointwise
 from .complex import view_as_real
 from .indexing import gather
 from .pointwise import as_bool, where
@@ -115,28 +115,34 @@ def std(
     return root(var(input, dim, unbiased, keepdim, correction=correction), 0.5)
 
 
-def _not_empty(name: str, input: Tensor, dim: Any) -> None:
-    if 0 in input.aval.shape and dim not in (None, ()):
-        empty = [a for a in axes_of(dim, input.aval.ndim) if input.aval.shape[a] == 0]
-        if empty:
+def _need_elements(name: str, x: Tensor, dim: Any) -> None:
+    """Refuse a maximum of nothing."""
+    if x.aval.size:
+        return
+    if dim is None or dim == ():
+        raise ShapeError(
+            f"{name} of {x.aval}",
+            "Expected reduction dim to be specified for input.numel() == 0.",
+            "an axis that is not empty",
+        )
+    for axis in axes_of(dim, x.aval.ndim):
+        if x.aval.ndim and x.aval.shape[axis] == 0:
             raise DimError(
-                f"{name} of {input.aval} over axis {empty[0]}",
-                "There is no extreme element among none.",
-                "reduce an axis that has elements",
+                f"{name} of {x.aval}", f"Expected reduction dim {axis} to have non-zero size."
             )
 
 
 @method()
 def amax(input: Tensor, dim: Any = (), keepdim: bool = False) -> Tensor:
     """Maximum over ``dim``; equal maxima share the gradient."""
-    _not_empty("amax", input, dim)
+    _need_elements("amax", input, dim)
     return _reduce(reduce.max_, input, dim, keepdim)
 
 
 @method()
 def amin(input: Tensor, dim: Any = (), keepdim: bool = False) -> Tensor:
     """Minimum over ``dim``; equal minima share the gradient."""
-    _not_empty("amin", input, dim)
+    _need_elements("amin", input, dim)
     return _reduce(reduce.min_, input, dim, keepdim)
 
 
@@ -145,7 +151,7 @@ def _arg(primitive: Any, input: Tensor, dim: int | None, keepdim: bool) -> Tenso
     name = primitive.name
     if dim is None and not x.aval.size:
         raise DimError(f"{name} of {x.aval}", "There is no element.", "give a dim that has some")
-    _not_empty(name, input, dim)
+    _need_elements(name, input, dim)
     if dim is None:
         x, axis = movement.reshape(input, shape=(input.aval.size,)), 0
     else:
@@ -174,9 +180,10 @@ def argmin(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tens
     return _arg(reduce.argmin, input, dim, keepdim)
 
 
-def _extremum(
-    primitive: Any, position: Any, pair: Any, input: Tensor, dim: Any, keepdim: bool
-) -> Any:
+def _extremum(primitive: Any, position: Any, pair: Any, input: Any, dim: Any, keepdim: bool) -> Any:
+    input = as_tensor_operand(input)
+    if not isinstance(dim, Tensor):
+        _need_elements(position.name.removeprefix("arg"), input, dim)
     if dim is None:
         return _reduce(primitive, input, None, False)
     if isinstance(dim, Tensor):
@@ -244,6 +251,8 @@ def logsumexp(input: Tensor, dim: Any, keepdim: bool = False) -> Tensor:
 def softmax(input: Tensor, dim: int, dtype: DType | None = None) -> Tensor:
     """exp(x) / sum(exp(x)) along ``dim``."""
     x = cast(input, dtype) if dtype else floating(input)
+    if not x.aval.size:
+        return ew.exp(x)
     shifted = pointwise(ew.sub, x, amax(x.detach(), dim, True))
     e = ew.exp(shifted)
     return pointwise(ew.div, e, _reduce(reduce.sum_, e, dim, True))
@@ -254,6 +263,8 @@ def softmax(input: Tensor, dim: int, dtype: DType | None = None) -> Tensor:
 def log_softmax(input: Tensor, dim: int, dtype: DType | None = None) -> Tensor:
     """log(softmax(x)) along ``dim``."""
     x = cast(input, dtype) if dtype else floating(input)
+    if not x.aval.size:
+        return ew.exp(x)
     shifted = pointwise(ew.sub, x, amax(x.detach(), dim, True))
     total = _reduce(reduce.sum_, ew.exp(shifted), dim, True)
     return pointwise(ew.sub, shifted, ew.log(total))

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from ..errors import ArgumentError, ShapeError
 from ..functions.common import broadcast_shapes, broadcast_to, cast, method
 from ..functions.linear import matmul
+from ..functions.out import accepting
 from ..functions.pointwise import log
 from ..functions.random import randn
 from ..functions.reduction import mean
@@ -229,7 +230,8 @@ def ormqr(
 
 
 # --- LU -------------------------------------------------------------------------------------------
-def lu(A: Tensor, pivot: bool = True, get_infos: bool = False, out: Any = None) -> Any:
+@accepting
+def lu(A: Tensor, pivot: bool = True, get_infos: bool = False) -> Any:
     """``(LU, pivots)``, and infos when asked for; see ``fg.linalg.lu_factor_ex``.
 
     Raises:

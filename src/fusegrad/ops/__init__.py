@@ -8,9 +8,11 @@ from . import (
     complex,
     contract,
     control,
+    diagonals,
     eigen,
     elementwise,
     elimination,
+    fourier,
     indexing,
     linalg,
     movement,
@@ -24,6 +26,7 @@ from . import (
 )
 
 __all__ = [
-    "complex", "contract", "control", "eigen", "elementwise", "elimination", "indexing",
-    "linalg", "movement", "reduce", "scan", "scatter", "sort", "source", "spectral", "window",
+    "complex", "contract", "control", "diagonals", "eigen", "elementwise", "elimination",
+    "fourier", "indexing", "linalg", "movement", "reduce", "scan", "scatter", "sort", "source",
+    "spectral", "window",
 ]  # fmt: skip

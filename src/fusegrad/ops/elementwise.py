@@ -90,7 +90,7 @@ div: Primitive = elementwise(
     "div",
     np.divide,
     "{0} / {1}",
-    [lambda g, y: div(g, y), lambda g, y, out: neg(mul(g, div(out, y)))],
+    [lambda g, y: div(g, y), lambda g, x, y: neg(mul(g, div(div(x, y), y)))],
     FIELD,
     cost=4,
     pair=pairs.div,
@@ -394,7 +394,14 @@ digamma: Primitive = elementwise(
 
 # --- trigonometric and hyperbolic -----------------------------------------------------------------
 sin: Primitive = elementwise(
-    "sin", np.sin, "sin({0})", [lambda g, x: mul(g, cos(x))], cost=15, dtypes=FIELD, pair=pairs.sin, doc="Sine."
+    "sin",
+    np.sin,
+    "sin({0})",
+    [lambda g, x: mul(g, cos(x))],
+    cost=15,
+    dtypes=FIELD,
+    pair=pairs.sin,
+    doc="Sine.",
 )
 cos: Primitive = elementwise(
     "cos",
@@ -522,10 +529,24 @@ round_: Primitive = elementwise(
 
 # --- comparison, selection, logic -----------------------------------------------------------------
 eq: Primitive = elementwise(
-    "eq", np.equal, "{0} == {1}", dtypes=EVERY, result=bool_, commutative=True, pair=pairs.eq, doc="x == y."
+    "eq",
+    np.equal,
+    "{0} == {1}",
+    dtypes=EVERY,
+    result=bool_,
+    commutative=True,
+    pair=pairs.eq,
+    doc="x == y.",
 )
 ne: Primitive = elementwise(
-    "ne", np.not_equal, "{0} != {1}", dtypes=EVERY, result=bool_, commutative=True, pair=pairs.ne, doc="x != y."
+    "ne",
+    np.not_equal,
+    "{0} != {1}",
+    dtypes=EVERY,
+    result=bool_,
+    commutative=True,
+    pair=pairs.ne,
+    doc="x != y.",
 )
 lt: Primitive = elementwise("lt", np.less, "{0} < {1}", dtypes=ANY, result=bool_, doc="x < y.")
 le: Primitive = elementwise(
@@ -536,7 +557,13 @@ ge: Primitive = elementwise(
     "ge", np.greater_equal, "{0} >= {1}", dtypes=ANY, result=bool_, doc="x >= y."
 )
 isnan: Primitive = elementwise(
-    "isnan", np.isnan, "{0} != {0}", result=bool_, dtypes=FIELD, pair=pairs.isnan, doc="Whether x is nan."
+    "isnan",
+    np.isnan,
+    "{0} != {0}",
+    result=bool_,
+    dtypes=FIELD,
+    pair=pairs.isnan,
+    doc="Whether x is nan.",
 )
 isfinite: Primitive = elementwise(
     "isfinite",

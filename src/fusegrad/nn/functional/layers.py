@@ -265,6 +265,8 @@ def embedding(
         scale_grad_by_freq: divide gradients by how often a row is used.
         sparse: accepted; gradients are dense.
     """
+    if weight.aval.ndim != 2:
+        raise ShapeError(f"embedding with weight {weight.aval}", "'weight' must be 2-D.")
     rows = weight.aval.shape[0]
     if input.dtype.category != 1:
         raise DTypeError(
