@@ -9,6 +9,7 @@ from . import (
     contract,
     control,
     diagonals,
+    eigen,
     elementwise,
     elimination,
     fourier,
@@ -25,7 +26,7 @@ from . import (
 )
 
 __all__ = [
-    "complex", "contract", "control", "diagonals", "elementwise", "elimination", "fourier",
-    "indexing", "linalg", "movement", "reduce", "scan", "scatter", "sort", "source", "spectral",
-    "window",
+    "complex", "contract", "control", "diagonals", "eigen", "elementwise", "elimination",
+    "fourier", "indexing", "linalg", "movement", "reduce", "scan", "scatter", "sort", "source",
+    "spectral", "window",
 ]  # fmt: skip
