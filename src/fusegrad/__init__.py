@@ -407,6 +407,7 @@ arctan2, arcsinh, arccosh, arctanh = atan2, asinh, acosh, atanh
 fix, sgn = trunc, sign
 detach = Tensor.detach  # type: ignore[attr-defined]
 broadcast_to = Tensor.broadcast_to  # type: ignore[attr-defined]
+i0, igamma, igammac, polygamma = special.i0, special.igamma, special.igammac, special.polygamma
 for _name in _toplevel.__all__:
     globals()[_name] = getattr(_toplevel, _name)
 

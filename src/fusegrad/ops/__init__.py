@@ -5,6 +5,7 @@ themselves, so second derivatives and fusion of derivative code need nothing mor
 """
 
 from . import (
+    advanced,
     contract,
     control,
     elementwise,
@@ -19,6 +20,6 @@ from . import (
 )
 
 __all__ = [
-    "contract", "control", "elementwise", "indexing", "movement", "reduce", "scan", "scatter",
-    "sort", "source", "window",
+    "advanced", "contract", "control", "elementwise", "indexing", "movement", "reduce", "scan",
+    "scatter", "sort", "source", "window",
 ]  # fmt: skip
