@@ -36,7 +36,7 @@ LAYERS = (
         "special",
         "utils",
         "vision",
-        "special",
+        "signal",
         "explain",
         "views",
         "dump",

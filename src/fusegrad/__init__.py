@@ -375,7 +375,7 @@ from .runtime.threads import get_num_threads, set_num_threads
 from .serialization import load, save
 from .tensor import Size, Tensor
 
-from . import cuda, nn, optim, special, utils  # isort: skip  # they build on the names above
+from . import cuda, nn, optim, signal, special, utils  # isort: skip  # they build on the names above
 from .nn.functional import (  # isort: skip
     adaptive_avg_pool1d,
     avg_pool1d,
@@ -408,8 +408,10 @@ fix, sgn = trunc, sign
 detach = Tensor.detach  # type: ignore[attr-defined]
 broadcast_to = Tensor.broadcast_to  # type: ignore[attr-defined]
 i0, igamma, igammac, polygamma = special.i0, special.igamma, special.igammac, special.polygamma
-for _name in _toplevel.__all__:
-    globals()[_name] = getattr(_toplevel, _name)
+for _module in (_toplevel, signal):
+    for _name in _module.__all__:
+        if _name != "windows":
+            globals()[_name] = getattr(_module, _name)
 
 
 def is_tensor(obj: object) -> _bool:
