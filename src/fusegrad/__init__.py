@@ -299,6 +299,7 @@ from .functions.reduction import (
     sum,
     var,
 )
+from .functions.samplers import binomial, multinomial, poisson
 from .functions.scattering import (
     diagonal_scatter,
     index_add,

@@ -13,6 +13,7 @@ from . import (
     movement,
     reduce,
     scan,
+    sampling,
     scatter,
     sort,
     source,
@@ -21,5 +22,5 @@ from . import (
 
 __all__ = [
     "advanced", "contract", "control", "elementwise", "indexing", "movement", "reduce", "scan",
-    "scatter", "sort", "source", "window",
+    "sampling", "scatter", "sort", "source", "window",
 ]  # fmt: skip

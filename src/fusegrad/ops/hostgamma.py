@@ -77,7 +77,7 @@ def _incomplete(a: Array, x: Array, upper: bool) -> Array:
     out[(a > 0) & (x == 0)] = none
     out[(a == 0) & (x > 0)] = all_
     out[np.isfinite(a) & (a >= 0) & np.isposinf(x)] = all_
-    out[np.isposinf(a) & np.isfinite(x) & (x >= 0)] = none
+    out[np.isposinf(a) & ~np.isposinf(x) & ~(x < 0)] = none  # of nan, too, in PyTorch
     return out
 
 
@@ -101,12 +101,12 @@ def zeta(s: Array, q: Array) -> Array:
     for k, b in enumerate(_BERNOULLI, 1):
         total = total + b / math.factorial(2 * k) * factor
         factor = factor * (s + 2 * k - 1) * (s + 2 * k) / (v * v)
-    total = np.where(np.isposinf(q) & (s > 1), 0.0, total)
+    total = np.where(np.isposinf(q), np.nan, total)  # PyTorch's choice
     left = (q <= 0) & (s > 1)
     total = np.where(left & ~whole & (np.floor(s) != s), np.nan, total)
     total = np.where(left & whole, np.inf, total)
-    total = np.where(s < 1, np.nan, np.where(s == 1, np.inf, total))
-    return np.where(np.isnan(s) | np.isnan(q), np.nan, total)
+    total = np.where(np.isnan(s) | np.isnan(q) | (s < 1), np.nan, total)
+    return np.where(s == 1, np.inf, total)
 
 
 # --- orthogonal polynomials -----------------------------------------------------------------------
