@@ -15,7 +15,17 @@ import pytest
 
 import fusegrad as fg
 from fusegrad.api import jit
-from fusegrad.dtypes import DType, bool_, float32, float64, int32, int64, uint8
+from fusegrad.dtypes import (
+    DType,
+    bool_,
+    complex64,
+    complex128,
+    float32,
+    float64,
+    int32,
+    int64,
+    uint8,
+)
 from fusegrad.ir.aval import aval_of
 from fusegrad.ir.builder import Builder
 from fusegrad.ir.graph import Graph
@@ -80,9 +90,14 @@ def differences(function: Callable[..., Any], args: Sequence[Any], moves: Sequen
     return [(above - below) / (2 * EPS) for above, below in zip(at(EPS), at(-EPS), strict=True)]
 
 
-def directions(rng: np.random.Generator, args: Sequence[Any]) -> list[Any]:
-    """A random tangent for every floating operand."""
-    return [rng.normal(size=a.shape) if a.dtype.kind == "f" else None for a in args]
+def directions(
+    rng: np.random.Generator, args: Sequence[Any], primitive: Primitive | None = None
+) -> list[Any]:
+    """A random tangent for every floating operand; Hermitian where the operand is."""
+    moves = [rng.normal(size=a.shape) if a.dtype.kind == "f" else None for a in args]
+    if primitive is not None and primitive.hermitian:
+        moves[0] = moves[0] + np.swapaxes(moves[0], -1, -2)
+    return moves
 
 
 # --- the record against its own reference ---------------------------------------------------------
@@ -133,7 +148,7 @@ def test_forward_mode_is_central_differences(primitive: Primitive) -> None:
     rng = np.random.default_rng(2)
     for sample in differentiable_samples(primitive):
         graph = graph_of(primitive, sample)
-        moves = directions(rng, sample.args)
+        moves = directions(rng, sample.args, primitive)
         (out,), (found,) = push_forward(graph, sample.args, moves)
         expected = differences(lambda *a, g=graph: interpret(g, a), sample.args, moves)[0]
         found = np.zeros(out.shape) if found is None else found
@@ -145,7 +160,7 @@ def test_reverse_mode_is_the_transpose_of_forward_mode(primitive: Primitive) -> 
     rng = np.random.default_rng(3)
     for sample in differentiable_samples(primitive):
         graph = graph_of(primitive, sample)
-        moves = directions(rng, sample.args)
+        moves = directions(rng, sample.args, primitive)
         (out,), (pushed,) = push_forward(graph, sample.args, moves)
         cotangent = rng.normal(size=out.shape)
         pulled = interpret(vjp_graph(graph), [*sample.args, cotangent])
@@ -162,7 +177,7 @@ def test_second_order_is_forward_over_reverse(primitive: Primitive) -> None:
     for sample in differentiable_samples(primitive):
         backward = vjp_graph(graph_of(primitive, sample))
         args = [*sample.args, rng.normal(size=backward.inputs[-1].aval.shape)]
-        moves = directions(rng, args)
+        moves = directions(rng, args, primitive)
         outputs, found = push_forward(backward, args, moves)
         expected = differences(lambda *a, g=backward: interpret(g, a), args, moves)
         for out, tangent, numeric in zip(outputs, found, expected, strict=True):
@@ -186,8 +201,11 @@ def test_jvp_graph_verifies_and_nests(primitive: Primitive) -> None:
     for sample in differentiable_samples(primitive)[:2]:
         graph = graph_of(primitive, sample)
         first = verify(jvp(graph), "jvp")
-        args = [*sample.args, *[m for m in directions(rng, sample.args) if m is not None]]
-        moves = directions(rng, args)
+        args = [
+            *sample.args,
+            *[m for m in directions(rng, sample.args, primitive) if m is not None],
+        ]
+        moves = directions(rng, args, primitive)
         found = interpret(
             verify(jvp(first), "jvp of jvp"), [*args, *[m for m in moves if m is not None]]
         )
@@ -197,9 +215,9 @@ def test_jvp_graph_verifies_and_nests(primitive: Primitive) -> None:
 
 
 # --- compiled -------------------------------------------------------------------------------------
-COMPILED = [float64, float32, int64, int32, uint8, bool_]
+COMPILED = [float64, float32, int64, int32, uint8, bool_, complex128, complex64]
 # Kernels round in another order and use their own exp, log, ...: a few units in the last place.
-TOLERANCE = {float64: 1e-13, float32: 2e-6}
+TOLERANCE = {float64: 1e-13, float32: 2e-6, complex128: 1e-13, complex64: 2e-6}
 
 
 def applications(dtype: DType, kinds: Sequence[str]) -> list[tuple[Primitive, Sample]]:

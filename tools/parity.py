@@ -1,4 +1,4 @@
-"""Parity with PyTorch's operator records: ``python tools/parity.py [NAME ...] [--dtype D] [--all]``.
+"""Parity with PyTorch's operator records: ``python tools/parity.py 'linalg.*' --verbose``.
 
 Prints a line per operator that differs and the count; ``--verbose`` lists every sample.
 """
@@ -6,17 +6,16 @@ Prints a line per operator that differs and the count; ``--verbose`` lists every
 from __future__ import annotations
 
 import argparse
-import fnmatch
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
-sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "torch_parity"))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests" / "torch_parity"))
 
 
 def main() -> None:
     """Run the records that match."""
-    from operator_samples import check_record, records
+    from operator_checks import Extent, check_record
+    from operator_samples import matches, records
 
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", default=["*"], help="patterns such as 'linalg.*'")
@@ -24,23 +23,27 @@ def main() -> None:
     parser.add_argument("--most", type=int, default=None, help="samples per record")
     parser.add_argument("--order", type=int, default=2, help="highest derivative")
     parser.add_argument("--jit", type=int, default=2, help="samples per record that are compiled")
+    parser.add_argument("--jit-order", type=int, default=2, help="highest derivative compiled")
+    parser.add_argument("--forms", action="store_true", help="methods, in-place forms, aliases")
+    parser.add_argument("--strided", action="store_true", help="operands with gaps in memory")
+    parser.add_argument("--errors", action="store_true", help="PyTorch's own bad calls")
     parser.add_argument("--verbose", action="store_true", help="every difference")
-    options = parser.parse_args()
-    names = [n for n in records() if any(fnmatch.fnmatch(n, p) for p in options.names)]
-    good = 0
+    options = vars(parser.parse_args())
+    patterns, verbose = options.pop("names"), options.pop("verbose")
+    names = [name for name in records() if matches(name, patterns)]
+    good = total = 0
     for name in names:
         try:
-            count, problems = check_record(
-                name, options.dtype, options.most, options.order, options.jit
-            )
+            count, problems = check_record(name, Extent(**options))
         except Exception as error:  # a record that cannot be drawn is reported like a difference
             count, problems = 0, [f"harness: {type(error).__name__}: {str(error)[:200]}"]
         good += not problems
+        total += count
         if problems:
             print(f"{name}: {len(problems)} of {count}: {problems[0]}", flush=True)
-            for line in problems[1:] if options.verbose else []:
+            for line in problems[1:] if verbose else []:
                 print(f"    {line}")
-    print(f"{good} of {len(names)} operators agree")
+    print(f"{good} of {len(names)} operators agree ({total} samples)")
 
 
 if __name__ == "__main__":

@@ -21,13 +21,16 @@ from .autograd import (
 )
 from .dtypes import (
     DType,
+    bfloat16,
     bool_,
     complex64,
     complex128,
+    finfo,
     float16,
     float32,
     float64,
     get_default_dtype,
+    iinfo,
     int8,
     int16,
     int32,
@@ -48,9 +51,9 @@ from .dtypes import int32 as int
 from .dtypes import int64 as long
 from .explain import explain
 from .functions import inplace as _inplace  # noqa: F401  registers methods of Tensor
+from .functions import out as _out
 from .functions import random
 from .functions.arrangement import (
-    adjoint,
     as_strided,
     atleast_1d,
     atleast_2d,
@@ -80,6 +83,24 @@ from .functions.arrangement import (
 )
 from .functions.common import broadcast_shapes
 from .functions.comparison import allclose, equal, isclose, logical_xor
+from .functions.complex import (
+    adjoint,
+    angle,
+    complex,
+    conj,
+    conj_physical,
+    imag,
+    is_conj,
+    is_neg,
+    isreal,
+    polar,
+    real,
+    resolve_conj,
+    resolve_neg,
+    sgn,
+    view_as_complex,
+    view_as_real,
+)
 from .functions.control import cond, map, scan, while_loop
 from .functions.conversion import clone, is_complex, is_floating_point, is_nonzero, numel
 from .functions.convolution import (
@@ -99,6 +120,7 @@ from .functions.counting import (
     unique_consecutive,
 )
 from .functions.creation import (
+    BFloat16Tensor,
     BoolTensor,
     ByteTensor,
     CharTensor,
@@ -143,7 +165,6 @@ from .functions.einsum import einsum, tensordot
 from .functions.elementary import (
     bitwise_left_shift,
     bitwise_right_shift,
-    conj,
     deg2rad,
     float_power,
     fmax,
@@ -154,7 +175,6 @@ from .functions.elementary import (
     hypot,
     isneginf,
     isposinf,
-    isreal,
     lcm,
     ldexp,
     logaddexp,
@@ -170,7 +190,16 @@ from .functions.elementary import (
     xlogy,
 )
 from .functions.indexing import gather, index_select
+from .functions.inplace import fill, fill_, zero_
+from .functions.layout import (
+    channels_last,
+    channels_last_3d,
+    contiguous_format,
+    preserve_format,
+    strided,
+)
 from .functions.linear import addmm, bmm, dot, matmul, mm, mv, outer
+from .functions.norms import frobenius_norm, norm, nuclear_norm
 from .functions.pointwise import (
     abs,
     acos,
@@ -261,6 +290,7 @@ from .functions.products import (
     vander,
     vdot,
 )
+from .functions.promotion import can_cast, result_type
 from .functions.random import (
     Generator,
     bernoulli,
@@ -292,14 +322,12 @@ from .functions.reduction import (
     max,
     mean,
     min,
-    norm,
     prod,
     softmax,
     std,
     sum,
     var,
 )
-from .functions.samplers import binomial, multinomial, poisson
 from .functions.scattering import (
     diagonal_scatter,
     index_add,
@@ -376,7 +404,31 @@ from .runtime.threads import get_num_threads, set_num_threads
 from .serialization import load, save
 from .tensor import Size, Tensor
 
-from . import cuda, nn, optim, signal, special, utils  # isort: skip  # they build on the names above
+from . import cuda, fft, linalg, nn, optim, signal, special, utils  # isort: skip  # build on these
+from .stft import istft, stft  # isort: skip
+from .linalg.classic import (  # isort: skip
+    cholesky,
+    cholesky_inverse,
+    cholesky_solve,
+    det,
+    geqrf,
+    inverse,
+    logdet,
+    lu,
+    lu_solve,
+    lu_unpack,
+    matrix_exp,
+    matrix_power,
+    orgqr,
+    ormqr,
+    pca_lowrank,
+    pinverse,
+    qr,
+    slogdet,
+    svd,
+    svd_lowrank,
+    triangular_solve,
+)
 from .nn.functional import (  # isort: skip
     adaptive_avg_pool1d,
     avg_pool1d,
@@ -397,6 +449,17 @@ from .nn.functional import (  # isort: skip
     threshold,
 )
 from .nn.functional import toplevel as _toplevel  # isort: skip
+from .functions import samplers as _samplers  # isort: skip
+
+# Families whose modules list what they offer at the top level.
+for _module in (_toplevel, _samplers):
+    for _name in _module.__all__:
+        globals()[_name] = getattr(_module, _name)
+i0, igamma, igammac, polygamma = special.i0, special.igamma, special.igammac, special.polygamma
+for _function in signal.TOP_LEVEL:
+    globals()[_function.__name__] = _function
+_out.accept(globals())
+_out.accept(vars(nn.functional), _out.LAYERS)
 
 dtype = DType
 inf, nan, pi, e = math.inf, math.nan, math.pi, math.e
@@ -405,14 +468,10 @@ absolute, clip, subtract, multiply, divide, true_divide = abs, clamp, sub, mul, 
 greater, greater_equal, less, less_equal, not_equal = gt, ge, lt, le, ne
 negative, arcsin, arccos, arctan, swapaxes = neg, asin, acos, atan, transpose
 arctan2, arcsinh, arccosh, arctanh = atan2, asinh, acosh, atanh
-fix, sgn = trunc, sign
+fix = trunc
+cfloat, cdouble = complex64, complex128
 detach = Tensor.detach  # type: ignore[attr-defined]
 broadcast_to = Tensor.broadcast_to  # type: ignore[attr-defined]
-i0, igamma, igammac, polygamma = special.i0, special.igamma, special.igammac, special.polygamma
-for _module in (_toplevel, signal):
-    for _name in _module.__all__:
-        if _name != "windows":
-            globals()[_name] = getattr(_module, _name)
 
 
 def is_tensor(obj: object) -> _bool:
@@ -421,57 +480,70 @@ def is_tensor(obj: object) -> _bool:
 
 
 __all__ = [
-    "BoolTensor", "ByteTensor", "CharTensor", "DType", "DoubleTensor", "FloatTensor", "Generator",
-    "HalfTensor", "IntTensor", "LongTensor", "ShortTensor", "Size", "Tensor", "abs", "absolute",
-    "acos", "acosh", "adaptive_avg_pool1d", "add", "addbmm", "addcdiv", "addcmul", "addmm", "addmv",
-    "addr", "adjoint", "all", "allclose", "amax", "amin", "aminmax", "any", "arange", "arccos",
-    "arccosh", "arcsin", "arcsinh", "arctan", "arctan2", "arctanh", "argmax", "argmin", "argsort",
-    "argwhere", "as_strided", "as_tensor", "asin", "asinh", "atan", "atan2", "atanh", "atleast_1d",
-    "atleast_2d", "atleast_3d", "autograd", "avg_pool1d", "baddbmm", "bernoulli", "bilinear",
-    "bincount", "bitwise_and", "bitwise_left_shift", "bitwise_not", "bitwise_or",
-    "bitwise_right_shift", "bitwise_xor", "block_diag", "bmm", "bool", "bool_", "broadcast_shapes",
-    "broadcast_tensors", "broadcast_to", "bucketize", "cartesian_prod", "cat", "cdist", "ceil",
-    "celu", "chain_matmul", "channel_shuffle", "chunk", "clamp", "clamp_max", "clamp_min", "clip",
+    "BFloat16Tensor", "BoolTensor", "ByteTensor", "CharTensor", "DType", "DoubleTensor",
+    "FloatTensor", "Generator", "HalfTensor", "IntTensor", "LongTensor", "ShortTensor", "Size",
+    "Tensor", "abs", "absolute", "acos", "acosh", "adaptive_avg_pool1d", "add", "addbmm", "addcdiv",
+    "addcmul", "addmm", "addmv", "addr", "adjoint", "all", "allclose", "amax", "amin", "aminmax",
+    "any", "arange", "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctan2", "arctanh",
+    "argmax", "argmin", "argsort", "argwhere", "as_strided", "as_tensor", "asin", "asinh", "atan",
+    "atan2", "atanh", "atleast_1d", "atleast_2d", "atleast_3d", "autograd", "avg_pool1d", "baddbmm",
+    "bernoulli", "bfloat16", "bilinear", "bincount", "bitwise_and", "bitwise_left_shift",
+    "bitwise_not", "bitwise_or", "bitwise_right_shift", "bitwise_xor", "block_diag", "bmm", "bool",
+    "bool_", "broadcast_shapes", "broadcast_tensors", "broadcast_to", "bucketize", "can_cast",
+    "cartesian_prod", "cat", "cdist", "ceil", "celu", "chain_matmul", "channel_shuffle",
+    "channels_last", "channels_last_3d", "chunk", "clamp", "clamp_max", "clamp_min", "clip",
     "clone", "column_stack", "combinations", "complex128", "complex64", "concat", "concatenate",
-    "cond", "conj", "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d",
-    "conv_transpose3d", "copysign", "corrcoef", "cos", "cosh", "cosine_similarity", "count_nonzero",
-    "cov", "cross", "cuda", "cummax", "cummin", "cumprod", "cumsum", "cumulative_trapezoid",
-    "default_generator", "deg2rad", "detach", "device", "diag", "diag_embed", "diagflat",
-    "diagonal", "diagonal_scatter", "diff", "digamma", "dist", "div", "divide", "dot", "double",
-    "dsplit", "dstack", "dtype", "dtypes", "e", "einsum", "empty", "empty_like", "enable_grad",
-    "eq", "equal", "erf", "erfc", "erfinv", "exp", "exp2", "explain", "expm1", "eye", "fix",
-    "flatten", "flip", "fliplr", "flipud", "float", "float16", "float32", "float64", "float_power",
-    "floor", "floor_divide", "fmax", "fmin", "fmod", "frac", "from_numpy", "full", "full_like",
-    "gather", "gcd", "ge", "ger", "get_default_dtype", "get_num_threads", "get_rng_state",
-    "greater", "greater_equal", "gt", "half", "hardshrink", "heaviside", "histc", "hsplit",
-    "hstack", "hypot", "index_add", "index_copy", "index_fill", "index_put", "index_reduce",
-    "index_select", "inf", "inference_mode", "initial_seed", "inner", "int", "int16", "int32",
-    "int64", "int8", "is_anomaly_enabled", "is_complex", "is_floating_point", "is_grad_enabled",
-    "is_nonzero", "is_tensor", "isclose", "isfinite", "isin", "isinf", "isnan", "isneginf",
-    "isposinf", "isreal", "jit", "kron", "kthvalue", "layer_norm", "lcm", "ldexp", "le", "lerp",
-    "less", "less_equal", "lgamma", "linspace", "load", "log", "log10", "log1p", "log2",
-    "log_softmax", "logaddexp", "logaddexp2", "logcumsumexp", "logical_and", "logical_not",
-    "logical_or", "logical_xor", "logit", "logspace", "logsumexp", "long", "lt", "manual_seed",
-    "map", "masked_fill", "masked_scatter", "masked_select", "matmul", "max", "max_pool1d",
-    "maximum", "mean", "median", "meshgrid", "min", "minimum", "mm", "mode", "moveaxis", "movedim",
-    "msort", "mul", "multiply", "mv", "mvlgamma", "nan", "nan_to_num", "nanmean", "nanmedian",
-    "nanquantile", "nansum", "narrow", "ne", "neg", "negative", "newaxis", "nn", "no_grad",
-    "nonzero", "norm", "normal", "not_equal", "numel", "ones", "ones_like", "ops", "optim", "outer",
-    "pairwise_distance", "permute", "pi", "pixel_shuffle", "pixel_unshuffle", "positive", "pow",
-    "prelu", "prod", "promote_types", "put", "quantile", "rad2deg", "rand", "rand_like", "randint",
-    "randint_like", "randn", "randn_like", "random", "randperm", "ravel", "reciprocal", "relu",
-    "remainder", "renorm", "repeat_interleave", "reshape", "rms_norm", "roll", "rot90", "round",
+    "cond", "conj", "contiguous_format", "conv1d", "conv2d", "conv3d", "conv_transpose1d",
+    "conv_transpose2d", "conv_transpose3d", "copysign", "corrcoef", "cos", "cosh",
+    "cosine_similarity", "count_nonzero", "cov", "cross", "cuda", "cummax", "cummin", "cumprod",
+    "cumsum", "cumulative_trapezoid", "default_generator", "deg2rad", "detach", "device", "diag",
+    "diag_embed", "diagflat", "diagonal", "diagonal_scatter", "diff", "digamma", "dist", "div",
+    "divide", "dot", "double", "dsplit", "dstack", "dtype", "dtypes", "e", "einsum", "empty",
+    "empty_like", "enable_grad", "eq", "equal", "erf", "erfc", "erfinv", "exp", "exp2", "explain",
+    "expm1", "eye", "fill", "fill_", "finfo", "fix", "flatten", "flip", "fliplr", "flipud", "float",
+    "float16", "float32", "float64", "float_power", "floor", "floor_divide", "fmax", "fmin", "fmod",
+    "frac", "from_numpy", "full", "full_like", "gather", "gcd", "ge", "ger", "get_default_dtype",
+    "get_num_threads", "get_rng_state", "greater", "greater_equal", "gt", "half", "hardshrink",
+    "heaviside", "histc", "hsplit", "hstack", "hypot", "iinfo", "index_add", "index_copy",
+    "index_fill", "index_put", "index_reduce", "index_select", "inf", "inference_mode",
+    "initial_seed", "inner", "int", "int16", "int32", "int64", "int8", "is_anomaly_enabled",
+    "is_complex", "is_floating_point", "is_grad_enabled", "is_nonzero", "is_tensor", "isclose",
+    "isfinite", "isin", "isinf", "isnan", "isneginf", "isposinf", "isreal", "jit", "kron",
+    "kthvalue", "layer_norm", "lcm", "ldexp", "le", "lerp", "less", "less_equal", "lgamma",
+    "linspace", "load", "log", "log10", "log1p", "log2", "log_softmax", "logaddexp", "logaddexp2",
+    "logcumsumexp", "logical_and", "logical_not", "logical_or", "logical_xor", "logit", "logspace",
+    "logsumexp", "long", "lt", "manual_seed", "map", "masked_fill", "masked_scatter",
+    "masked_select", "matmul", "max", "max_pool1d", "maximum", "mean", "median", "meshgrid", "min",
+    "minimum", "mm", "mode", "moveaxis", "movedim", "msort", "mul", "multiply", "mv", "mvlgamma",
+    "nan", "nan_to_num", "nanmean", "nanmedian", "nanquantile", "nansum", "narrow", "ne", "neg",
+    "negative", "newaxis", "nn", "no_grad", "nonzero", "norm", "normal", "not_equal", "numel",
+    "ones", "ones_like", "ops", "optim", "outer", "pairwise_distance", "permute", "pi",
+    "pixel_shuffle", "pixel_unshuffle", "positive", "pow", "prelu", "preserve_format", "prod",
+    "promote_types", "put", "quantile", "rad2deg", "rand", "rand_like", "randint", "randint_like",
+    "randn", "randn_like", "random", "randperm", "ravel", "reciprocal", "relu", "remainder",
+    "renorm", "repeat_interleave", "reshape", "result_type", "rms_norm", "roll", "rot90", "round",
     "row_stack", "rrelu", "rsqrt", "rsub", "save", "scan", "scatter", "scatter_add",
     "scatter_reduce", "searchsorted", "seed", "select", "select_scatter", "selu",
     "set_default_dtype", "set_grad_enabled", "set_num_threads", "set_printoptions", "set_rng_state",
     "sgn", "short", "sigmoid", "sign", "signbit", "sin", "sinc", "sinh", "slice_scatter", "softmax",
-    "sort", "special", "split", "sqrt", "square", "squeeze", "stack", "std", "std_mean", "sub",
-    "subtract", "sum", "swapaxes", "swapdims", "t", "take", "take_along_dim", "tan", "tanh",
+    "sort", "special", "split", "sqrt", "square", "squeeze", "stack", "std", "std_mean", "strided",
+    "sub", "subtract", "sum", "swapaxes", "swapdims", "t", "take", "take_along_dim", "tan", "tanh",
     "tensor", "tensor_split", "tensordot", "threshold", "tile", "topk", "trace", "transpose",
     "trapezoid", "trapz", "tril", "tril_indices", "triu", "triu_indices", "true_divide", "trunc",
     "uint16", "uint32", "uint64", "uint8", "unbind", "unflatten", "unique", "unique_consecutive",
     "unsqueeze", "utils", "vander", "var", "var_mean", "vdot", "vision", "vsplit", "vstack",
-    "where", "while_loop", "xlogy", "zeros", "zeros_like",
+    "where", "while_loop", "xlogy", "zero_", "zeros", "zeros_like",
+]  # fmt: skip
+__all__ += [
+    "cholesky", "cholesky_inverse", "cholesky_solve", "det", "frobenius_norm", "geqrf",
+    "inverse", "linalg", "logdet", "lu", "lu_solve", "lu_unpack", "matrix_exp", "matrix_power",
+    "nuclear_norm", "orgqr", "ormqr", "pca_lowrank", "pinverse", "qr", "slogdet", "svd",
+    "svd_lowrank", "triangular_solve",
+]  # fmt: skip
+__all__ += [
+    "angle", "cdouble", "cfloat", "complex", "conj_physical", "fft", "imag", "is_conj",
+    "is_neg", "istft", "polar", "real", "resolve_conj", "resolve_neg", "sgn", "stft",
+    "view_as_complex", "view_as_real",
 ]  # fmt: skip
 
 

@@ -27,16 +27,10 @@ class Site(NamedTuple):
     @property
     def line(self) -> int:
         """Line number of the instruction."""
-        positions = getattr(self.code, "co_positions", None)
-        if positions is not None:  # Python 3.11+: exact
-            for index, position in enumerate(positions()):
-                if index == self.lasti // 2:
-                    return position[0] or self.code.co_firstlineno
-        best = self.code.co_firstlineno
         for start, end, line in self.code.co_lines():
             if start <= self.lasti < end and line is not None:
                 return line
-        return best
+        return self.code.co_firstlineno
 
     @property
     def short(self) -> str:
@@ -118,6 +112,13 @@ class ShapeError(FusegradError, RuntimeError):
     """Shapes that do not fit an operation."""
 
     repair = "print the .shape of the operands; .reshape(), .unsqueeze() or .expand() one of them"
+
+
+class LinAlgError(FusegradError, RuntimeError):
+    """Numbers of a matrix that a factorisation or a solver cannot work with."""
+
+    rule = "The numbers of the matrix do not allow it."
+    repair = "print the matrix; its condition number is fg.linalg.cond(A)"
 
 
 class DTypeError(FusegradError, RuntimeError):

@@ -11,9 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from . import autograd
+from .dtypes import stored
 from .errors import GradientError, InPlaceError, user_site
 from .ir.interpret import interpret
 from .tensor import Tensor, unpack_raw
@@ -150,4 +149,4 @@ class Attachment:
 
 
 def _array(value: Any, var: Any) -> Any:
-    return np.asarray(value, var.aval.dtype.np)
+    return stored(value, var.aval.dtype)

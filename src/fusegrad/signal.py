@@ -19,10 +19,7 @@ from .functions.creation import device as as_device
 from .ops.special import i0e
 from .tensor import Tensor
 
-__all__ = [
-    "bartlett_window", "blackman_window", "hamming_window", "hann_window", "kaiser_window",
-    "windows",
-]  # fmt: skip
+__all__ = ["windows"]
 
 
 def _made(values: np.ndarray, dtype: DType | None, device: Any, requires_grad: bool) -> Tensor:
@@ -222,3 +219,4 @@ hamming_window = _top(
     beta=0.46,
 )
 kaiser_window = _top("kaiser_window", _kaiser, "Kaiser's window.", beta=12.0)
+TOP_LEVEL = (bartlett_window, blackman_window, hamming_window, hann_window, kaiser_window)

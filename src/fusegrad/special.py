@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .errors import RangeError
+from .functions import out as _out
 from .functions.common import floating, method
 from .functions.elementary import _pair, logit, mvlgamma, sinc, xlog1py, xlogy
 from .functions.pointwise import (
@@ -16,7 +17,6 @@ from .functions.pointwise import (
     erfinv,
     exp2,
     expm1,
-    in_place,
     lgamma,
     log1p,
     round,
@@ -24,6 +24,7 @@ from .functions.pointwise import (
     where,
 )
 from .functions.reduction import log_softmax, logsumexp, softmax
+from .functions.twins import in_place
 from .ops import advanced
 from .ops import elementwise as ops
 from .tensor import Tensor
@@ -152,6 +153,19 @@ for _name, _function in {
 }.items():  # fmt: skip
     method(_name)(_function)
     in_place(f"{_name}_", _function)
+
+# Not of this kind: softmax and its like have no out= under these names.
+_out.accept(
+    globals(),
+    """
+    digamma entr erf erfc erfinv exp2 expit expm1 gammaln log1p logit logsumexp multigammaln ndtr
+    ndtri psi round sinc xlog1py xlogy airy_ai bessel_j0 bessel_j1 bessel_y0 bessel_y1 erfcx
+    gammainc gammaincc i0 i0e i1 i1e log_ndtr modified_bessel_i0 modified_bessel_i1
+    modified_bessel_k0 modified_bessel_k1 polygamma scaled_modified_bessel_k0
+    scaled_modified_bessel_k1 spherical_bessel_j0 zeta
+    """
+    + " ".join(_POLYNOMIALS),
+)
 
 __all__ = [
     "airy_ai", "bessel_j0", "bessel_j1", "bessel_y0", "bessel_y1", "digamma", "entr", "erf", "erfc",

@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .dtypes import DType, from_numpy_dtype
+from .dtypes import DType, from_numpy_dtype, stored
 from .errors import (
     ArgumentTypeError,
+    DTypeError,
     GradientError,
     InPlaceError,
     LeakedTracerError,
@@ -356,7 +357,20 @@ class Tensor(Boxed):
                 "The result of an in-place operation must have the shape of its tensor.",
                 "use the out-of-place form",
             )
+        if new.dtype.is_complex and not self.dtype.is_complex:
+            raise InPlaceError(
+                f"{op} on a tensor {self.aval} gave {new.aval}",
+                f"Result type {new.dtype} can't be cast to the desired output type {self.dtype}.",
+                "use the out-of-place form",
+            )
         if new.dtype is not self.dtype:
+            if new.dtype.category > self.dtype.category:
+                raise DTypeError(
+                    f"{op} on a tensor {self.aval} gave {new.aval}",
+                    f"result type {new.dtype.torch_name} can't be cast to the desired output type "
+                    f"{self.dtype.torch_name}",
+                    "the out-of-place form, or convert the operand with .to(dtype)",
+                )
             new = new.to(self.dtype)  # type: ignore[attr-defined]
         if since is not None and grad_mode.enabled:
             capture = current_builder()
@@ -494,7 +508,7 @@ def _record(
             saved[name] = Saved(raw[i], edges[i], holder, holder.version)
         else:
             saved[name] = Saved(_number(arg, raw), None, None, 0)
-    avals = [aval_of(r) if not isinstance(r, (bool, int, float)) else None for r in raw]
+    avals = [aval_of(r) if not isinstance(r, (bool, int, float, complex)) else None for r in raw]
     node = PrimitiveNode(primitive, params, edges, avals, aval_of(value), saved, user_site())  # type: ignore[arg-type]
     if "out" in residual_names(primitive, active):
         holder = out._storage if capture is None else out._cell(capture)
@@ -504,11 +518,14 @@ def _record(
 
 def _number(value: Any, operands: Sequence[Any]) -> Any:
     """A Python number as a scalar of the dtype it had among its operands."""
-    if not isinstance(value, (bool, int, float)):
+    if not isinstance(value, (bool, int, float, complex)):
         return value
-    return next(
-        aval_of(r).dtype for r in reversed(operands) if not isinstance(r, (bool, int, float))
-    ).np.type(value)
+    like = next(
+        aval_of(r).dtype
+        for r in reversed(operands)
+        if not isinstance(r, (bool, int, float, complex))
+    )
+    return stored(value, like)[()]
 
 
 def _keep_saved(new: Tensor, holder: Any, since: int) -> None:

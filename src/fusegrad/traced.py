@@ -249,7 +249,7 @@ class Trace:
         self.graph: Graph = graph
         self.seconds["passes"] = clock() - started
         started = clock()
-        positions = {v: k for k, v in enumerate(graph.inputs)}
+        positions = {v: k for k, v in enumerate(self.captured.inputs)}
         in_place = {k: positions[v] for k, v in self.in_place.items()}
         hints = [v.hint for v in graph.inputs]
         self.plan: Plan = make_plan(graph, in_place, hints)
@@ -266,7 +266,7 @@ class Trace:
     def _bind_memory(self) -> None:
         """Addresses of state; what every call has to patch is left to the call."""
         program, inputs = self.program, self.plan.inputs
-        place = {v: inputs[k] for k, v in enumerate(self.graph.inputs)}
+        place = {v: inputs[k] for k, v in enumerate(self.captured.inputs)}
         self.keep: list[Any] = []
         self.copied_state: list[tuple[np.ndarray, np.ndarray]] = []
         written = {id(s) for s in self.mutated}

@@ -14,7 +14,8 @@ import numpy as np
 from . import dtypes
 from .errors import CaptureError
 from .ir.primitive import Primitive, bind
-from .ops import movement
+from .ops import diagonals, movement
+from .ops.complex import view_as_complex, view_as_real
 from .ops.elementwise import where
 from .ops.source import full
 from .schedule.index import row_major
@@ -78,11 +79,19 @@ def update_view(base: Any, path: Path, new: Any) -> Any:
     if primitive is movement.transpose:
         perm = tuple(int(i) for i in np.argsort(params["perm"]))
         return movement.transpose(inner, perm=perm)
+    if primitive is diagonals.diagonal:
+        inside = full(shape=tuple(movement.aval_shape(inner)), dtype=dtypes.bool_, value=True)
+        mask = diagonals.on_diagonal(inside, tuple(shape), **params)
+        return where(mask, diagonals.on_diagonal(inner, tuple(shape), **params), base)
     if primitive is movement.slice_:
         padding = _slice_padding(shape, movement.aval_shape(inner), params)
         inside = full(shape=tuple(movement.aval_shape(inner)), dtype=dtypes.bool_, value=True)
         mask = movement.pad(inside, value=False, **padding)
         return where(mask, movement.pad(inner, value=0, **padding), base)
+    if primitive is view_as_real:
+        return view_as_complex(inner)
+    if primitive is view_as_complex:
+        return view_as_real(inner)
     raise CaptureError(
         f"an in-place change through a {primitive.name} view",
         "Elements of this view share memory, so the change has no functional form.",

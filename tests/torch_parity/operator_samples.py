@@ -1,13 +1,18 @@
-"""PyTorch's own operator records as an oracle: which function of fusegrad each one means, its sample
-inputs, and one check per sample (forward, dtype, first and second derivatives, jit).
+"""PyTorch's own operator records as an oracle: which function of fusegrad each one means, and its
+sample inputs on both sides.
 
 PyTorch describes each of its operators by a record with sample inputs that go through its options.
-Every record that names something this library offers is run: the same call on the same numbers.
+Some records call through a small Python wrapper (another order of the arguments, a method, an
+in-place method on a copy). Those wrappers run here as they are, with fusegrad as their ``torch``.
+The comparison of the two sides is in ``operator_checks.py``.
 """
 
 from __future__ import annotations
 
+import fnmatch
+import functools
 import itertools
+import types
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -20,80 +25,149 @@ from torch.testing._internal.common_methods_invocations import op_db
 import fusegrad as fg
 import fusegrad.nn.functional as F
 
-# Relative and absolute tolerance by dtype of the result: rounding of another order of operations.
-TOLERANCE = {
-    "float64": (1e-9, 1e-10), "complex128": (1e-9, 1e-10), "float32": (1e-4, 1e-5),
-    "complex64": (1e-4, 1e-5), "float16": (4e-3, 4e-3), "bfloat16": (3e-2, 3e-2),
-}  # fmt: skip
-
-# Outside the surface: other storage formats and quantisation, backends of PyTorch, its internals.
+# Records outside the surface: pattern of the name -> why.
 OUTSIDE = {
-    "sparse", "jiterator", "torch", "masked", "to_sparse", "_batch_norm_with_update", "_chunk_cat",
-    "_native_batch_norm_legit", "_segment_reduce", "_softmax_backward_data",
-    "_unsafe_masked_index", "_unsafe_masked_index_put_accumulate", "_upsample_bilinear2d_aa",
-    "max_pool2d_with_indices_backward", "native_dropout_backward", "hash_tensor",
+    "sparse.*": "sparse storage",
+    "to_sparse": "sparse storage",
+    "jiterator_*": "CUDA source text given by the user; here @fg.primitive",
+    "masked.*": "prototype of masked tensors",
+    "torch.ops.*": "an operator of the dispatcher without a public name",
+    "_*": "an internal of PyTorch; the public function that uses it has a record",
+    "max_pool2d_with_indices_backward": "an internal of PyTorch: the gradient of max_pool2d",
+    "native_dropout_backward": "an internal of PyTorch: the gradient of dropout",
+    "hash_tensor": "a checksum of bytes that is tied to PyTorch's own implementation",
+}
+OUTSIDE_VARIANTS = {
+    # these read memory around a tensor that came from outside; a NumPy view does not offer it
+    ("as_strided", "partial_views"), ("as_strided_copy", "partial_views"),
+    ("as_strided_scatter", "partial_views"),
 }  # fmt: skip
+INSIDE = ("__*",)  # operators of Python: public, though they start with an underscore
 
-# Random results: only shape and dtype are compared.
-RANDOM = {
+# Draws of another generator: results are compared in shape and dtype only.
+RANDOM = (
     "bernoulli", "cauchy", "exponential", "geometric", "log_normal", "multinomial", "normal",
-    "rand_like", "randint", "randint_like", "randn", "randn_like", "uniform", "empty", "empty_like",
-    "empty_permuted", "empty_strided", "new_empty", "new_empty_strided", "poisson", "binomial",
-    "nn.functional.alpha_dropout", "nn.functional.dropout", "nn.functional.dropout2d",
-    "nn.functional.dropout3d", "nn.functional.feature_alpha_dropout",
-    "nn.functional.fractional_max_pool2d", "nn.functional.fractional_max_pool3d",
-    "nn.functional.rrelu", "nn.functional.multi_head_attention_forward",
-    "nn.functional.scaled_dot_product_attention", "pca_lowrank", "svd_lowrank",
-}  # fmt: skip
+    "rand_like", "randint", "randint_like", "randn", "randn_like", "uniform", "poisson", "binomial",
+    "nn.functional.*dropout*", "nn.functional.fractional_max_pool*", "nn.functional.rrelu",
+    "pca_lowrank", "svd_lowrank", "nn.functional.multi_head_attention_forward",
+)  # fmt: skip
+# Memory that is not initialised has no values to compare.
+UNINITIALISED = (
+    "empty", "empty_like", "empty_permuted", "empty_strided", "new_empty", "new_empty_strided",
+)  # fmt: skip
+# What these mean depends on the strides of the operand, so it cannot be kept in other memory.
+STRIDED = ("as_strided*", "new_empty_strided", "empty_strided")
+# In-place forms that are not offered: a tensor object keeps its shape, only its elements change.
+SHAPE_IN_PLACE = (
+    "as_strided_", "resize_", "resize_as_", "squeeze_", "swapaxes_", "swapdims_", "t_",
+    "transpose_", "unsqueeze_",
+)  # fmt: skip
+# Part of the message of an error that PyTorch raises for what is right here -> why it is.
+ACCEPTED = {
+    "unsupported operation": "a result is complete before it is written to an out that overlaps",
+    "single memory location": "the same",
+    "Expected out": "an out of a wider dtype receives the converted result",
+    "step must be nonzero": "an integer out of a fractional range is refused for its dtype",
+}
+# Names whose record calls what no public name of either side says: name -> (theirs, ours).
+SPECIAL: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
+    "slice": (lambda *a, **k: _sliced(*a, **k), lambda *a, **k: _sliced(*a, **k)),
+}
 
 
+def _sliced(x: Any, dim: int = 0, start: Any = None, end: Any = None, step: int = 1) -> Any:
+    return x[(slice(None),) * (dim % x.dim()) + (slice(start, end, step),)]
+
+
+def matches(name: str, patterns: Any) -> bool:
+    """Whether a name fits one of the patterns."""
+    return any(fnmatch.fnmatchcase(name, p) for p in patterns)
+
+
+def reason_outside(name: str) -> str | None:
+    """Why a record is not part of the surface; ``None`` when it is."""
+    if matches(name, INSIDE):
+        return None
+    return next(
+        (why for pattern, why in OUTSIDE.items() if fnmatch.fnmatchcase(name, pattern)), None
+    )
+
+
+@functools.cache
 def records() -> dict[str, list[Any]]:
     """Records inside the surface, by name; several variants may share one."""
     found: dict[str, list[Any]] = {}
     for record in op_db:
-        if record.name.split(".")[0].split("_")[0] not in (
-            "sparse",
-            "jiterator",
-            "torch",
-            "masked",
-        ):
-            if record.name not in OUTSIDE:
-                found.setdefault(record.name, []).append(record)
-        elif record.name in ("masked_fill", "masked_scatter", "masked_select"):
+        variant = (record.name, record.variant_test_name)
+        if reason_outside(record.name) is None and variant not in OUTSIDE_VARIANTS:
             found.setdefault(record.name, []).append(record)
     return found
 
 
 def resolve(name: str) -> Callable[..., Any] | None:
-    """What the name of a record means here: a function by its path, else a method."""
-    scope: Any = fg
-    path = name.removeprefix("nn.functional.")
-    if path != name:
-        return getattr(F, path, None)
-    for part in path.split("."):
-        inner = getattr(scope, part, None)
-        if inner is None:
-            break
-        scope = inner
-    else:
-        if callable(scope):
-            return scope
-    method = getattr(fg.Tensor, path, None)
-    if isinstance(method, property):
-        return lambda x: getattr(x, path)
-    return method
+    """What a public name of PyTorch means here: a function by its path, else a method."""
+    name = name.removeprefix("torch.")
+    scope: Any = F if name.startswith("nn.functional.") else fg
+    for part in name.removeprefix("nn.functional.").split("."):
+        scope = getattr(scope, part, None)
+    if callable(scope) and not isinstance(scope, (type, fg.dtypes.DType)):
+        return scope
+    found = getattr(fg.Tensor, name, None)
+    if isinstance(found, property):
+        return found.fget
+    return found if callable(found) else None
 
 
+def function_of(record: Any) -> Callable[..., Any] | None:
+    """What a record means here, called with its samples; ``None`` when it is missing."""
+    if record.name in SPECIAL:
+        return SPECIAL[record.name][1]
+    found = resolve(record.name)
+    if not is_wrapper(record.op):
+        return found
+    there = found is not None or hasattr(fg.Tensor, record.name + "_")
+    return rebound(record.op) if there else None
+
+
+def is_wrapper(function: Any) -> bool:
+    """Whether a function is Python text of the records rather than PyTorch's."""
+    return isinstance(function, types.FunctionType) and (
+        function.__name__ == "<lambda>" or "testing" in function.__module__
+    )
+
+
+def rebound(function: types.FunctionType) -> Callable[..., Any]:
+    """A wrapper of the records with fusegrad as its ``torch``."""
+    scope = {**function.__globals__, "torch": fg, "wrapper_set_seed": _seeded}
+    return types.FunctionType(
+        function.__code__, scope, function.__name__, function.__defaults__, function.__closure__
+    )
+
+
+def _seeded(op: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    fg.manual_seed(42)
+    return op(*args, **kwargs)
+
+
+# --- conversion ---------------------------------------------------------------------------------
 def convert(value: Any) -> Any:
     """An argument of PyTorch as one of fusegrad, with the same values, strides and offset."""
     if isinstance(value, torch.Tensor):
         return tensor(value)
     if isinstance(value, torch.dtype):
         return getattr(fg, str(value).split(".")[1])
+    if isinstance(value, (torch.memory_format, torch.layout)):
+        return getattr(fg, str(value).split(".")[1])
     if isinstance(value, torch.device):
         return str(value)
     if isinstance(value, torch.Generator):
         return None
+    if isinstance(value, torch.nn.Module):
+        return getattr(fg.nn, type(value).__name__)()
+    if getattr(value, "__name__", None) and value is getattr(
+        torch.nn.functional, value.__name__, 0
+    ):
+        return getattr(F, value.__name__)
     if isinstance(value, torch.Size):
         return tuple(value)
     if isinstance(value, tuple) and hasattr(value, "_fields"):
@@ -106,14 +180,28 @@ def convert(value: Any) -> Any:
 
 
 def tensor(value: torch.Tensor) -> Any:
-    """The same numbers in the same layout."""
-    source = value.detach()
+    """The same numbers in the same layout: strides, offset and what surrounds them in memory."""
+    source = plain(value)
+    extent = sum((n - 1) * s for n, s in zip(source.shape, source.stride())) + 1
+    extent = 0 if source.numel() == 0 else extent
+    offset = source.storage_offset()
+    memory = source.as_strided((offset + extent,), (1,), 0)
     if source.dtype is torch.bfloat16:
         out = fg.from_numpy(source.float().numpy()).to(fg.bfloat16)
     else:
-        source = source.resolve_conj().resolve_neg()
-        out = fg.from_numpy(np.array(source.numpy(), order="K", copy=True))
+        flat = np.array(memory.numpy(), copy=True)
+        strides = [s * flat.itemsize for s in source.stride()]
+        view = np.lib.stride_tricks.as_strided(flat[offset:], tuple(source.shape), strides)
+        out = fg.from_numpy(view)
     return out.requires_grad_() if value.requires_grad else out
+
+
+def plain(value: torch.Tensor) -> torch.Tensor:
+    """The values without history, lazy conjugation or symbolic zeros."""
+    value = value.detach()
+    if value._is_zerotensor():
+        value = value.clone()
+    return value.resolve_conj().resolve_neg()
 
 
 def tensors(value: Any, kind: type) -> list[Any]:
@@ -127,186 +215,122 @@ def tensors(value: Any, kind: type) -> list[Any]:
     return []
 
 
-@dataclass
-class Difference(AssertionError):
-    """Something differs: in which stage, and how."""
-
-    stage: str
-    text: str
-
-    def __str__(self) -> str:
-        return f"{self.stage}: {self.text}"
+def needs_values(name: str) -> bool:
+    """Whether shape or type of the results depend on values, so that no trace can have them."""
+    tags = (torch.Tag.dynamic_output_shape, torch.Tag.data_dependent_output)
+    packet = getattr(torch.ops.aten, name.rpartition(".")[2], None)
+    overloads = packet.overloads() if packet is not None else []
+    return any(tag in getattr(packet, overload).tags for overload in overloads for tag in tags)
 
 
-def compare(stage: str, ours: Any, theirs: Any, values: bool = True, scale: float = 1.0) -> None:
-    """Raise ``Difference`` unless both results are the same."""
-    if isinstance(theirs, torch.Tensor):
-        if not isinstance(ours, fg.Tensor):
-            raise Difference(stage, f"got {type(ours).__name__}, torch a tensor")
-        dtype = str(theirs.dtype).split(".")[1]
-        if str(ours.dtype).split(".")[1] != dtype:
-            raise Difference(stage, f"dtype {ours.dtype}, torch {theirs.dtype}")
-        if tuple(ours.shape) != tuple(theirs.shape):
-            raise Difference(stage, f"shape {tuple(ours.shape)}, torch {tuple(theirs.shape)}")
-        if not values:
-            return
-        theirs = theirs.detach().resolve_conj().resolve_neg()
-        ours = ours.detach()
-        if dtype == "bfloat16":
-            ours, theirs = ours.float(), theirs.float()
-        rtol, atol = TOLERANCE.get(dtype, (0.0, 0.0))
-        a, b = np.asarray(ours.numpy()), np.asarray(theirs.numpy())
-        if not np.allclose(a, b, rtol * scale, atol * scale, equal_nan=True):
-            with np.errstate(all="ignore"):
-                worst = np.abs(a.astype(np.complex128) - b) if b.size else np.zeros(1)
-            raise Difference(stage, f"worst difference {np.nanmax(worst):.3g} of {dtype}")
-        return
-    if isinstance(theirs, (list, tuple)):
-        if not isinstance(ours, (list, tuple)) or len(ours) != len(theirs):
-            raise Difference(stage, f"got {type(ours).__name__}, torch {len(theirs)} results")
-        for a, b in zip(ours, theirs):
-            compare(stage, a, b, values, scale)
-        return
-    if isinstance(theirs, (bool, int, float, complex)) and values:
-        if not np.allclose(ours, theirs, 1e-9, 1e-10, equal_nan=True):
-            raise Difference(stage, f"{ours} instead of {theirs}")
+# --- samples ------------------------------------------------------------------------------------
+@dataclass(eq=False)
+class Call:
+    """One call: a function and its arguments, in one of the two libraries."""
+
+    lib: Any
+    function: Callable[..., Any]
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    shown: Callable[[Any], Any]
+
+    def run(self) -> Any:
+        """The results, without what has no unique value (signs of eigenvectors)."""
+        return self.shown(self.function(*self.args, **self.kwargs))
+
+    @property
+    def leaves(self) -> list[Any]:
+        """Arguments to differentiate by."""
+        found = tensors((self.args, self.kwargs), self.lib.Tensor)
+        return [t for t in found if t.requires_grad]
 
 
-def weighted(lib: Any, results: list[Any], level: int) -> Any:
-    """A sum of all results that depends on every element; ``None`` without a differentiable one."""
-    total = None
-    for k, t in enumerate(results):
-        if not (t.is_floating_point() or t.is_complex()) or not t.requires_grad:
-            continue
-        weights = np.cos(np.arange(t.numel()) * (k + 2.0 + level) + 1.0).reshape(tuple(t.shape))
-        if t.is_complex():
-            weights = weights + 1j * np.sin(weights * 3)
-        w = lib.from_numpy(weights).to(t.dtype)
-        part = (t * w).sum()
-        part = part.real if t.is_complex() else part
-        total = part if total is None else total + part
-    return total
-
-
-@dataclass
-class Case:
+@dataclass(eq=False)
+class Sample:
     """One call on both sides."""
 
     record: Any
-    sample: Any
+    drawn: Any
     function: Callable[..., Any]
-    theirs: Callable[..., Any]
 
-    def outputs(self, lib: Any, function: Any, args: Any, order: int) -> list[Any]:
-        """Results, then gradients by all inputs that require them, up to ``order``."""
-        sample = self.sample if lib is torch else args
-        out = (
-            function(sample[0], *sample[1], **sample[2])
-            if lib is fg
-            else function(sample.input, *sample.args, **sample.kwargs)
-        )
-        kind = torch.Tensor if lib is torch else fg.Tensor
-        inputs = (
-            tensors((sample.input, sample.args, sample.kwargs), kind)
-            if lib is torch
-            else tensors(sample, kind)
-        )
-        leaves = [t for t in inputs if t.requires_grad]
-        levels: list[Any] = [out]
-        shown = self.sample.output_process_fn_grad(out)
-        current = tensors(shown, kind)
-        for level in range(order):
-            total = weighted(lib, current, level)
-            if total is None or not leaves or not total.requires_grad:
-                break
-            current = list(
-                lib.autograd.grad(
-                    total, leaves, create_graph=True, allow_unused=True, materialize_grads=True
-                )
-            )
-            levels.append(current)
-        return levels
+    @property
+    def name(self) -> str:
+        """Name of the record, which says what can be compared."""
+        return self.record.name
 
-    def check(self, order: int = 2, jit: bool = True) -> None:
-        """Raise ``Difference`` at the first stage that differs."""
-        values = self.record.name not in RANDOM
-        try:
-            theirs = self.outputs(torch, self.theirs, None, order)
-        except (RuntimeError, NotImplementedError) as error:
-            if "not implemented" in str(error) and order > 0:
-                return self.check(order - 1, jit)
-            raise
-        args = (
-            convert(self.sample.input), convert(self.sample.args), convert(self.sample.kwargs)
-        )  # fmt: skip
-        stages = ("forward", "gradient", "second derivative")
-        # one derivative at a time, so that the first stage that fails is named
-        for level in range(len(theirs)):
-            try:
-                ours = self.outputs(fg, self.function, args, level)
-            except Exception as error:
-                text = str(error).split("\n")
-                raise Difference(
-                    stages[level], f"{type(error).__name__}: {' / '.join(text[:3])}"
-                ) from error
-            if len(ours) <= level:
-                raise Difference(stages[level], "no gradient reaches the inputs")
-            ours_shown, theirs_shown = ours[level], theirs[level]
-            if level == 0:
-                ours_shown = self.sample.output_process_fn_grad(ours_shown)
-                theirs_shown = self.sample.output_process_fn_grad(theirs_shown)
-            compare(stages[level], ours_shown, theirs_shown, values, 10.0**level)
-        if jit:
-            self.check_jit(args, len(theirs) - 1, values)
+    @property
+    def comparable(self) -> bool:
+        """Whether the results have values to compare."""
+        drawn = self.drawn.kwargs.get("dropout_p")
+        return not drawn and not matches(self.name, (*RANDOM, *UNINITIALISED))
 
-    def check_jit(self, args: Any, order: int, values: bool) -> None:
-        """Compare jit with eager: everything in one compiled call."""
-        eager = tensors(self.outputs(fg, self.function, args, order), fg.Tensor)
-        found: list[Any] = []
+    @property
+    def theirs(self) -> Call:
+        """PyTorch's call."""
+        op = SPECIAL[self.name][0] if self.name in SPECIAL else self.record.op
+        args = (self.drawn.input, *self.drawn.args)
+        return Call(torch, op, args, self.drawn.kwargs, self.drawn.output_process_fn_grad)
 
-        def run() -> Any:
-            found[:] = tensors(self.outputs(fg, self.function, args, order), fg.Tensor)
-            return [t.detach() for t in found]
+    @property
+    def ours(self) -> Call:
+        """The same call here, on copies."""
+        shown = self.drawn.output_process_fn_grad
+        shown = rebound(shown) if is_wrapper(shown) else shown
+        args = convert((self.drawn.input, *self.drawn.args))
+        return Call(fg, self.function, args, convert(self.drawn.kwargs), shown)
 
-        try:
-            compiled = fg.jit(run)()
-        except Exception as error:
-            text = str(error).split("\n")
-            raise Difference("jit", f"{type(error).__name__}: {' / '.join(text[:3])}") from error
-        if len(compiled) != len(eager):
-            raise Difference("jit", f"{len(compiled)} results, eager {len(eager)}")
-        for a, b in zip(compiled, eager):
-            if a.dtype is not b.dtype or a.shape != b.shape:
-                raise Difference("jit", f"{a.dtype}{list(a.shape)}, eager {b.dtype}{list(b.shape)}")
-            if values:
-                reduced = a.dtype.name == "bfloat16"
-                x, y = (
-                    t.detach().float().numpy() if reduced else t.detach().numpy() for t in (a, b)
-                )
-                rtol, atol = TOLERANCE.get(a.dtype.name, (0.0, 0.0))
-                if not np.allclose(x, y, rtol, atol, equal_nan=True):
-                    raise Difference("jit", "differs from eager")
+    def __str__(self) -> str:
+        drawn = self.drawn
+        words = [*map(text, (drawn.input, *drawn.args))]
+        words += [f"{k}={text(v)}" for k, v in drawn.kwargs.items()]
+        return f"{self.name}({', '.join(words)})"
 
 
-def cases(record: Any, function: Callable[..., Any], dtype: torch.dtype) -> Iterator[Case]:
-    """Every sample of a record; inputs require gradients where PyTorch differentiates."""
+def text(value: Any) -> str:
+    """An argument in a few letters."""
+    if isinstance(value, torch.Tensor):
+        strided = "" if value.is_contiguous() else f" strides {list(value.stride())}"
+        return f"{str(value.dtype)[6:]}{list(value.shape)}{strided}"
+    if isinstance(value, (list, tuple)):
+        return f"[{', '.join(map(text, value))}]"
+    return repr(value)
+
+
+def samples(record: Any, dtype: torch.dtype, most: int | None = None) -> list[Sample]:
+    """Samples of a record, ``most`` of them spread over all; inputs require gradients where
+    PyTorch differentiates."""
+    function = function_of(record)
+    assert function is not None
     grad = record.supports_autograd and (dtype.is_floating_point or dtype.is_complex)
     torch.manual_seed(0)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         drawn = list(record.sample_inputs("cpu", dtype, requires_grad=grad))
-    for sample in drawn:
-        yield Case(record, sample, function, record.op)
+    return [Sample(record, d, function) for d in spread(drawn, most)]
 
 
-# Names whose record calls something else than the function of that name.
-SPECIAL: dict[str, Callable[..., Any]] = {
-    "__getitem__": lambda x, index: x[index],
-}
+def error_samples(record: Any) -> Iterator[tuple[Sample, type[Exception], bool]]:
+    """PyTorch's own bad calls, the error they raise there, and whether they may work here."""
+    function = function_of(record)
+    assert function is not None
+    torch.manual_seed(0)
+    for bad in record.error_inputs("cpu") if record.error_inputs_func is not None else ():
+        if any(t.dim() > 64 for t in tensors(bad.sample_input.input, torch.Tensor)):
+            continue  # more axes than a NumPy array can have
+        tolerated = any(word in bad.error_regex for word in ACCEPTED)
+        tolerated |= bad.error_type is Exception  # numbers, which are 0-d operands here
+        yield Sample(record, bad.sample_input, function), bad.error_type, tolerated
+
+
+def spread(items: list[Any], most: int | None) -> list[Any]:
+    """At most so many, evenly chosen."""
+    if most is None or len(items) <= most:
+        return items
+    return [items[int(k)] for k in np.linspace(0, len(items) - 1, most)]
 
 
 def dtypes_of(record: Any, wanted: str) -> list[torch.dtype]:
-    """The dtypes of a record that are tried: ``float64`` or else the first integer one; more."""
+    """The dtypes of a record that are tried: ``main`` is float64, or else the first it takes."""
     supported = record.dtypes
     if wanted == "main":
         for dtype in (torch.float64, torch.float32, torch.int64, torch.bool):
@@ -315,44 +339,3 @@ def dtypes_of(record: Any, wanted: str) -> list[torch.dtype]:
         return list(itertools.islice(supported, 1))
     chosen = getattr(torch, wanted)
     return [chosen] if chosen in supported else []
-
-
-def check_record(
-    name: str, wanted: str = "main", most: int | None = None, order: int = 2, jit: int = 2
-) -> tuple[int, list[str]]:
-    """Run the samples of all records of a name.
-
-    Args:
-        name: name of the record.
-        wanted: ``main`` or the name of a dtype.
-        most: number of samples, spread over all; all when ``None``.
-        order: highest derivative.
-        jit: number of samples that are compiled, too.
-
-    Returns:
-        the number of samples run, and a line for each difference.
-    """
-    function = SPECIAL.get(name) or resolve(name)
-    if function is None:
-        return 0, ["missing"]
-    count, problems = 0, []
-    for record in records()[name]:
-        for dtype in dtypes_of(record, wanted):
-            drawn = list(cases(record, function, dtype))
-            if most is not None and len(drawn) > most:
-                drawn = [drawn[int(k)] for k in np.linspace(0, len(drawn) - 1, most)]
-            compiled = (
-                {int(k) for k in np.linspace(0, max(len(drawn) - 1, 0), jit)} if jit else set()
-            )
-            highest = order if record.supports_gradgrad else min(order, 1)
-            for k, case in enumerate(drawn):
-                count += 1
-                try:
-                    with warnings.catch_warnings():
-                        warnings.simplefilter("ignore")
-                        case.check(highest, k in compiled)
-                except Difference as difference:
-                    variant = record.variant_test_name or ""
-                    what = case.sample.summary() if hasattr(case.sample, "summary") else ""
-                    problems.append(f"{variant} {str(dtype)[6:]} {difference} | {what}"[:400])
-    return count, problems

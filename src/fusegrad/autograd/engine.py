@@ -25,6 +25,13 @@ def _root_cotangent(output: Tensor, gradient: Any, create_graph: bool) -> Any:
                 "grad can be implicitly created only for scalar outputs.",
                 "loss.sum().backward(), or pass gradient= of the same shape",
             )
+        if output.dtype.is_complex:
+            raise GradientError(
+                f"backward of a tensor {output.aval}",
+                "grad can be implicitly created only for real scalar outputs but got "
+                f"{output.dtype}.",
+                "loss.real.backward(), loss.abs().backward(), or pass gradient=",
+            )
         builder = current_builder()
         with builder.at(user_site()) if builder is not None else nullcontext():
             raw = source.full(shape=output.aval.shape, dtype=output.dtype, value=1)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..dtypes import stored
 from ..errors import FusegradError
 from ..tensor import Tensor
 from .engine import grad
@@ -68,7 +69,7 @@ def gradcheck(
     found = grad(
         outputs,
         checked,
-        [Tensor(w.astype(y.dtype.np)) for w, y in zip(weights, outputs, strict=True)],
+        [Tensor(stored(w, y.dtype)) for w, y in zip(weights, outputs, strict=True)],
         allow_unused=True,
     )
     for k, (x, g) in enumerate(zip(checked, found, strict=True)):
@@ -156,7 +157,7 @@ def gradgradcheck(
     if given is None:
         rng = np.random.default_rng(1)
         given = [
-            Tensor(np.asarray(rng.normal(size=y.shape), y.dtype.np)).requires_grad_()  # type: ignore[attr-defined]
+            Tensor(stored(rng.normal(size=y.shape), y.dtype)).requires_grad_()  # type: ignore[attr-defined]
             for y in _outputs(func, several)
         ]
     cotangents = tuple(given) if isinstance(given, (tuple, list)) else (given,)

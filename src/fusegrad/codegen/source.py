@@ -50,15 +50,24 @@ class Generated:
 
 
 def pointer_type(dtype: DType) -> str:
-    """Kernel type of a pointer to elements of ``dtype`` (booleans are bytes)."""
+    """Kernel type of a pointer to elements (booleans are bytes, half precision its bits)."""
+    if dtype.reduced:
+        return "u16*"
     return "u8*" if dtype is bool_ else f"{dtype.short}*"
+
+
+def constructor(dtype: DType) -> str:
+    """The name by which kernel text makes a value of ``dtype``."""
+    return "uint16" if dtype.reduced else dtype.name
 
 
 def literal_text(literal: Literal) -> str:
     """A typed constant."""
-    dtype, value = literal.aval.dtype, literal.value.item()
+    dtype, value = literal.aval.dtype, literal.number
     if dtype is bool_:
         return "True" if value else "False"
+    if dtype.reduced:
+        return f"uint16({int.from_bytes(literal.value.tobytes(), 'little')})"
     if dtype.is_floating_point:
         if math.isnan(value):
             return f"{dtype.name}(math.nan)"
@@ -204,8 +213,14 @@ class Body:
 
     def literal(self, literal: Literal) -> str:
         """A constant: simple ones in the text, others (1 / batch size, say) at run time."""
-        value, dtype = literal.value.item(), literal.aval.dtype
-        if dtype is bool_ or value in (0, 1, -1, 2) or value != value or abs(value) == math.inf:
+        value, dtype = literal.number, literal.aval.dtype
+        if (
+            dtype is bool_
+            or dtype.reduced
+            or value in (0, 1, -1, 2)
+            or value != value
+            or abs(value) == math.inf
+        ):
             return literal_text(literal)
         key = (dtype.short, literal.value.tobytes())
         if key not in self.constants:
@@ -268,7 +283,7 @@ class Body:
         place = f"{self.signature.buffer(s.buffer)}[{self.index(s.index, scope)}]"
         text = f"{place} != 0" if s.dtype is bool_ else place
         if s.guard is not None:
-            zero = "False" if s.dtype is bool_ else f"{s.dtype.name}(0)"
+            zero = "False" if s.dtype is bool_ else f"{constructor(s.dtype)}(0)"
             text = f"({text}) if {scope[s.guard]} else {zero}"
         return text
 

@@ -14,11 +14,12 @@ from typing import Any
 import numpy as np
 
 from ..dtypes import DType, int64
-from ..errors import ArgumentError, DimError, RangeError, ShapeError
+from ..errors import ArgumentError, ArgumentTypeError, DimError, RangeError, ShapeError
+from ..ops import diagonals, indexing, movement
 from ..ops import elementwise as ew
-from ..ops import indexing, movement
 from ..tensor import Tensor
-from .common import axis_of, cast, method, promote, shape_args
+from ..viewpath import layout_of
+from .common import axis_of, cast, method, owned, promote, shape_args
 from .creation import meshgrid
 from .reduction import sum
 from .shape import (
@@ -54,17 +55,7 @@ def diagonal(input: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Te
         [1, 4]
     """
     a, b = _two_axes("diagonal", input, dim1, dim2, input.aval.ndim)
-    x = movedim(input, (a, b), (-2, -1))
-    *rest, rows, columns = x.aval.shape
-    first = (0, offset) if offset >= 0 else (-offset, 0)
-    length = max(0, min(rows - first[0], columns - first[1]))
-    flat = reshape(x, (*rest, rows * columns))
-    start = first[0] * columns + first[1] if length else 0
-    limit = start + (length - 1) * (columns + 1) + 1 if length else 0
-    none = (0,) * len(rest)
-    return movement.slice_(
-        flat, start=(*none, start), limit=(*rest, limit), step=(*[1] * len(rest), columns + 1)
-    )
+    return diagonals.diagonal(movedim(input, (a, b), (-2, -1)), offset=offset)
 
 
 @method()
@@ -105,7 +96,7 @@ def diag(input: Tensor, diagonal: int = 0) -> Tensor:
         return diag_embed(input, diagonal)
     if input.aval.ndim != 2:
         raise ShapeError(f"diag of {input.aval}", "It takes a vector or a matrix.")
-    return _diagonal(input, diagonal)
+    return owned(_diagonal(input, diagonal))
 
 
 _diagonal = diagonal
@@ -207,6 +198,10 @@ def roll(input: Tensor, shifts: Any, dims: Any = None) -> Tensor:
     if len(dims) != len(shifts):
         raise ShapeError(f"roll by {shifts} along {dims}", "One shift for each axis is needed.")
     out = input
+    if not input.aval.shape and dims:
+        raise DimError(
+            f"roll of {input.aval} along {dims}", "The tensor has no dimensions.", "dims=None"
+        )
     for by, dim in zip(shifts, dims, strict=True):
         axis = axis_of(dim, input.aval.ndim)
         n = input.aval.shape[axis]
@@ -255,6 +250,8 @@ def rot90(input: Tensor, k: int = 1, dims: Sequence[int] = (0, 1)) -> Tensor:
     """
     if len(dims) != 2:
         raise ShapeError(f"rot90 over {list(dims)}", "A rotation takes two axes.")
+    if input.aval.ndim < 2:
+        raise ShapeError(f"rot90 of {input.aval}", "expected total dims >= 2.")
     a, b = _two_axes("rot90", input, dims[0], dims[1], input.aval.ndim)
     k %= 4
     if k == 0:
@@ -307,12 +304,13 @@ def unfold(input: Tensor, dimension: int, size: int, step: int) -> Tensor:
 def as_strided(
     input: Tensor, size: Sequence[int], stride: Sequence[int], storage_offset: int | None = None
 ) -> Tensor:
-    """The elements at ``storage_offset + sum(i * stride)`` of the row-major order of ``input``.
+    """The elements at ``storage_offset + sum(i * stride)`` of the memory that ``input`` lives in.
 
-    A copy, where PyTorch has a view, and counted from the first element of ``input``.
+    A copy, where PyTorch has a view. The offset counts from the start of the memory, for a view
+    from that of the tensor it was made of; left out, it is where ``input`` starts.
 
     Raises:
-        RuntimeError: a position outside, an ``input`` that is not row-major in memory.
+        RuntimeError: a position outside of the memory, or memory that is not row-major.
 
     Example:
         >>> import fusegrad as fg
@@ -321,16 +319,27 @@ def as_strided(
     """
     if len(size) != len(stride):
         raise ShapeError(f"as_strided with {size} and {stride}", "One stride for each extent.")
-    if not input.is_contiguous():  # type: ignore[attr-defined]
+    whole, start = _memory_of(input)
+    if not whole.is_contiguous():  # type: ignore[attr-defined]
         raise ShapeError(
-            f"as_strided of {input.aval}", "Its elements are not row-major.", "x.contiguous()"
+            f"as_strided of {input.aval}", "Its memory is not row-major.", "x.contiguous()"
         )
-    places = np.full(tuple(size), storage_offset or 0, np.int64)
+    places = np.full(tuple(size), start if storage_offset is None else storage_offset, np.int64)
     for k, (n, s) in enumerate(zip(size, stride, strict=True)):
         places += (np.arange(n) * s).reshape([-1 if j == k else 1 for j in range(len(size))])
-    if places.size and (places.min() < 0 or places.max() >= input.aval.size):
+    if places.size and (places.min() < 0 or places.max() >= whole.aval.size):
         raise ShapeError(f"as_strided of {input.aval}", "It reaches outside of the elements.")
-    return indexing.take(reshape(input, -1), Tensor(places), axis=0)
+    return indexing.take(reshape(whole, -1), Tensor(places), axis=0)
+
+
+def _memory_of(x: Tensor) -> tuple[Tensor, int]:
+    """The tensor whose memory ``x`` is a view of, and the place of its first element there."""
+    whole = x._base if x._base is not None else x
+    if whole._path:  # a detached view: the memory without history
+        whole = Tensor(x._storage.array, x._storage)
+    first, own = layout_of(whole), layout_of(x)
+    gap = own.__array_interface__["data"][0] - first.__array_interface__["data"][0]
+    return whole, gap // own.itemsize
 
 
 # --- pieces ---------------------------------------------------------------------------------------
@@ -355,6 +364,10 @@ def tensor_split(input: Tensor, indices_or_sections: Any, dim: int = 0) -> tuple
             raise ShapeError(f"tensor_split into {cuts} parts", "There must be at least one.")
         small, more = divmod(n, cuts)
         return split(input, [small + (k < more) for k in range(cuts)], axis)
+    if isinstance(cuts, str) or not all(hasattr(c, "__index__") for c in cuts):
+        raise ArgumentTypeError(
+            f"tensor_split at {cuts!r}", "indices_or_sections is an int or a sequence of them."
+        )
     ends = [slice(0, c).indices(n)[1] for c in cuts]
     out, start = [], 0
     for end in [*ends, n]:
@@ -469,14 +482,3 @@ def combinations(input: Tensor, r: int = 2, with_replacement: bool = False) -> T
     rows = list(choose(range(input.aval.shape[0]), r))
     places = np.asarray(rows, np.int64).reshape(len(rows), r)
     return indexing.take(input, Tensor(places), axis=0)
-
-
-@method()
-def adjoint(input: Tensor) -> Tensor:
-    """The last two axes swapped (real dtypes: nothing to conjugate)."""
-    if input.aval.ndim < 2:
-        raise DimError(f"adjoint of {input.aval}", "It takes at least two axes.")
-    return transpose(input, -2, -1)
-
-
-Tensor.mH = property(adjoint)  # type: ignore[attr-defined]

@@ -8,14 +8,15 @@ from typing import Any, TypeVar
 import numpy as np
 
 from .. import dtypes
-from ..dtypes import DType, result_type
+from ..dtypes import DType, result_type, stored
 from ..errors import ArgumentTypeError, DimError, DTypeError, ShapeError
+from ..ir.aval import Aval
 from ..ir.primitive import Primitive
 from ..ops import elementwise, movement
 from ..tensor import Tensor
 
 F = TypeVar("F", bound=Callable[..., Any])
-Number = (bool, int, float)
+Number = (bool, int, float, complex)
 METHODS: dict[str, Callable[..., Any]] = {}
 
 
@@ -38,7 +39,7 @@ def as_tensor_operand(value: Any, name: str = "operand") -> Tensor:
     if isinstance(value, (np.ndarray, np.generic)):
         return Tensor(np.asarray(value))
     if isinstance(value, Number):
-        return Tensor(np.asarray(value, _number_dtype(value).np))
+        return Tensor(stored(value, _number_dtype(value)))
     raise ArgumentTypeError(
         f"{name} got a {type(value).__name__}", "Operands are tensors, NumPy arrays or numbers."
     )
@@ -47,6 +48,8 @@ def as_tensor_operand(value: Any, name: str = "operand") -> Tensor:
 def _number_dtype(value: Any) -> DType:
     if isinstance(value, bool):
         return dtypes.bool_
+    if isinstance(value, complex):
+        return dtypes.complex_dtype(dtypes.get_default_dtype())
     return dtypes.int64 if isinstance(value, int) else dtypes.get_default_dtype()
 
 
@@ -80,7 +83,8 @@ def broadcast_shapes(*shapes: Sequence[int], op: str = "broadcast_shapes") -> tu
     Raises:
         RuntimeError: two extents differ and neither is 1.
     """
-    first = shapes[0]
+    shapes = tuple((s,) if isinstance(s, int) else s for s in shapes)
+    first = shapes[0] if shapes else ()
     if all(s == first for s in shapes):
         return tuple(first)
     ndim = max(len(s) for s in shapes)
@@ -119,6 +123,14 @@ def cast(x: Tensor, dtype: DType) -> Tensor:
     return out
 
 
+def wrapped(value: Any, dtype: DType) -> Any:
+    """A Python integer as an element of an integer dtype, modulo its range as PyTorch has it."""
+    limits = np.iinfo(dtype.np)
+    if limits.min <= value <= limits.max:
+        return value
+    return (int(value) - int(limits.min)) % (1 << limits.bits) + int(limits.min)
+
+
 def pointwise(
     primitive: Primitive, *values: Any, dtype: DType | None = None, name: str = ""
 ) -> Tensor:
@@ -128,6 +140,9 @@ def pointwise(
         v if isinstance(v, (Tensor, *Number)) else as_tensor_operand(v, op) for v in values
     )
     target = dtype or promote(*values)
+    if target.reduced and _numbers_ride_along(primitive, target, values):
+        wide = [cast(v, dtypes.float32) if isinstance(v, Tensor) else v for v in values]
+        return cast(pointwise(primitive, *wide, dtype=dtypes.float32, name=op), target)
     shapes = [v.aval.shape for v in values if isinstance(v, Tensor)]
     shape = broadcast_shapes(*shapes, op=op) if shapes else ()
     operands: list[Any] = []
@@ -136,13 +151,39 @@ def pointwise(
         if isinstance(value, Tensor):
             value = broadcast_to(cast(value, target), shape)
             typed = True
+        elif target.category == 1:
+            value = wrapped(value, target)
         operands.append(value)
     if not typed:
-        operands[0] = Tensor(np.asarray(operands[0], target.np))
+        operands[0] = Tensor(stored(operands[0], target))
     out = primitive(*operands)
     if all(not isinstance(v, Tensor) or v._weak for v in values):
         out._weak = True
     return out
+
+
+def owned(x: Tensor) -> Tensor:
+    """``x`` in memory of its own, for a result that is equal to an operand but not a view of it."""
+    return elementwise.convert(x, dtype=x.dtype)
+
+
+def unshared(out: Tensor, source: Tensor) -> Tensor:
+    """``out``, copied if it lies in the memory of ``source``."""
+    return owned(out) if out._storage is source._storage else out
+
+
+def _numbers_ride_along(primitive: Primitive, target: DType, values: Sequence[Any]) -> bool:
+    """Whether a number meets half precision in arithmetic: it is not rounded to it, as in PyTorch.
+
+    In a comparison it is, so that ``x == 0.1`` holds where ``0.1`` was stored.
+    """
+    numbers = [v for v in values if not isinstance(v, Tensor) or not v.dtype.reduced]
+    scalar = Aval((), target)
+    return (
+        0 < len(numbers) < len(values)
+        and all(not isinstance(v, Tensor) or not v.aval.shape for v in numbers)
+        and primitive.aval_rule(*[scalar] * len(values)).dtype is target
+    )
 
 
 def floating(x: Any, name: str = "operand") -> Tensor:

@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 
 from .. import dtypes
-from ..dtypes import DType, int64
+from ..dtypes import DType, int64, number_of, widen
 from ..errors import ArgumentError, ArgumentTypeError, DTypeError, GradientError
-from ..ops import elementwise as ew
 from ..tensor import Tensor
 from ..viewpath import layout_of
 from .common import cast, method
 from .creation import TENSOR_TYPES
 from .creation import device as as_device
+from .layout import formatted, in_format, preserve_format
 
 
 @method()
@@ -25,6 +25,7 @@ def to(
     device: Any = None,
     non_blocking: bool = False,
     copy: bool = False,
+    memory_format: Any = preserve_format,
 ) -> Tensor:
     """Convert dtype; a device must be the cpu."""
     for arg in args:
@@ -36,8 +37,8 @@ def to(
             as_device(arg)
     if device is not None:
         as_device(device)
-    out = input if dtype is None else cast(input, dtype)
-    return clone(out) if copy and out is input else out
+    out = in_format(input if dtype is None else cast(input, dtype), memory_format)
+    return clone(out, memory_format=memory_format) if copy and out is input else out
 
 
 @method("type")
@@ -69,8 +70,8 @@ def type_as(input: Tensor, other: Tensor) -> Tensor:
 
 
 def _converter(name: str, dtype: DType) -> None:
-    def convert(input: Tensor) -> Tensor:
-        return cast(input, dtype)
+    def convert(input: Tensor, memory_format: Any = preserve_format) -> Tensor:
+        return in_format(cast(input, dtype), memory_format)
 
     convert.__name__ = name
     convert.__doc__ = f"The tensor as {dtype}."
@@ -81,32 +82,23 @@ for _name, _dtype in {
     "float": dtypes.float32,
     "double": dtypes.float64,
     "half": dtypes.float16,
+    "bfloat16": dtypes.bfloat16,
     "long": int64,
     "int": dtypes.int32,
     "short": dtypes.int16,
     "char": dtypes.int8,
     "byte": dtypes.uint8,
     "bool": dtypes.bool_,
+    "cfloat": dtypes.complex64,
+    "cdouble": dtypes.complex128,
 }.items():
     _converter(_name, _dtype)
 
 
 @method()
-def clone(input: Tensor) -> Tensor:
+def clone(input: Tensor, *, memory_format: Any = preserve_format) -> Tensor:
     """A copy with its own memory; gradients flow through."""
-    return ew.convert(input, dtype=input.dtype)
-
-
-@method()
-def contiguous(input: Tensor) -> Tensor:
-    """The tensor itself when its memory is dense and in order, else a copy."""
-    return input if is_contiguous(input) else clone(input)
-
-
-@method()
-def is_contiguous(input: Tensor) -> bool:
-    """Whether the elements lie densely in row-major order."""
-    return layout_of(input).flags.c_contiguous
+    return formatted(input, memory_format)
 
 
 @method()
@@ -127,13 +119,13 @@ def item(input: Tensor) -> Any:
         raise GradientError(
             f".item() of {input.aval}", "Only one-element tensors convert to a number.", ".tolist()"
         )
-    return array.item()
+    return number_of(array)
 
 
 @method()
 def tolist(input: Tensor) -> Any:
     """Nested Python lists of the elements."""
-    return input._concrete(".tolist()").tolist()
+    return widen(input._concrete(".tolist()")).tolist()
 
 
 @method()
@@ -142,12 +134,19 @@ def numpy(input: Tensor) -> np.ndarray:
 
     Raises:
         RuntimeError: the tensor requires grad, or is traced.
+        TypeError: the dtype is bfloat16, which NumPy does not have.
     """
     if input.requires_grad:
         raise GradientError(
             f".numpy() of {input.aval} that requires grad",
             "The array would escape the recorded history.",
             ".detach().numpy()",
+        )
+    if input.dtype is dtypes.bfloat16:
+        raise ArgumentTypeError(
+            f".numpy() of {input.aval}",
+            "Got unsupported ScalarType BFloat16: NumPy has no such numbers.",
+            ".float().numpy()",
         )
     return input._concrete(".numpy()")
 
@@ -168,7 +167,17 @@ def _number(kind: type, name: str) -> None:
                 "Only one-element tensors have one truth value or number.",
                 "(x != 0).any() or .all()",
             )
-        return kind(array.item())
+        value = number_of(array)
+        if isinstance(value, complex) and kind in (int, float):
+            if value.imag:
+                raise DTypeError(
+                    f"{kind.__name__}() of {input.aval}",
+                    f"value cannot be converted to type {kind.__name__} without overflow: it has "
+                    "an imaginary part.",
+                    "x.real or x.abs()",
+                )
+            value = value.real
+        return kind(value)
 
     setattr(Tensor, name, convert)
 
@@ -237,7 +246,7 @@ def data_ptr(input: Tensor) -> int:
 @method()
 def stride(input: Tensor, dim: int | None = None) -> Any:
     """Strides in elements."""
-    array = input._concrete(".stride()")
+    array = layout_of(input)
     strides = tuple(s // array.itemsize for s in array.strides)
     return strides if dim is None else strides[dim]
 

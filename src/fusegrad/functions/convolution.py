@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ..dtypes import float16, float32
+from ..dtypes import float32
 from ..errors import ArgumentTypeError, DTypeError, ShapeError
 from ..ops import window
 from ..tensor import Tensor
@@ -102,7 +102,8 @@ def _finish(out: Tensor, bias: Tensor | None, single: bool, name: str) -> Tensor
 def _in_float32(function: Any, tensors: Sequence[Tensor | None], *options: Any) -> Tensor:
     """Half precision is computed in single precision, like every sum of half-precision numbers."""
     wide = [None if t is None else cast(t, float32) for t in tensors]
-    return cast(function(*wide, *options), float16)
+    kept = next(t.dtype for t in tensors if t is not None)
+    return cast(function(*wide, *options), kept)
 
 
 def _conv(
@@ -117,7 +118,7 @@ def _conv(
 ) -> Tensor:
     name = f"conv{rank}d"
     x, single = _operands(name, input, weight, bias, rank)
-    if input.dtype is float16:
+    if input.dtype.reduced:
         options = (stride, padding, dilation, groups, rank)
         return _in_float32(_conv, (input, weight, bias), *options)
     window_size = weight.aval.shape[2:]
@@ -189,7 +190,7 @@ def _conv_transpose(
 ) -> Tensor:
     name = f"conv_transpose{rank}d"
     y, single = _operands(name, input, weight, bias, rank)
-    if input.dtype is float16:
+    if input.dtype.reduced:
         options = (stride, padding, output_padding, groups, dilation, rank)
         return _in_float32(_conv_transpose, (input, weight, bias), *options)
     stride, low, dilation = _options(name, stride, padding, dilation, groups, rank)
@@ -210,7 +211,7 @@ def _conv_transpose(
                 "output_padding must be >= 0 and smaller than either stride or dilation.",
             )
         extent = (n - 1) * s - 2 * lo + d * (k - 1) + more + 1
-        if extent < 0 or n < 1:
+        if extent < 1 or n < 1:
             raise ShapeError(
                 f"{name} got input {input.aval} and weight {weight.aval}, padding {low}",
                 "The padding removes more than the window spreads.",

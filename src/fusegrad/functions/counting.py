@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..dtypes import int64
+from ..dtypes import int64, stored, widen
 from ..errors import RangeError, ShapeError
 from ..ops import elementwise as ew
 from ..ops import indexing as ops
@@ -25,11 +25,12 @@ def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
         >>> fg.nonzero(fg.tensor([0, 3, 4])).tolist()
         [[1], [2]]
     """
-    array = np.asarray(input._concrete("nonzero"))
+    array = widen(input._concrete("nonzero"))
     if as_tuple:
-        found = np.nonzero(array.reshape(-1) if array.ndim == 0 else array)
+        found = np.nonzero(np.atleast_1d(array))
         return tuple(Tensor(i.astype(np.int64)) for i in found)
-    return Tensor(np.argwhere(array).astype(np.int64))
+    rows = np.stack(np.nonzero(np.atleast_1d(array)), 1)
+    return Tensor(rows[:, : array.ndim].astype(np.int64))
 
 
 @method()
@@ -53,12 +54,12 @@ def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -
         >>> fg.bincount(fg.tensor([0, 2, 2])).tolist()
         [1, 0, 2]
     """
-    array = np.asarray(input._concrete("bincount"))
+    array = widen(input._concrete("bincount"))
     if array.ndim != 1 or input.dtype.category != 1 or (array.size and array.min() < 0):
         raise ShapeError(f"bincount of {input.aval}", "It takes a vector of numbers >= 0.")
     if weights is None:
         return Tensor(np.bincount(array, minlength=minlength).astype(np.int64))
-    given = np.asarray(weights._concrete("bincount"))
+    given = widen(weights._concrete("bincount"))
     if given.shape != array.shape:
         raise ShapeError(f"bincount with weights {weights.aval}", "One weight per element.")
     counts = np.bincount(array, given, minlength)
@@ -82,7 +83,7 @@ def histc(input: Tensor, bins: int = 100, min: float = 0, max: float = 0) -> Ten
     low: Any = float(min)
     high: Any = float(max)
     if low == high:
-        array = np.asarray(x._concrete("histc without limits"))
+        array = widen(x._concrete("histc without limits"))
         if low == 0 and array.size:
             low, high = float(array.min()), float(array.max())
         if low == high:
@@ -118,17 +119,20 @@ def unique(
         >>> fg.unique(fg.tensor([3, 1, 3])).tolist()
         [1, 3]
     """
-    array = np.asarray(input._concrete("unique"))
+    array = widen(input._concrete("unique"))
     axis = None if dim is None else axis_of(dim, input.aval.ndim)
     values, inverse, counts = np.unique(
         array, return_inverse=True, return_counts=True, axis=axis, equal_nan=False
     )
     inverse = inverse.reshape(array.shape if axis is None else -1)
-    return _distinct(values, inverse, counts, return_inverse, return_counts)
+    return _distinct(input, (values, inverse, counts), return_inverse, return_counts)
 
 
-def _distinct(values: Any, inverse: Any, counts: Any, with_inverse: bool, with_counts: bool) -> Any:
-    out = [Tensor(np.ascontiguousarray(values))]
+def _distinct(
+    input: Tensor, found: tuple[Any, Any, Any], with_inverse: bool, with_counts: bool
+) -> Any:
+    values, inverse, counts = found
+    out = [Tensor(stored(np.ascontiguousarray(values), input.dtype))]
     if with_inverse:
         out.append(Tensor(inverse.astype(np.int64)))
     if with_counts:
@@ -150,11 +154,11 @@ def unique_consecutive(
         >>> fg.unique_consecutive(fg.tensor([1, 1, 2, 1])).tolist()
         [1, 2, 1]
     """
-    array = np.asarray(input._concrete("unique_consecutive"))
+    array = widen(input._concrete("unique_consecutive"))
     axis = 0 if dim is None else axis_of(dim, input.aval.ndim)
     flat = array.reshape(-1) if dim is None else array
     moved = np.moveaxis(flat, axis, 0)
-    lines = moved.reshape(len(moved), -1)
+    lines = moved.reshape(len(moved), math.prod(moved.shape[1:]))
     new = np.ones(len(lines), bool)
     new[1:] = (lines[1:] != lines[:-1]).any(1)
     starts = np.flatnonzero(new)
@@ -163,4 +167,4 @@ def unique_consecutive(
         inverse = inverse.reshape(array.shape)
     counts = np.diff(np.append(starts, len(lines)))
     values = np.moveaxis(moved[starts], 0, axis)
-    return _distinct(values, inverse, counts, return_inverse, return_counts)
+    return _distinct(input, (values, inverse, counts), return_inverse, return_counts)

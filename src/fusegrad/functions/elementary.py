@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..dtypes import bool_, float64
+from ..dtypes import bool_, complex128, finfo, float64, stored
 from ..errors import DTypeError
 from ..ops import elementwise as ops
 from ..ops import source
@@ -24,7 +24,10 @@ from .common import (
     pointwise,
     promote,
 )
-from .pointwise import add, atan2, in_place, mul, pow, sub, trunc, where
+from .complex import view_as_complex, view_as_real
+from .pointwise import add, atan2, mul, pow, sub, trunc, where
+from .rounding import rounds_once
+from .twins import in_place
 
 
 def _pair(name: str, input: Any, other: Any) -> tuple[Any, Any]:
@@ -35,7 +38,7 @@ def _pair(name: str, input: Any, other: Any) -> tuple[Any, Any]:
     dtype = promote(*values)
     if dtype.category < 2:
         dtype = floating(Tensor(np.zeros((), dtype.np))).dtype
-    tensors = [v if isinstance(v, Tensor) else Tensor(np.asarray(v, dtype.np)) for v in values]
+    tensors = [v if isinstance(v, Tensor) else Tensor(stored(v, dtype)) for v in values]
     shape = broadcast_shapes(*[t.aval.shape for t in tensors], op=name)
     x, y = (broadcast_to(cast(t, dtype), shape) for t in tensors)
     return x, y
@@ -46,6 +49,7 @@ def _full(x: Tensor, value: float) -> Tensor:
 
 
 @method()
+@rounds_once
 def hypot(input: Tensor, other: Tensor) -> Tensor:
     """sqrt(input**2 + other**2) without overflow.
 
@@ -74,6 +78,7 @@ def _log_of_sum(x: Tensor, y: Tensor, exp: Any, unit: float) -> Tensor:
 
 
 @method()
+@rounds_once
 def logaddexp(input: Tensor, other: Tensor) -> Tensor:
     """log(exp(input) + exp(other)) without overflow.
 
@@ -87,6 +92,7 @@ def logaddexp(input: Tensor, other: Tensor) -> Tensor:
 
 
 @method()
+@rounds_once
 def logaddexp2(input: Tensor, other: Tensor) -> Tensor:
     """log2(2**input + 2**other) without overflow.
 
@@ -100,6 +106,7 @@ def logaddexp2(input: Tensor, other: Tensor) -> Tensor:
 
 
 @method()
+@rounds_once
 def xlogy(input: Any, other: Any) -> Tensor:
     """input * log(other), 0 where ``input`` is 0 (nan where ``other`` is).
 
@@ -114,6 +121,7 @@ def xlogy(input: Any, other: Any) -> Tensor:
     return where(none, 0.0, ops.mul(x, ops.log(where(none, 1.0, y))))
 
 
+@rounds_once
 def xlog1py(input: Any, other: Any) -> Tensor:
     """input * log1p(other), 0 where ``input`` is 0 (nan where ``other`` is)."""
     x, y = _pair("xlog1py", input, other)
@@ -123,6 +131,7 @@ def xlog1py(input: Any, other: Any) -> Tensor:
 
 
 @method()
+@rounds_once
 def sinc(input: Tensor) -> Tensor:
     """sin(pi x) / (pi x), 1 at 0.
 
@@ -138,6 +147,7 @@ def sinc(input: Tensor) -> Tensor:
 
 
 @method()
+@rounds_once
 def deg2rad(input: Tensor) -> Tensor:
     """Degrees as radians.
 
@@ -150,6 +160,7 @@ def deg2rad(input: Tensor) -> Tensor:
 
 
 @method()
+@rounds_once
 def rad2deg(input: Tensor) -> Tensor:
     """Radians as degrees.
 
@@ -170,6 +181,7 @@ def heaviside(input: Tensor, values: Tensor) -> Tensor:
         >>> fg.heaviside(fg.tensor([-1.0, 0.0, 2.0]), fg.tensor(0.5)).tolist()
         [0.0, 0.5, 1.0]
     """
+    input, values = as_tensor_operand(input), as_tensor_operand(values)
     if input.dtype is not values.dtype:
         raise DTypeError(f"heaviside of {input.aval} and {values.aval}", "One dtype is needed.")
     x = input.detach()
@@ -188,9 +200,11 @@ def nan_to_num(
         >>> fg.nan_to_num(fg.tensor([float("nan"), 1.0])).tolist()
         [0.0, 1.0]
     """
+    if input.dtype.is_complex:
+        return view_as_complex(nan_to_num(view_as_real(input), nan, posinf, neginf))
     if not input.dtype.is_floating_point:
         return ops.convert(input, dtype=input.dtype)
-    limits = np.finfo(input.dtype.np)
+    limits = finfo(input.dtype)
     out = where(ops.isnan(input), 0.0 if nan is None else nan, input)
     out = where(ops.eq(input, math.inf), float(limits.max) if posinf is None else posinf, out)
     return where(ops.eq(input, -math.inf), float(limits.min) if neginf is None else neginf, out)
@@ -251,10 +265,13 @@ def float_power(input: Any, exponent: Any) -> Tensor:
     """
 
     def wide(v: Any) -> Any:
-        return cast(v, float64) if isinstance(v, Tensor) else float(v)
+        if isinstance(v, Tensor):
+            return cast(v, complex128 if v.dtype.is_complex else float64)
+        return v if isinstance(v, complex) else float(v)
 
     if not isinstance(input, Tensor):
-        input = Tensor(np.asarray(input, np.float64))
+        kind = np.complex128 if isinstance(input, complex) else np.float64
+        input = Tensor(np.asarray(input, kind))
     return pow(wide(input), wide(exponent))
 
 
@@ -272,6 +289,7 @@ def ldexp(input: Tensor, other: Tensor) -> Tensor:
 
 def _whole(name: str, combine: Callable[..., Any]) -> Callable[[Tensor, Tensor], Tensor]:
     def function(input: Tensor, other: Tensor) -> Tensor:
+        input, other = as_tensor_operand(input), as_tensor_operand(other)
         dtype = promote(input, other)
         if dtype.category != 1:
             raise DTypeError(f"{name} of {input.aval} and {other.aval}", "It takes integers.")
@@ -298,6 +316,15 @@ def _shift(primitive: Any, name: str, *names: str) -> Callable[[Any, Any], Tenso
 
 bitwise_left_shift = _shift(ops.shift_left, "bitwise_left_shift", "__lshift__")
 bitwise_right_shift = _shift(ops.shift_right, "bitwise_right_shift", "__rshift__")
+in_place("__ilshift__", bitwise_left_shift)
+in_place("__irshift__", bitwise_right_shift)
+
+
+def _ordered(name: str, x: Tensor) -> None:
+    if x.dtype.is_complex:
+        raise DTypeError(
+            f"{name} of {x.aval}", f"{name} is not implemented for complex tensors.", "x.real"
+        )
 
 
 @method()
@@ -309,6 +336,7 @@ def signbit(input: Tensor) -> Tensor:
         >>> fg.signbit(fg.tensor([-0.0, 1.0])).tolist()
         [True, False]
     """
+    _ordered("signbit", input)
     if input.dtype is bool_:
         return pointwise(ops.ne, input, input)
     x = input.detach()
@@ -320,19 +348,15 @@ def signbit(input: Tensor) -> Tensor:
 @method()
 def isposinf(input: Tensor) -> Tensor:
     """Whether each element is plus infinity."""
+    _ordered("isposinf", input)
     return pointwise(ops.eq, floating(input).detach(), math.inf)
 
 
 @method()
 def isneginf(input: Tensor) -> Tensor:
     """Whether each element is minus infinity."""
+    _ordered("isneginf", input)
     return pointwise(ops.eq, floating(input).detach(), -math.inf)
-
-
-@method()
-def isreal(input: Tensor) -> Tensor:
-    """Whether each element has no imaginary part: all real numbers."""
-    return pointwise(ops.or_, pointwise(ops.eq, input, input), pointwise(ops.ne, input, input))
 
 
 @method()
@@ -350,6 +374,7 @@ def rsub(input: Any, other: Any, *, alpha: Any = 1) -> Tensor:
 
 
 @method()
+@rounds_once
 def logit(input: Tensor, eps: float | None = None) -> Tensor:
     """log(x / (1 - x)), of x clamped to [eps, 1 - eps].
 
@@ -365,6 +390,7 @@ def logit(input: Tensor, eps: float | None = None) -> Tensor:
 
 
 @method()
+@rounds_once
 def mvlgamma(input: Tensor, p: int) -> Tensor:
     """The logarithm of the multivariate gamma function of dimension ``p``.
 
@@ -380,13 +406,6 @@ def mvlgamma(input: Tensor, p: int) -> Tensor:
     return add(total, p * (p - 1) / 4 * math.log(math.pi)) if p > 1 else total
 
 
-@method()
-def conj(input: Tensor) -> Tensor:
-    """The complex conjugate: real tensors themselves."""
-    return input
-
-
-method("resolve_conj", "resolve_neg", "conj_physical")(conj)
 method("arctan2")(atan2)
 method("fix")(trunc)
 method("__pos__")(positive)

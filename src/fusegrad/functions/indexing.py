@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..dtypes import bool_, int32, int64, uint8
-from ..errors import ArgumentTypeError, DimError, DTypeError, RangeError, TracedValueError
+from ..dtypes import bool_, int32, int64, stored, uint8
+from ..errors import (
+    ArgumentError,
+    ArgumentTypeError,
+    DimError,
+    DTypeError,
+    RangeError,
+    TracedValueError,
+)
 from ..ir.graph import Var
 from ..ops import elementwise as ew
 from ..ops import indexing as ops
@@ -51,18 +58,30 @@ def checked(out: Tensor, index: Tensor, extent: int, axis: int) -> Tensor:
     return ew.where(broadcast_to(shaped, out.aval.shape), out, math.nan)
 
 
+def _as_row(x: Tensor) -> Tensor:
+    """A 0-d tensor counts as one element of one axis."""
+    return x if x.aval.shape else movement.reshape(x, shape=(1,))
+
+
 @method()
 def gather(input: Tensor, dim: int, index: Tensor) -> Tensor:
     """One element per index along ``dim``: out[i][j] = input[index[i][j]][j] for dim 0."""
     axis = axis_of(dim, input.aval.ndim)
+    if not index.aval.size:  # nothing to pick: any shape will do
+        wrap_index(index, 0, "gather")
+        empty = movement.reshape(input, shape=(input.aval.size,))
+        empty = movement.slice_(empty, start=(0,), limit=(0,), step=(1,))
+        return movement.reshape(empty, shape=index.aval.shape)
+    if min(input.aval.ndim, index.aval.ndim) == 0 and max(input.aval.ndim, index.aval.ndim) <= 1:
+        row = gather(_as_row(input), 0, _as_row(index))
+        return movement.reshape(row, shape=index.aval.shape)
     if index.aval.ndim != input.aval.ndim:
-        raise DimError(
+        raise RangeError(
             f"gather of {input.aval} with index {index.aval}",
             "The index must have as many dimensions as the input.",
+            "unsqueeze the index",
         )
     x = input
-    if not input.aval.shape:
-        return input
     limit = tuple(
         n if k == axis else m
         for k, (n, m) in enumerate(zip(input.aval.shape, index.aval.shape, strict=True))
@@ -77,9 +96,19 @@ def gather(input: Tensor, dim: int, index: Tensor) -> Tensor:
 def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
     """Slices at the positions ``index`` of one axis."""
     axis = axis_of(dim, input.aval.ndim)
+    if not input.aval.shape:
+        if index.aval.size != 1:
+            raise DimError(f"index_select of a 0-d tensor by {index.aval}", "It has one element.")
+        return movement.reshape(index_select(_as_row(input), 0, _as_row(index)), shape=())
     extent = input.aval.shape[axis]
     out = ops.take(input, wrap_index(index, extent, "index_select"), axis=axis)
     return checked(out, index, extent, axis)
+
+
+class _Selected(NamedTuple):
+    """What a 0-d mask means as an index: a new axis, taken once or not at all."""
+
+    places: Tensor
 
 
 def _expand_key(key: Any, ndim: int) -> list[Any]:
@@ -105,6 +134,10 @@ def _basic(x: Tensor, items: list[Any]) -> tuple[Tensor, list[tuple[int, Tensor]
     axis = 0
     for item in items:
         if item is None:
+            shape.append(1)
+            continue
+        if isinstance(item, _Selected):
+            advanced.append((len(shape), item.places))
             shape.append(1)
             continue
         extent = x.aval.shape[axis]
@@ -138,7 +171,7 @@ def _basic(x: Tensor, items: list[Any]) -> tuple[Tensor, list[tuple[int, Tensor]
 
 def _slice(item: slice, extent: int) -> tuple[int, int, int]:
     if item.step is not None and item.step <= 0:
-        raise ArgumentTypeError(f"slice step {item.step}", "Steps must be positive.", "x.flip(dim)")
+        raise ArgumentError(f"slice step {item.step}", "Steps must be positive.", "x.flip(dim)")
     a, b, s = item.indices(extent)
     return a, max(a, b), s
 
@@ -164,20 +197,22 @@ def _as_index(item: Any) -> Any:
             f"x[{int(item) if math.isfinite(item) else 0}]",
         )
     if isinstance(item, bool):
-        raise ArgumentTypeError("a bool as index", "Indices are integers, slices and tensors.")
+        return Tensor(np.asarray(item))
     if isinstance(item, Tensor) and item.aval.ndim == 0 and item.dtype.category == 1:
         if isinstance(item._value, np.ndarray) and not isinstance(item._read(), Var):
             return int(item._value)
     return item
 
 
-def _nonzero(mask: Tensor) -> list[Tensor]:
+def _nonzero(mask: Tensor) -> list[Any]:
     if isinstance(mask._read(), Var):
         raise TracedValueError(
             f"indexing with a traced mask {mask.aval}",
             "The number of selected elements depends on values, which a trace does not have.",
             "fg.where(mask, x, y), or multiply by the mask",
         )
+    if not mask.aval.shape:
+        return [_Selected(Tensor(np.zeros(int(mask._value), np.int64)))]
     return [Tensor(i.astype(np.int64)) for i in np.nonzero(mask._value)]
 
 
@@ -245,7 +280,7 @@ def setitem(self: Tensor, key: Any, value: Any) -> None:
         return
     view, advanced = _split_key(self, key)
     if not isinstance(value, Tensor):
-        value = Tensor(np.asarray(value, self.dtype.np))
+        value = Tensor(stored(value, self.dtype))
     value = cast(value, self.dtype)
     if not advanced:
         while value.aval.ndim > view.aval.ndim and value.aval.shape[0] == 1:

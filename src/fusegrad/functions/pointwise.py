@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+import builtins
 import math
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
 from .. import dtypes
-from ..dtypes import DType, bool_
-from ..errors import DTypeError
+from ..dtypes import DType, bool_, stored
+from ..errors import ArgumentTypeError, DTypeError, ShapeError
 from ..ops import elementwise as ops
+from ..ops.complex import complex_abs
 from ..tensor import Tensor
-from ..transform.vjp import next_sequence
 from .common import (
     Number,
     as_tensor_operand,
@@ -22,9 +21,12 @@ from .common import (
     cast,
     floating,
     method,
+    owned,
     pointwise,
     promote,
+    wrapped,
 )
+from .rounding import rounds_once
 
 
 def _unary(primitive: Any, *names: str, floats: bool = True) -> Callable[[Any], Tensor]:
@@ -66,9 +68,15 @@ cosh = _unary(ops.cosh)
 asinh = _unary(ops.asinh, "asinh", "arcsinh")
 acosh = _unary(ops.acosh, "acosh", "arccosh")
 atanh = _unary(ops.atanh, "atanh", "arctanh")
-abs = _unary(ops.abs_, "abs", "absolute", "__abs__", floats=False)
-sign = _unary(ops.sign, "sign", "sgn", floats=False)
+sign = _unary(ops.sign, floats=False)
 isfinite = _unary(ops.isfinite)
+
+
+@method("abs", "absolute", "__abs__")
+def abs(input: Any) -> Tensor:
+    """Absolute value, elementwise; real for complex tensors."""
+    x = as_tensor_operand(input)
+    return complex_abs(x) if x.dtype.is_complex else ops.abs_(x)
 
 
 @method("neg", "negative", "__neg__")
@@ -84,7 +92,7 @@ def neg(input: Tensor) -> Tensor:
 def _rounding(primitive: Any) -> Callable[[Tensor], Tensor]:
     def function(input: Tensor) -> Tensor:
         x = as_tensor_operand(input)
-        return primitive(x) if x.dtype.is_floating_point else x
+        return primitive(x) if x.dtype.category >= 2 else owned(x)
 
     function.__name__ = primitive.name
     function.__doc__ = primitive.doc
@@ -95,7 +103,29 @@ def _rounding(primitive: Any) -> Callable[[Tensor], Tensor]:
 floor = _rounding(ops.floor)
 ceil = _rounding(ops.ceil)
 trunc = _rounding(ops.trunc)
-round = _rounding(ops.round_)
+
+
+@method()
+def round(input: Any, *, decimals: int = 0) -> Tensor:
+    """Nearest number with ``decimals`` digits after the point, ties to even; integers as they are.
+
+    Example:
+        >>> import fusegrad as fg
+        >>> fg.round(fg.tensor([0.5, 1.5])).tolist(), fg.round(fg.tensor(1234.0), decimals=-2)
+        ([0.0, 2.0], tensor(1200.))
+    """
+    x = as_tensor_operand(input)
+    if not x.dtype.is_floating_point:
+        if decimals:
+            raise DTypeError(
+                f"round of {x.aval} to {decimals} decimals", "It takes floating numbers."
+            )
+        return x
+    if not decimals:
+        return ops.round_(x)
+    power = 10.0 ** builtins.abs(decimals)
+    up, down = (ops.mul, ops.div) if decimals > 0 else (ops.div, ops.mul)
+    return down(ops.round_(up(x, power)), power)
 
 
 @method()
@@ -122,7 +152,7 @@ def isnan(input: Tensor) -> Tensor:
 def isinf(input: Tensor) -> Tensor:
     """Whether each element is plus or minus infinity."""
     x = floating(input)
-    return pointwise(ops.eq, ops.abs_(x), math.inf)
+    return pointwise(ops.eq, abs(x), math.inf)
 
 
 # --- arithmetic ---------------------------------------------------------------------------------
@@ -134,11 +164,20 @@ def _no_bool(name: str, *values: Any) -> None:
         raise DTypeError(f"{name} of booleans", "Booleans have no subtraction.", "x ^ y")
 
 
+def _scaled(input: Any, other: Any, alpha: Any) -> Any:
+    """``alpha * other`` in the dtype of the sum that it goes into."""
+    if not isinstance(other, Tensor):
+        return other * alpha
+    if isinstance(input, Tensor):
+        other = _promoted(input, other)[1]
+    return mul(other, alpha)
+
+
 @method("add", "__add__", "__radd__")
 def add(input: Any, other: Any, *, alpha: Any = 1) -> Tensor:
     """input + alpha * other with broadcasting and type promotion."""
     if isinstance(alpha, Tensor) or alpha != 1:
-        other = mul(other, alpha) if isinstance(other, Tensor) else other * alpha
+        other = _scaled(input, other, alpha)
     if promote_pair(input, other) is bool_:
         return pointwise(ops.or_, input, other)
     return pointwise(ops.add, input, other)
@@ -151,12 +190,18 @@ def promote_pair(a: Any, b: Any) -> DType:
     )
 
 
+def _float_of(a: Any, b: Any) -> DType:
+    """Result dtype of two operands of a function whose results are not whole."""
+    dtype = promote_pair(a, b)
+    return dtype if dtype.category >= 2 else dtypes.get_default_dtype()
+
+
 @method("sub", "subtract", "__sub__")
 def sub(input: Any, other: Any, *, alpha: Any = 1) -> Tensor:
     """input - alpha * other with broadcasting and type promotion."""
     _no_bool("sub", input, other)
     if isinstance(alpha, Tensor) or alpha != 1:
-        other = mul(other, alpha) if isinstance(other, Tensor) else other * alpha
+        other = _scaled(input, other, alpha)
     return pointwise(ops.sub, input, other)
 
 
@@ -186,8 +231,7 @@ def div(input: Any, other: Any, *, rounding_mode: str | None = None) -> Tensor:
         magnitude = pointwise(ops.floor_div, pointwise(ops.abs_, input), pointwise(ops.abs_, other))
         signs = pointwise(ops.mul, pointwise(ops.sign, input), pointwise(ops.sign, other))
         return pointwise(ops.mul, magnitude, signs)
-    target = dtype if dtype.category >= 2 else dtypes.get_default_dtype()
-    return pointwise(ops.div, input, other, dtype=target)
+    return pointwise(ops.div, input, other, dtype=_float_of(input, other))
 
 
 @method("__rtruediv__")
@@ -223,28 +267,34 @@ def rremainder(input: Any, other: Any) -> Tensor:
 @method()
 def fmod(input: Any, other: Any) -> Tensor:
     """Remainder with the sign of the dividend."""
-    return pointwise(ops.fmod, input, other)
+    if promote_pair(input, other).is_floating_point:
+        return pointwise(ops.fmod, input, other)
+    return sub(input, mul(div(input, other, rounding_mode="trunc"), other))
 
 
 @method("pow", "__pow__")
 def pow(input: Any, exponent: Any) -> Tensor:
     """input ** exponent; small integer exponents become products, 0.5 a square root."""
-    if isinstance(input, Tensor) and isinstance(exponent, Number):
+    if (
+        isinstance(input, Tensor)
+        and isinstance(exponent, Number)
+        and (not isinstance(exponent, complex) or input.dtype.is_complex)
+    ):
         special = _constant_power(input, exponent)
         if special is not None:
             return special
     dtype = promote_pair(input, exponent)
-    return pointwise(ops.pow_ if dtype.is_floating_point else ops.ipow, input, exponent)
+    return pointwise(ops.pow_ if dtype.category >= 2 else ops.ipow, input, exponent)
 
 
-def _constant_power(x: Tensor, exponent: float) -> Tensor | None:
+def _constant_power(x: Tensor, exponent: Any) -> Tensor | None:
     if exponent == 1:
         return pointwise(ops.mul, x, 1)
     if exponent == 2:
         return pointwise(ops.mul, x, x)
     if exponent == 3:
         return pointwise(ops.mul, pointwise(ops.mul, x, x), x)
-    if x.dtype.is_floating_point:
+    if x.dtype.category >= 2:
         if exponent == 0.5:
             return ops.sqrt(x)
         if exponent == -1:
@@ -273,26 +323,34 @@ def minimum(input: Any, other: Any) -> Tensor:
 @method()
 def atan2(input: Any, other: Any) -> Tensor:
     """Angle of the point (other, input)."""
-    return pointwise(ops.atan2, input, other)
+    return pointwise(ops.atan2, input, other, dtype=_float_of(input, other))
 
 
 @method()
 def copysign(input: Any, other: Any) -> Tensor:
     """Magnitude of input with the sign of other."""
-    return pointwise(ops.copysign, input, other)
+    return pointwise(ops.copysign, input, other, dtype=_float_of(input, other))
 
 
 @method("clamp", "clip")
 def clamp(input: Tensor, min: Any = None, max: Any = None) -> Tensor:
-    """Limit elements to [min, max]; the gradient passes where the limits do not bind."""
+    """Limit elements to [min, max]; the gradient passes inside, and to a limit that binds."""
     if min is None and max is None:
         raise DTypeError("clamp without limits", "At least one of min and max must be given.")
-    out = input
+    limits = [v for v in (min, max) if v is not None]
+    limits = [v if isinstance(v, (Tensor, *Number)) else as_tensor_operand(v) for v in limits]
+    dtype = promote(input, *limits)
+    out = cast(input, dtype)
     if min is not None:
-        out = where(pointwise(ops.lt, out, min), min, out)
+        out = where(pointwise(ops.ge, out, min), out, pointwise(ops.maximum, out.detach(), min))
     if max is not None:
-        out = where(pointwise(ops.gt, out, max), max, out)
+        out = where(pointwise(ops.le, out, max), out, pointwise(ops.minimum, out.detach(), max))
     return out
+
+
+def _limit(limit: Any, dtype: DType) -> Any:
+    """A number as a constant of a dtype."""
+    return wrapped(limit, dtype) if isinstance(limit, Number) and dtype.category == 1 else limit
 
 
 @method()
@@ -308,21 +366,32 @@ def clamp_max(input: Tensor, max: Any) -> Tensor:
 
 
 @method()
+@rounds_once
 def lerp(input: Tensor, end: Any, weight: Any) -> Tensor:
     """input + weight * (end - input)."""
     return add(input, mul(weight, sub(end, input)))
 
 
+def _promoted(*values: Any) -> list[Any]:
+    """Tensors in their common dtype, so that what is between them is not rounded to less."""
+    dtype = promote(*values)
+    return [cast(v, dtype) if isinstance(v, Tensor) else v for v in values]
+
+
 @method()
+@rounds_once
 def addcmul(input: Tensor, tensor1: Any, tensor2: Any, *, value: Any = 1) -> Tensor:
     """input + value * tensor1 * tensor2."""
+    input, tensor1, tensor2 = _promoted(input, tensor1, tensor2)
     product = mul(tensor1, tensor2)
     return add(input, product if isinstance(value, Number) and value == 1 else mul(product, value))
 
 
 @method()
+@rounds_once
 def addcdiv(input: Tensor, tensor1: Any, tensor2: Any, *, value: Any = 1) -> Tensor:
     """input + value * tensor1 / tensor2."""
+    input, tensor1, tensor2 = _promoted(input, tensor1, tensor2)
     numerator = tensor1 if isinstance(value, Number) and value == 1 else mul(tensor1, value)
     return add(input, div(numerator, tensor2))
 
@@ -349,9 +418,17 @@ bitwise_or = _compare(ops.or_, "bitwise_or", "__or__", "__ror__")
 bitwise_xor = _compare(ops.xor, "bitwise_xor", "__xor__", "__rxor__")
 
 
-@method("bitwise_not", "__invert__")
+@method("bitwise_not")
 def bitwise_not(input: Tensor) -> Tensor:
     """Bitwise complement; logical not of booleans."""
+    return ops.not_(input)
+
+
+@method("__invert__")
+def _invert(input: Tensor) -> Tensor:
+    """``~x``."""
+    if input.dtype.category >= 2:
+        raise ArgumentTypeError(f"~ of {input.aval}", "It is for integers and booleans.", "1 - x")
     return ops.not_(input)
 
 
@@ -389,8 +466,11 @@ def where(condition: Tensor, input: Any, other: Any) -> Tensor:
     shapes = [v.aval.shape for v in (condition, *values) if isinstance(v, Tensor)]
     shape = broadcast_shapes(*shapes, op="where")
     if not any(isinstance(v, Tensor) for v in values):
-        values[0] = Tensor(np.asarray(values[0], dtype.np))
-    x, y = [broadcast_to(cast(v, dtype), shape) if isinstance(v, Tensor) else v for v in values]
+        values[0] = Tensor(stored(values[0], dtype))
+    x, y = [
+        broadcast_to(cast(v, dtype), shape) if isinstance(v, Tensor) else _limit(v, dtype)
+        for v in values
+    ]
     return ops.where(broadcast_to(condition, shape), x, y)
 
 
@@ -401,73 +481,19 @@ def _where_method(self: Tensor, condition: Tensor, other: Any) -> Tensor:
 
 @method()
 def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
-    """``value`` where ``mask``, ``input`` elsewhere."""
+    """``value`` (a number or a 0-d tensor) where ``mask``, ``input`` elsewhere."""
+    if isinstance(value, Tensor) and value.aval.ndim:
+        raise ShapeError(
+            f"masked_fill with value {value.aval}",
+            "masked_fill_ only supports a 0-dimensional value tensor.",
+            "fg.where(mask, value, input)",
+        )
+    if isinstance(value, complex) or (isinstance(value, Tensor) and value.dtype.is_complex):
+        if not input.dtype.is_complex:
+            raise DTypeError(
+                f"masked_fill of {input.aval} with a complex value",
+                f"value cannot be converted to type {input.dtype} without overflow.",
+            )
     if isinstance(value, Number):
-        value = Tensor(np.asarray(value, input.dtype.np))
+        value = Tensor(stored(value, input.dtype))
     return where(mask, value, input)
-
-
-# --- in place -------------------------------------------------------------------------------------
-def in_place(name: str, function: Callable[..., Tensor]) -> None:
-    def method_(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        since = next_sequence()
-        return self._assign(function(self, *args, **kwargs), name, since)
-
-    method_.__name__ = name
-    method_.__doc__ = f"In-place version of ``{function.__name__}``."
-    setattr(Tensor, name, method_)
-
-
-_OPERATORS = {
-    "add": "iadd",
-    "sub": "isub",
-    "mul": "imul",
-    "div": "itruediv",
-    "pow": "ipow",
-    "floor_divide": "ifloordiv",
-    "remainder": "imod",
-    "bitwise_and": "iand",
-    "bitwise_or": "ior",
-    "bitwise_xor": "ixor",
-}
-for _function in (
-    add,
-    sub,
-    mul,
-    div,
-    pow,
-    floor_divide,
-    remainder,
-    fmod,
-    clamp,
-    clamp_min,
-    clamp_max,
-    lerp,
-    addcmul,
-    addcdiv,
-    exp,
-    log,
-    sqrt,
-    rsqrt,
-    reciprocal,
-    tanh,
-    sigmoid,
-    relu,
-    neg,
-    abs,
-    sin,
-    cos,
-    floor,
-    ceil,
-    round,
-    trunc,
-    masked_fill,
-    bitwise_and,
-    bitwise_or,
-    bitwise_xor,
-    square,
-    erfinv,
-):
-    in_place(f"{_function.__name__}_", _function)
-    if _function.__name__ in _OPERATORS:
-        in_place(f"__{_OPERATORS[_function.__name__]}__", _function)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .. import dtypes
-from ..dtypes import int64
+from ..dtypes import int64, widen
 from ..errors import ArgumentError
 from ..tensor import Tensor
 from .common import method
@@ -94,7 +94,7 @@ def repr_(input: Tensor) -> str:
     if not isinstance(input._value, np.ndarray):
         return f"tensor(traced {input.aval})"
     body = np.array2string(
-        input._value,
+        widen(input._value),
         separator=", ",
         prefix="tensor(",
         floatmode="maxprec" if input.dtype.is_floating_point else "fixed",

@@ -9,11 +9,13 @@ from ..errors import DTypeError, ShapeError
 from ..tensor import Tensor
 from .arrangement import roll
 from .common import Number, axis_of, broadcast_shapes, broadcast_to, method
+from .complex import conj
 from .creation import arange
 from .einsum import tensordot
 from .linear import bmm, dot, matmul, mv, outer
+from .norms import norm
 from .pointwise import add, mul, pow, sub
-from .reduction import norm
+from .rounding import rounds_once
 from .shape import flip, reshape, unsqueeze
 
 
@@ -35,14 +37,14 @@ def inner(input: Tensor, other: Tensor) -> Tensor:
 
 @method()
 def vdot(input: Tensor, other: Tensor) -> Tensor:
-    """The product of two vectors.
+    """The product of the conjugate of one vector with another.
 
     Example:
         >>> import fusegrad as fg
         >>> fg.vdot(fg.tensor([1.0, 2.0]), fg.tensor([3.0, 4.0])).item()
         11.0
     """
-    return dot(input, other)
+    return dot(conj(input), other)
 
 
 @method()
@@ -206,6 +208,7 @@ def chain_matmul(*matrices: Tensor) -> Tensor:
     return multi_dot(matrices)
 
 
+@rounds_once
 def cdist(
     x1: Tensor,
     x2: Tensor,

@@ -1,18 +1,20 @@
-"""Reductions, statistics and what is composed of them (softmax, norms)."""
+"""Reductions, statistics and what is composed of them (softmax); norms are in ``norms.py``."""
 
 from __future__ import annotations
 
 import math
 from typing import Any, NamedTuple
 
-from ..dtypes import DType, int64
-from ..errors import ArgumentError, DTypeError
+from ..dtypes import DType, int64, uint8
+from ..errors import DimError, DTypeError, ShapeError
 from ..ops import elementwise as ew
 from ..ops import movement, reduce, source
 from ..tensor import Tensor
-from .common import axes_of, axis_of, cast, floating, method, pointwise
+from .common import as_tensor_operand, axes_of, axis_of, cast, floating, method, owned, pointwise
+from .complex import view_as_real
 from .indexing import gather
 from .pointwise import as_bool, where
+from .rounding import rounds_once
 
 
 class _ValuesIndices(NamedTuple):
@@ -29,7 +31,7 @@ def keep(x: Tensor, shape: tuple[int, ...], axes: tuple[int, ...], keepdim: bool
 
 def _reduce(primitive: Any, x: Tensor, dim: Any, keepdim: bool) -> Tensor:
     axes = axes_of(dim, x.aval.ndim)
-    return keep(primitive(x, axes=axes) if axes else x, x.aval.shape, axes, keepdim)
+    return keep(primitive(x, axes=axes) if axes else owned(x), x.aval.shape, axes, keepdim)
 
 
 @method()
@@ -51,6 +53,7 @@ def prod(
 
 
 @method()
+@rounds_once
 def mean(
     input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: DType | None = None
 ) -> Tensor:
@@ -66,6 +69,7 @@ def mean(
 
 
 @method()
+@rounds_once
 def var(
     input: Tensor,
     dim: Any = None,
@@ -79,6 +83,10 @@ def var(
         dim, unbiased = None, dim
     if correction is None:
         correction = 1 if unbiased is None or unbiased else 0
+    if input.dtype.is_complex:  # distances from the mean in the plane
+        parts = view_as_real(input)
+        axes = axes_of(dim, input.aval.ndim)
+        return sum(var(parts, axes, keepdim=keepdim, correction=correction), -1)
     axes = axes_of(dim, input.aval.ndim)
     count = math.prod(input.aval.shape[a] for a in axes)
     if not input.dtype.is_floating_point:
@@ -94,6 +102,7 @@ def var(
 
 
 @method()
+@rounds_once
 def std(
     input: Tensor,
     dim: Any = None,
@@ -103,23 +112,46 @@ def std(
     correction: Any = None,
 ) -> Tensor:
     """Standard deviation over ``dim``."""
-    return ew.sqrt(var(input, dim, unbiased, keepdim, correction=correction))
+    return root(var(input, dim, unbiased, keepdim, correction=correction), 0.5)
+
+
+def _need_elements(name: str, x: Tensor, dim: Any) -> None:
+    """Refuse a maximum of nothing."""
+    if x.aval.size:
+        return
+    if dim is None or dim == ():
+        raise ShapeError(
+            f"{name} of {x.aval}",
+            "Expected reduction dim to be specified for input.numel() == 0.",
+            "an axis that is not empty",
+        )
+    for axis in axes_of(dim, x.aval.ndim):
+        if x.aval.ndim and x.aval.shape[axis] == 0:
+            raise DimError(
+                f"{name} of {x.aval}", f"Expected reduction dim {axis} to have non-zero size."
+            )
 
 
 @method()
 def amax(input: Tensor, dim: Any = (), keepdim: bool = False) -> Tensor:
     """Maximum over ``dim``; equal maxima share the gradient."""
+    _need_elements("amax", input, dim)
     return _reduce(reduce.max_, input, dim, keepdim)
 
 
 @method()
 def amin(input: Tensor, dim: Any = (), keepdim: bool = False) -> Tensor:
     """Minimum over ``dim``; equal minima share the gradient."""
+    _need_elements("amin", input, dim)
     return _reduce(reduce.min_, input, dim, keepdim)
 
 
 def _arg(primitive: Any, input: Tensor, dim: int | None, keepdim: bool) -> Tensor:
     x = input
+    name = primitive.name
+    if dim is None and not x.aval.size:
+        raise DimError(f"{name} of {x.aval}", "There is no element.", "give a dim that has some")
+    _need_elements(name, input, dim)
     if dim is None:
         x, axis = movement.reshape(input, shape=(input.aval.size,)), 0
     else:
@@ -148,9 +180,10 @@ def argmin(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tens
     return _arg(reduce.argmin, input, dim, keepdim)
 
 
-def _extremum(
-    primitive: Any, position: Any, pair: Any, input: Tensor, dim: Any, keepdim: bool
-) -> Any:
+def _extremum(primitive: Any, position: Any, pair: Any, input: Any, dim: Any, keepdim: bool) -> Any:
+    input = as_tensor_operand(input)
+    if not isinstance(dim, Tensor):
+        _need_elements(position.name.removeprefix("arg"), input, dim)
     if dim is None:
         return _reduce(primitive, input, None, False)
     if isinstance(dim, Tensor):
@@ -176,23 +209,32 @@ def min(input: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
     return _extremum(reduce.min_, reduce.argmin, ew.minimum, input, dim, keepdim)
 
 
+def _truth(primitive: Any, input: Tensor, dim: Any, keepdim: bool) -> Tensor:
+    """Bool, except that bytes were PyTorch's booleans once and stay bytes."""
+    out = _reduce(primitive, as_bool(input), dim, keepdim)
+    return cast(out, uint8) if input.dtype is uint8 else out
+
+
 @method()
 def any(input: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:
     """Whether any element is non-zero."""
-    return _reduce(reduce.any_, as_bool(input), dim, keepdim)
+    return _truth(reduce.any_, input, dim, keepdim)
 
 
 @method()
 def all(input: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:
     """Whether all elements are non-zero."""
-    return _reduce(reduce.all_, as_bool(input), dim, keepdim)
+    return _truth(reduce.all_, input, dim, keepdim)
 
 
 @method()
+@rounds_once
 def logsumexp(input: Tensor, dim: Any, keepdim: bool = False) -> Tensor:
     """log(sum(exp(x))) over ``dim`` without overflow."""
     x = floating(input)
     axes = axes_of(dim, x.aval.ndim)
+    if 0 in [x.aval.shape[a] for a in axes]:
+        return ew.log(_reduce(reduce.sum_, ew.exp(x), axes, keepdim))
     top = amax(x.detach(), axes, True)
     finite = ew.isfinite(top)
     shift = where(finite, top, 0.0)
@@ -205,55 +247,30 @@ def logsumexp(input: Tensor, dim: Any, keepdim: bool = False) -> Tensor:
 
 
 @method()
+@rounds_once
 def softmax(input: Tensor, dim: int, dtype: DType | None = None) -> Tensor:
     """exp(x) / sum(exp(x)) along ``dim``."""
     x = cast(input, dtype) if dtype else floating(input)
+    if not x.aval.size:
+        return ew.exp(x)
     shifted = pointwise(ew.sub, x, amax(x.detach(), dim, True))
     e = ew.exp(shifted)
     return pointwise(ew.div, e, _reduce(reduce.sum_, e, dim, True))
 
 
 @method()
+@rounds_once
 def log_softmax(input: Tensor, dim: int, dtype: DType | None = None) -> Tensor:
     """log(softmax(x)) along ``dim``."""
     x = cast(input, dtype) if dtype else floating(input)
+    if not x.aval.size:
+        return ew.exp(x)
     shifted = pointwise(ew.sub, x, amax(x.detach(), dim, True))
     total = _reduce(reduce.sum_, ew.exp(shifted), dim, True)
     return pointwise(ew.sub, shifted, ew.log(total))
 
 
-@method()
-def norm(input: Tensor, p: Any = 2, dim: Any = None, keepdim: bool = False) -> Tensor:
-    """p-norm over ``dim`` (all axes when ``None``); p may be "fro", inf, -inf or a number."""
-    x = floating(input)
-    if p in ("fro", None):
-        p = 2
-    if p == math.inf:
-        return amax(ew.abs_(x), dim, keepdim)
-    if p == -math.inf:
-        return amin(ew.abs_(x), dim, keepdim)
-    if p == 2:
-        return _root(_reduce(reduce.sum_, pointwise(ew.mul, x, x), dim, keepdim), 0.5)
-    if p == 1:
-        return _reduce(reduce.sum_, ew.abs_(x), dim, keepdim)
-    if p == 0:
-        return _reduce(reduce.sum_, cast(pointwise(ew.ne, x, 0.0), x.dtype), dim, keepdim)
-    if not isinstance(p, (int, float)):
-        raise ArgumentError(f"norm with p={p!r}", "p is a number, inf, -inf or 'fro'.")
-    powers = _powers(x, float(p))
-    return _root(_reduce(reduce.sum_, powers, dim, keepdim), 1.0 / p)
-
-
-def _powers(x: Tensor, p: float) -> Tensor:
-    """``|x| ** p``; for p < 1 the slope at zero counts as 0, not infinite."""
-    if p >= 1:
-        return pointwise(ew.pow_, ew.abs_(x), p)
-    zero = pointwise(ew.eq, x, 0.0)
-    power = pointwise(ew.pow_, ew.abs_(where(zero, 1.0, x)), p)
-    return where(zero, 0.0 if p > 0 else math.inf, power)
-
-
-def _root(total: Tensor, power: float) -> Tensor:
+def root(total: Tensor, power: float) -> Tensor:
     """``total ** power``; the gradient at zero is the subgradient 0, not nan."""
     if power < 0:
         return pointwise(ew.pow_, total, power)

@@ -23,6 +23,8 @@ from .reduction import sum
 from .shape import reshape, unsqueeze
 from .sorting import topk
 
+__all__ = ["binomial", "multinomial", "poisson"]
+
 
 def _values(x: Tensor) -> np.ndarray | None:
     """The numbers of a tensor that has some, for checks that a trace cannot make."""

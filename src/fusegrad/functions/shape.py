@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import ArgumentError, ShapeError
+from ..errors import ArgumentError, ArgumentTypeError, DimError, RangeError, ShapeError
 from ..ops import elementwise, movement
 from ..ops.indexing import take
 from ..tensor import Tensor
@@ -21,6 +21,7 @@ from .common import (
     method,
     promote,
     shape_args,
+    unshared,
 )
 
 
@@ -92,7 +93,7 @@ def unflatten(input: Tensor, dim: int, sizes: Sequence[int]) -> Tensor:
 def squeeze(input: Tensor, dim: Any = None) -> Tensor:
     """Drop axes of extent 1 (all, or those named)."""
     shape = input.aval.shape
-    axes = axes_of(dim, len(shape))
+    axes = () if dim == () or dim == [] else axes_of(dim, len(shape))
     return reshape(input, tuple(n for k, n in enumerate(shape) if k not in axes or n != 1))
 
 
@@ -140,6 +141,16 @@ def t(input: Tensor) -> Tensor:
 def movedim(input: Tensor, source: Any, destination: Any) -> Tensor:
     """Move axes to new places, the others keep their order."""
     ndim = input.aval.ndim
+    if not ndim:
+        return reshape(input, ())
+    named = [[a] if isinstance(a, int) else list(a) for a in (source, destination)]
+    if len(named[0]) != len(named[1]) or any(
+        len({axis_of(a, ndim) for a in axes}) < len(axes) for axes in named
+    ):
+        raise ShapeError(
+            f"movedim of {input.aval} from {source} to {destination}",
+            "There are as many sources as destinations, and each axis appears once.",
+        )
     sources = [axis_of(s, ndim) for s in ([source] if isinstance(source, int) else source)]
     places = [
         axis_of(d, ndim) for d in ([destination] if isinstance(destination, int) else destination)
@@ -158,7 +169,12 @@ def expand(input: Tensor, *sizes: Any) -> Tensor:
     for k, n in enumerate(target):
         if n == -1 and k >= offset:
             target[k] = input.aval.shape[k - offset]
-    return broadcast_to(input, target)
+    return _view_of(input, target)
+
+
+def _view_of(x: Tensor, shape: Sequence[int]) -> Tensor:
+    """``x`` broadcast; a view of its own also where nothing changes."""
+    return reshape(x, shape) if x.aval.shape == tuple(shape) else broadcast_to(x, shape)
 
 
 @method()
@@ -176,7 +192,7 @@ def broadcast_to_(input: Tensor, shape: Sequence[int]) -> Tensor:
 def broadcast_tensors(*tensors: Tensor) -> tuple[Tensor, ...]:
     """All tensors expanded to their common shape."""
     shape = broadcast_shapes(*[t.aval.shape for t in tensors])
-    return tuple(broadcast_to(t, shape) for t in tensors)
+    return tuple(_view_of(t, shape) for t in tensors)
 
 
 @method()
@@ -184,12 +200,21 @@ def repeat(input: Tensor, *sizes: Any) -> Tensor:
     """Tile the tensor along each axis."""
     counts = shape_args(sizes)
     shape = (1,) * (len(counts) - input.aval.ndim) + input.aval.shape
+    if len(counts) < input.aval.ndim:
+        raise ShapeError(
+            f"repeat{counts} of {input.aval}", "There is a count for each axis, or more.", ".tile()"
+        )
     if all(c == 1 for c in counts):  # a copy, never a view
         return reshape(elementwise.convert(input, dtype=input.dtype), shape)
     paired = [n for c, s in zip(counts, shape, strict=True) for n in (1, s)]
     wide = [n for c, s in zip(counts, shape, strict=True) for n in (c, s)]
     x = broadcast_to(reshape(input, paired), wide)
-    return reshape(x, [c * s for c, s in zip(counts, shape, strict=True)])
+    return _merged(x, input, [c * s for c, s in zip(counts, shape, strict=True)])
+
+
+def _merged(x: Tensor, source: Tensor, shape: Sequence[int]) -> Tensor:
+    """``x`` reshaped to a result that is never a view of ``source``."""
+    return unshared(reshape(x, shape), source)
 
 
 @method()
@@ -219,11 +244,32 @@ def repeat_interleave(
         reshape(input, (*shape[: axis + 1], 1, *shape[axis + 1 :])),
         (*shape[: axis + 1], repeats, *shape[axis + 1 :]),
     )
-    return reshape(x, (*shape[:axis], shape[axis] * repeats, *shape[axis + 1 :]))
+    return _merged(x, input, (*shape[:axis], shape[axis] * repeats, *shape[axis + 1 :]))
+
+
+def check_tensors(name: str, tensors: Any, least: int = 0) -> None:
+    """Refuse what is no sequence of tensors.
+
+    Raises:
+        TypeError: a tensor, or a sequence of something else.
+        RuntimeError: fewer than ``least``.
+    """
+    if not isinstance(tensors, (tuple, list)):
+        raise ArgumentTypeError(
+            f"{name} of a {type(tensors).__name__}", "tensors must be a tuple or list of tensors."
+        )
+    for k, x in enumerate(tensors):
+        if not isinstance(x, Tensor):
+            raise ArgumentTypeError(
+                f"{name} of {len(tensors)} operands", f"Element {k} is a {type(x).__name__}."
+            )
+    if len(tensors) < least:
+        raise ShapeError(f"{name} of no tensors", f"{name} expects a non-empty TensorList.")
 
 
 def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     """Join tensors along an existing axis."""
+    check_tensors("cat", tensors)
     if not len(tensors):
         raise ArgumentError("cat of no tensors", "At least one tensor is needed.")
     dtype = promote(*tensors)
@@ -241,8 +287,7 @@ concat = concatenate = cat
 
 def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     """Join tensors along a new axis."""
-    if not len(tensors):
-        raise ArgumentError("stack of no tensors", "At least one tensor is needed.")
+    check_tensors("stack", tensors, 1)
     first = tensors[0].aval.shape
     for x in tensors:
         if x.aval.shape != first:
@@ -264,17 +309,20 @@ def _at_least(x: Tensor, ndim: int) -> Tensor:
 
 def hstack(tensors: Sequence[Tensor]) -> Tensor:
     """Join along the second axis, vectors along their only one."""
+    check_tensors("hstack", tensors, 1)
     parts = [_at_least(x, 1) for x in tensors]
     return cat(parts, 0 if parts and parts[0].aval.ndim == 1 else 1)
 
 
 def vstack(tensors: Sequence[Tensor]) -> Tensor:
     """Join along the first axis, vectors as rows."""
+    check_tensors("vstack", tensors, 1)
     return cat([_at_least(x, 2) for x in tensors], 0)
 
 
 def dstack(tensors: Sequence[Tensor]) -> Tensor:
     """Join along the third axis."""
+    check_tensors("dstack", tensors, 1)
     return cat([_at_least(x, 3) for x in tensors], 2)
 
 
@@ -287,7 +335,20 @@ def column_stack(tensors: Sequence[Tensor]) -> Tensor:
 def narrow(input: Tensor, dim: int, start: int, length: int) -> Tensor:
     """``length`` elements from ``start`` along one axis."""
     shape = input.aval.shape
+    if not shape:
+        raise ShapeError(f"narrow of {input.aval}", "narrow() cannot be applied to a 0-dim tensor.")
     axis = axis_of(dim, len(shape))
+    if isinstance(start, Tensor):
+        if start.aval.ndim or start.dtype.category != 1:
+            raise ShapeError(
+                f"narrow from {start.aval}", "start must be an 0-dim integral Tensor.", "start=0"
+            )
+        start = int(np.asarray(start._concrete("narrow from a tensor")))
+    if not -shape[axis] <= start <= shape[axis]:
+        raise DimError(
+            f"narrow of {input.aval} from {start}",
+            f"start is in [-{shape[axis]}, {shape[axis]}] along axis {axis}.",
+        )
     start = start + shape[axis] if start < 0 else start
     if not 0 <= start <= start + length <= shape[axis]:
         raise ShapeError(
@@ -306,7 +367,13 @@ def narrow(input: Tensor, dim: int, start: int, length: int) -> Tensor:
 def select(input: Tensor, dim: int, index: int) -> Tensor:
     """The slice at ``index`` of one axis, without that axis."""
     axis = axis_of(dim, input.aval.ndim)
-    return squeeze(narrow(input, axis, index % max(input.aval.shape[axis], 1), 1), axis)
+    extent = input.aval.shape[axis] if input.aval.shape else 0
+    if not -extent <= index < extent:
+        raise DimError(
+            f"select: index {index} of {input.aval} along axis {axis}",
+            f"The axis has {extent} elements.",
+        )
+    return squeeze(narrow(input, axis, index % extent, 1), axis)
 
 
 @method()
@@ -331,21 +398,29 @@ def split(input: Tensor, split_size_or_sections: Any, dim: int = 0) -> tuple[Ten
 def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
     """At most ``chunks`` pieces of equal size (the last may be smaller)."""
     extent = input.aval.shape[axis_of(dim, input.aval.ndim)]
-    return split(input, max(1, -(-extent // chunks)), dim)
+    if chunks < 1:
+        raise RangeError(f"chunk of {input.aval} into {chunks}", "There must be at least one.")
+    return split(input, -(-extent // chunks) if extent else [0] * chunks, dim)
 
 
 @method()
 def unbind(input: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
     """All slices along one axis."""
+    if not input.aval.shape:
+        raise DimError(f"unbind of {input.aval}", "The tensor has no dimensions.", "reshape(1)")
     return tuple(
         select(input, dim, k) for k in range(input.aval.shape[axis_of(dim, input.aval.ndim)])
     )
 
 
 @method()
-def flip(input: Tensor, *dims: Any) -> Tensor:
-    """Reverse the order along axes."""
-    return movement.flip(input, axes=axes_of(shape_args(dims), input.aval.ndim))
+def flip(input: Tensor, *args: Any, dims: Any = None) -> Tensor:
+    """Reverse the order along axes, as in ``flip(x, 0, 1)``; without one, a copy."""
+    given = shape_args(args if dims is None else (dims,))
+    axes = axes_of(given, input.aval.ndim) if given else ()
+    if not axes:
+        return elementwise.convert(input, dtype=input.dtype)
+    return movement.flip(input, axes=axes)
 
 
 def pad_constant(input: Tensor, pad: Sequence[int], value: float = 0.0) -> Tensor:

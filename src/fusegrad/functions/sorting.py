@@ -10,14 +10,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..dtypes import bool_, int32, int64
+from ..dtypes import bool_, int32, int64, stored
 from ..errors import ArgumentError, DimError, DTypeError, RangeError, ShapeError
 from ..ops import elementwise as ew
 from ..ops import indexing, movement, source
 from ..ops import scan as scans
 from ..ops import sort as ops
 from ..tensor import Tensor
-from .common import as_tensor_operand, axis_of, broadcast_to, cast, method, pointwise
+from .common import as_tensor_operand, axis_of, broadcast_to, cast, method, owned, pointwise
 from .pointwise import where
 from .reduction import argmax, sum
 from .shape import movedim, narrow, permute, reshape, squeeze
@@ -56,7 +56,7 @@ def argsort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool
 
 def _picked(input: Tensor, order: Tensor, axis: int) -> Tensor:
     """Elements at positions that are known to be inside."""
-    return indexing.take_along(input, order, axis=axis) if input.aval.shape else input
+    return indexing.take_along(input, order, axis=axis) if input.aval.shape else owned(input)
 
 
 @method()
@@ -106,7 +106,7 @@ def topk(
     if not 0 <= k <= extent:
         raise RangeError(f"topk of {input.aval} with k={k}", f"The axis has {extent} elements.")
     if not input.aval.shape:
-        return ValuesIndices(input, argsort(input))
+        return ValuesIndices(owned(input), argsort(input))
     order = narrow(argsort(input, axis, largest), axis, 0, k)
     return ValuesIndices(_picked(input, order, axis), order)
 
@@ -125,7 +125,7 @@ def kthvalue(input: Tensor, k: int, dim: int | None = None, keepdim: bool = Fals
     if not 1 <= k <= extent:
         raise RangeError(f"kthvalue of {input.aval} with k={k}", f"The axis has {extent} elements.")
     if not input.aval.shape:
-        return ValuesIndices(input, argsort(input))
+        return ValuesIndices(owned(input), argsort(input))
     return _one(input, narrow(argsort(input, axis), axis, k - 1, 1), axis, keepdim)
 
 
@@ -139,12 +139,12 @@ def _one(input: Tensor, position: Tensor, axis: int, keepdim: bool) -> ValuesInd
 def _middle(name: str, input: Tensor, dim: Any, keepdim: bool, ignore: bool) -> Any:
     if dim is None:
         if not input.aval.size:
-            return Tensor(np.asarray(np.nan, input.dtype.np))
+            return Tensor(stored(np.nan, input.dtype))
         flat = reshape(input, -1)
         return _evenly(flat, _middle(name, flat, 0, False, ignore).values)
     axis = axis_of(dim, input.aval.ndim)
     if not input.aval.shape:
-        return ValuesIndices(input, argsort(input))
+        return ValuesIndices(owned(input), argsort(input))
     n = input.aval.shape[axis]
     if n == 0:
         raise DimError(f"{name} of {input.aval} along axis {axis}", "The axis is empty.")
@@ -212,7 +212,7 @@ def _quantile(
     else:
         if not 0 <= q <= 1:
             raise RangeError(f"{name} at q={q}", "Quantiles lie between 0 and 1.")
-        q = Tensor(np.asarray(q, input.dtype.np))
+        q = Tensor(stored(q, input.dtype))
     shape = input.aval.shape
     if dim is None:
         x, kept = reshape(input, -1), (1,) * len(shape)
@@ -224,7 +224,7 @@ def _quantile(
     n = x.aval.shape[-1]
     if n == 0:
         raise RangeError(f"{name} of {input.aval}", "The tensor must not be empty.")
-    ranks = _ranks(x.detach(), reshape(q.detach(), -1), n, ignore)
+    ranks = _ranks(x.detach(), reshape(q, -1), n, ignore)
     values = sort(x).values
     out = _between(values, ranks, how)
     count = out.aval.ndim - 1
@@ -315,7 +315,7 @@ def mode(input: Tensor, dim: int = -1, keepdim: bool = False) -> ValuesIndices:
     """
     axis = axis_of(dim, input.aval.ndim)
     if not input.aval.shape:
-        return ValuesIndices(input, argsort(input))
+        return ValuesIndices(owned(input), argsort(input))
     n = input.aval.shape[axis]
     if n == 0:
         raise DimError(f"mode of {input.aval} along axis {axis}", "The axis is empty.")

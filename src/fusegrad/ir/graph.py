@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Union
 
-from ..dtypes import DType
+from ..dtypes import DType, number_of, stored
 from ..errors import Site
 from .aval import Aval
 
@@ -38,11 +38,17 @@ class Literal:
     __slots__ = ("aval", "value")
 
     def __init__(self, value: Any, dtype: DType) -> None:
-        self.value = dtype.np.type(value)
+        # A scalar of a record dtype is a view of its array: a copy of its own cannot change.
+        self.value = stored(value, dtype).copy()[()] if dtype.reduced else dtype.np.type(value)
         self.aval = Aval((), dtype)
 
+    @property
+    def number(self) -> Any:
+        """The value as a Python number."""
+        return number_of(self.value)
+
     def __repr__(self) -> str:
-        return f"{self.value.item()!r}:{self.aval.dtype.short}"
+        return f"{self.number!r}:{self.aval.dtype.short}"
 
 
 Atom = Union[Var, Literal]  # noqa: UP007  evaluated at run time on Python 3.10

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from ..dtypes import ALL, DType
+from ..dtypes import ALL, DType, float32, stored, widen
 from ..errors import LeakedTracerError
 from .aval import Aval, aval_of
 from .graph import Literal, Var
@@ -56,11 +56,21 @@ class Primitive:
             ``schedule/index.py``.
         expand: the composition that stands for the record in kernels, ``(*operands, **params)``;
             for records that kernels need not know.
+        holomorphic: for complex operands, whether the rules are derivatives by that variable;
+            then reverse mode conjugates what they multiply by. Records of complex numbers that
+            have no such derivative (the absolute value) say ``False``, and their rules are used
+            as they are, as are rules that read no complex value.
+        pair: the composition on real and imaginary parts that stands for the record in kernels:
+            operands of complex dtype come as pairs ``(re, im)``, the others as they are, and the
+            result is a pair or, when real, one value. ``"parts"`` when the record does the same
+            to both parts. See ``passes/complex.py``.
         cost: relative scalar cost, 1 for an addition; guides recomputation.
         dtypes: dtypes that property tests draw.
         domain: interval the property tests draw operands from.
         alias: the result may share memory with the operand (a view).
         multiple: any number of outputs; ``bind`` returns a tuple.
+        hermitian: the operand is a Hermitian matrix of which one triangle is read; rules hold for
+            (and cotangents are) Hermitian matrices.
         doc: one sentence.
     """
 
@@ -78,6 +88,8 @@ class Primitive:
     pointwise: bool = False
     expand: Callable[..., Any] | None = None
     index_map: Callable[..., Any] | None = None
+    holomorphic: bool = True
+    pair: Any = None
     cost: float = 1.0
     dtypes: tuple[DType, ...] = ALL
     domain: tuple[float, float] = (-3.0, 3.0)
@@ -85,6 +97,7 @@ class Primitive:
     commutative: bool = False
     alias: bool = False
     multiple: bool = False
+    hermitian: bool = False
     doc: str = ""
     needs: tuple[tuple[str, ...], ...] = field(init=False, default=())
     jvp_needs: tuple[tuple[str, ...], ...] = field(init=False, default=())
@@ -122,6 +135,14 @@ class Primitive:
     def walks(self) -> bool:
         """Whether it goes along one axis of its operands, in a kernel of its own."""
         return self.kind in ("scan", "sort")
+
+    def carries(self, in_avals: Sequence[Aval], params: dict[str, Any]) -> bool:
+        """Whether elements only move, bit for bit: no number is read and none is made."""
+        if self.kind == "movement":
+            return "value" not in params  # a pad makes one
+        if self.kind == "control" or self.gathers:
+            return True
+        return len(in_avals) == 1 and params.get("dtype") is in_avals[0].dtype
 
     def __repr__(self) -> str:
         return self.name
@@ -187,7 +208,8 @@ def bind(primitive: Primitive, *args: Any, **params: Any) -> Any:
 def evaluate(primitive: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Any:
     """Run the NumPy reference; scalars given as ``Literal`` or Python numbers are accepted."""
     arrays: list[Any] = []
-    like: np.dtype | None = None
+    avals: list[Any] = []
+    like: DType | None = None
     for arg in args:
         if isinstance(arg, Var):
             raise LeakedTracerError(
@@ -195,23 +217,44 @@ def evaluate(primitive: Primitive, args: Sequence[Any], params: dict[str, Any]) 
                 "A tensor created inside a jitted function was kept and used after the call.",
                 "return the tensor from the function instead of storing it",
             )
-        if isinstance(arg, Literal):
-            arg = arg.value
-            like = arg.dtype
-        elif isinstance(arg, (np.ndarray, np.generic)):
-            like = arg.dtype
-        arrays.append(arg)
-    if like is not None:
-        arrays = [like.type(a) if isinstance(a, (bool, int, float)) else a for a in arrays]
-    aval = primitive.aval_rule(*map(aval_of, arrays), **params)  # first: its errors explain
+        if isinstance(arg, (Literal, np.ndarray, np.generic)):
+            like = aval_of(arg).dtype
+        avals.append(None if isinstance(arg, (bool, int, float, complex)) else aval_of(arg))
+        arrays.append(arg.value if isinstance(arg, Literal) else arg)
+    for k, aval in enumerate(avals):
+        if aval is None:  # a number takes the dtype of its neighbours
+            if like is not None:
+                arrays[k] = stored(arrays[k], like)[()]
+            avals[k] = aval_of(arrays[k])
+    out_aval = primitive.aval_rule(*avals, **params)  # first: its errors explain
+    outs = out_aval if primitive.multiple else (out_aval,)
+    reduced = any(a.dtype.reduced for a in (*avals, *outs))
     with np.errstate(all="ignore"):
-        out = primitive.reference(*arrays, **params)
+        if reduced and not primitive.carries(avals, params):
+            out = _widened(primitive, arrays, params)
+        else:
+            out = primitive.reference(*arrays, **params)
     if primitive.multiple:
-        return tuple(map(_typed, out, aval))
-    return _typed(out, aval)
+        return tuple(map(_typed, out, out_aval))
+    return _typed(out, out_aval)
+
+
+def _widened(primitive: Primitive, arrays: Sequence[Any], params: dict[str, Any]) -> Any:
+    """Half-precision numbers are computed on in ``float32``; the caller rounds the result, once.
+
+    The pass ``passes/reduced.py`` does the same to graphs.
+    """
+    return primitive.reference(*map(widen, arrays), **wide_params(params))
+
+
+def wide_params(params: dict[str, Any]) -> dict[str, Any]:
+    """Static parameters of the equation that computes in ``float32``."""
+    if not any(isinstance(v, DType) and v.reduced for v in params.values()):
+        return params
+    return {k: float32 if isinstance(v, DType) and v.reduced else v for k, v in params.items()}
 
 
 def _typed(value: Any, aval: Aval) -> np.ndarray:
     if isinstance(value, np.ndarray) and value.dtype == aval.dtype.np:
         return value
-    return np.asarray(value, dtype=aval.dtype.np)
+    return stored(value, aval.dtype)

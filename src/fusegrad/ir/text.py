@@ -54,7 +54,7 @@ def _param(value: Any) -> str:
         return "graph"
     if isinstance(value, DType):
         return value.short
-    if isinstance(value, (np.integer, np.floating, np.bool_)):
+    if isinstance(value, (np.number, np.bool_)):
         value = value.item()
     return repr(value)
 
@@ -142,6 +142,8 @@ def _parse_atom(text: str, table: dict[str, Var]) -> Atom:
     if text in table:
         return table[text]
     value, _, dtype = text.rpartition(":")
+    if from_short(dtype).is_complex:
+        return Literal(complex(value), from_short(dtype))
     number = float(value) if value in ("inf", "-inf", "nan") else ast.literal_eval(value)
     return Literal(number, from_short(dtype))
 

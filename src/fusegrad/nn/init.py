@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from ..autograd import no_grad
+from ..dtypes import widen
 from ..errors import ArgumentError
 from ..functions.common import cast
 from ..functions.creation import eye
@@ -198,7 +199,7 @@ def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
     if _skip.on:
         return tensor
     per_group = shape[0] // groups
-    values = np.zeros(shape, tensor.dtype.np)
+    values = np.zeros(shape, tensor.dtype.compute.np)
     centre = tuple(extent // 2 for extent in shape[2:])
     for group in range(groups):
         for channel in range(min(per_group, shape[1])):
@@ -272,7 +273,7 @@ def orthogonal_(tensor: Tensor, gain: float = 1, generator: Generator | None = N
         return tensor
     rows, columns = shape[0], math.prod(shape[1:])
     flat = randn(rows, columns, dtype=tensor.dtype, generator=generator)
-    matrix = flat._concrete("orthogonal_")
+    matrix = widen(flat._concrete("orthogonal_"))
     q, r = np.linalg.qr(matrix.T if rows < columns else matrix)
     q = q * np.sign(np.diagonal(r))  # a uniform distribution over the orthogonal group
     q = (q.T if rows < columns else q) * gain
@@ -291,7 +292,7 @@ def sparse_(
         return tensor
     rows, columns = tensor.aval.shape
     draw = ew.mul(randn(rows, columns, dtype=tensor.dtype, generator=generator), std)
-    values = draw._concrete("sparse_")
+    values = widen(draw._concrete("sparse_"))
     order = rand(rows, columns, generator=generator)._concrete("sparse_").argsort(axis=0)
     np.put_along_axis(values, order[: math.ceil(sparsity * rows)], 0, axis=0)
     return _set(tensor, Tensor(values))

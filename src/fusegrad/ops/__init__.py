@@ -6,21 +6,28 @@ themselves, so second derivatives and fusion of derivative code need nothing mor
 
 from . import (
     advanced,
+    complex,
     contract,
     control,
+    diagonals,
     elementwise,
+    elimination,
+    fourier,
     indexing,
+    linalg,
     movement,
     reduce,
-    scan,
     sampling,
+    scan,
     scatter,
     sort,
     source,
+    spectral,
     window,
 )
 
 __all__ = [
-    "advanced", "contract", "control", "elementwise", "indexing", "movement", "reduce", "scan",
-    "sampling", "scatter", "sort", "source", "window",
+    "advanced", "complex", "contract", "control", "diagonals", "elementwise", "elimination",
+    "fourier", "indexing", "linalg", "movement", "reduce", "sampling", "scan", "scatter", "sort",
+    "source", "spectral", "window",
 ]  # fmt: skip

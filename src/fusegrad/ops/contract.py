@@ -9,7 +9,8 @@ import numpy as np
 from ..errors import DTypeError, ShapeError
 from ..ir.aval import Aval
 from ..ir.primitive import Primitive
-from .kinds import FLOAT
+from . import pairs
+from .kinds import FIELD
 from .movement import transpose
 from .samples import cases
 
@@ -98,7 +99,8 @@ dot: Primitive = Primitive(
     reference=_dot_reference,
     derivs=(_dot_x, _dot_y),
     linearity="linear",
-    dtypes=FLOAT,
+    pair=pairs.dot,
+    dtypes=FIELD,
     samples=cases(
         ([(3, 4), (4, 5)], {"cx": (1,), "cy": (0,), "bx": (), "by": ()}),
         ([(4, 3), (5, 4)], {"cx": (0,), "cy": (1,), "bx": (), "by": ()}),

@@ -13,13 +13,15 @@ from typing import Any
 
 import numpy as np
 
-from ..dtypes import FLOATING, DType, bool_
+from ..dtypes import DType, bool_, float16, real_dtype, stored
 from ..errors import DTypeError
 from ..ir.aval import Aval
 from ..ir.primitive import Primitive
-from . import special
+from . import pairs, special
 from .kinds import (
     ANY,
+    EVERY,
+    FIELD,
     FLOAT,
     INTEGRAL,
     NUMERIC,
@@ -30,6 +32,12 @@ from .kinds import (
     typed,
 )
 from .samples import Drawn, draw
+
+
+def _squared_radius(x: Any, y: Any) -> Any:
+    """x * x + y * y, but 1 at the origin, where slopes divided by it then are 0."""
+    square = add(mul(x, x), mul(y, y))
+    return where(eq(square, 0.0), 1.0, square)
 
 
 def _flat(g: Any, x_aval: Aval) -> Any:
@@ -45,6 +53,14 @@ def _trigamma(x: Any) -> Any:
     return polygamma(x, n=1)
 
 
+def _not_negative(y: Any, aval: Aval) -> Any:
+    """Whether y is a real number >= 0."""
+    if not aval.dtype.is_complex:
+        return ge(y, 0.0)
+    real = convert(y, dtype=real_dtype(aval.dtype))
+    return and_(ge(real, 0.0), eq(convert(real, dtype=aval.dtype), y))
+
+
 # --- arithmetic ---------------------------------------------------------------------------------
 add: Primitive = elementwise(
     "add",
@@ -53,6 +69,7 @@ add: Primitive = elementwise(
     [lambda g: g, lambda g: g],
     NUMERIC,
     commutative=True,
+    pair="parts",
     doc="Sum of two arrays.",
 )
 sub: Primitive = elementwise(
@@ -61,6 +78,7 @@ sub: Primitive = elementwise(
     "{0} - {1}",
     [lambda g: g, lambda g: neg(g)],
     NUMERIC,
+    pair="parts",
     doc="Difference of two arrays.",
 )
 mul: Primitive = elementwise(
@@ -70,19 +88,21 @@ mul: Primitive = elementwise(
     [lambda g, y: mul(g, y), lambda g, x: mul(g, x)],
     NUMERIC,
     commutative=True,
+    pair=pairs.mul,
     doc="Product of two arrays.",
 )
 div: Primitive = elementwise(
     "div",
     np.divide,
     "{0} / {1}",
-    [lambda g, y: div(g, y), lambda g, y, out: neg(mul(g, div(out, y)))],
-    FLOATING,
+    [lambda g, y: div(g, y), lambda g, x, y: neg(mul(g, div(div(x, y), y)))],
+    FIELD,
     cost=4,
+    pair=pairs.div,
     doc="True quotient of two arrays.",
 )
 neg: Primitive = elementwise(
-    "neg", np.negative, "-{0}", [lambda g: neg(g)], NUMERIC, doc="Negation."
+    "neg", np.negative, "-{0}", [lambda g: neg(g)], NUMERIC, pair="parts", doc="Negation."
 )
 abs_: Primitive = elementwise(
     "abs",
@@ -108,7 +128,7 @@ floor_div: Primitive = elementwise(
         " - where((fmod({0}, {1}) != 0) & (({1} < 0) != (fmod({0}, {1}) < 0)), {T}(1), {T}(0)))",
         "{T}({0} // {1})",
     ),
-    [None, None],
+    [_flat, _flat],
     REAL,
     cost=6,
     doc="Quotient rounded towards minus infinity.",
@@ -137,11 +157,14 @@ pow_: Primitive = elementwise(
     "pow({0}, {1})",
     [
         lambda g, x, y: where(eq(y, 0.0), 0.0, mul(g, mul(y, pow_(x, sub(y, 1.0))))),
-        lambda g, x, y, out: where(and_(eq(x, 0.0), ge(y, 0.0)), 0.0, mul(g, mul(out, log(x)))),
+        lambda g, x, y, y_aval, out: where(
+            and_(eq(x, 0.0), _not_negative(y, y_aval)), 0.0, mul(g, mul(out, log(x)))
+        ),
     ],
-    FLOAT,
+    FIELD,
     cost=25,
     domain=(0.2, 3.0),
+    pair=pairs.pow_,
     doc="Power x ** y.",
 )
 ipow: Primitive = elementwise(
@@ -190,14 +213,23 @@ copysign: Primitive = elementwise(
 # --- exponentials and logarithms ----------------------------------------------------------------
 _LN2, _LN10 = math.log(2.0), math.log(10.0)
 exp: Primitive = elementwise(
-    "exp", np.exp, "exp({0})", [lambda g, out: mul(g, out)], cost=10, doc="Exponential."
+    "exp",
+    np.exp,
+    "exp({0})",
+    [lambda g, out: mul(g, out)],
+    cost=10,
+    dtypes=FIELD,
+    pair=pairs.exp,
+    doc="Exponential.",
 )
 exp2: Primitive = elementwise(
     "exp2",
-    np.exp2,
+    lambda x: np.exp(x * _LN2) if x.dtype.kind == "c" else np.exp2(x),
     "exp2({0})",
     [lambda g, out: mul(g, mul(out, _LN2))],
     cost=10,
+    dtypes=FIELD,
+    pair=pairs.exp2,
     doc="Power of two.",
 )
 expm1: Primitive = elementwise(
@@ -206,6 +238,8 @@ expm1: Primitive = elementwise(
     "expm1({0})",
     [lambda g, out: mul(g, add(out, 1.0))],
     cost=12,
+    dtypes=FIELD,
+    pair=pairs.expm1,
     doc="exp(x) - 1, accurate near zero.",
 )
 log: Primitive = elementwise(
@@ -215,6 +249,8 @@ log: Primitive = elementwise(
     [lambda g, x: div(g, x)],
     cost=10,
     domain=(0.2, 4.0),
+    dtypes=FIELD,
+    pair=pairs.log,
     doc="Natural logarithm.",
 )
 log2: Primitive = elementwise(
@@ -224,6 +260,8 @@ log2: Primitive = elementwise(
     [lambda g, x: div(g, mul(x, _LN2))],
     cost=10,
     domain=(0.2, 4.0),
+    dtypes=FIELD,
+    pair=pairs.log2,
     doc="Logarithm to base 2.",
 )
 log10: Primitive = elementwise(
@@ -233,6 +271,8 @@ log10: Primitive = elementwise(
     [lambda g, x: div(g, mul(x, _LN10))],
     cost=10,
     domain=(0.2, 4.0),
+    dtypes=FIELD,
+    pair=pairs.log10,
     doc="Logarithm to base 10.",
 )
 log1p: Primitive = elementwise(
@@ -242,6 +282,8 @@ log1p: Primitive = elementwise(
     [lambda g, x: div(g, add(x, 1.0))],
     cost=12,
     domain=(-0.7, 3.0),
+    dtypes=FIELD,
+    pair=pairs.log1p,
     doc="log(1 + x), accurate near zero.",
 )
 sqrt: Primitive = elementwise(
@@ -251,6 +293,8 @@ sqrt: Primitive = elementwise(
     [lambda g, out: div(g, mul(out, 2.0))],
     cost=4,
     domain=(0.2, 4.0),
+    dtypes=FIELD,
+    pair=pairs.sqrt,
     doc="Square root.",
 )
 rsqrt: Primitive = elementwise(
@@ -260,6 +304,8 @@ rsqrt: Primitive = elementwise(
     [lambda g, out: mul(g, mul(-0.5, mul(out, mul(out, out))))],
     cost=6,
     domain=(0.2, 4.0),
+    dtypes=FIELD,
+    pair=pairs.rsqrt,
     doc="Reciprocal square root.",
 )
 reciprocal: Primitive = elementwise(
@@ -269,6 +315,8 @@ reciprocal: Primitive = elementwise(
     [lambda g, out: neg(mul(g, mul(out, out)))],
     cost=4,
     domain=(0.3, 3.0),
+    dtypes=FIELD,
+    pair=pairs.reciprocal,
     doc="1 / x.",
 )
 
@@ -280,14 +328,18 @@ tanh: Primitive = elementwise(
     "tanh({0})",
     [lambda g, out: mul(g, sub(1.0, mul(out, out)))],
     cost=12,
+    dtypes=FIELD,
+    pair=pairs.tanh,
     doc="Hyperbolic tangent.",
 )
 sigmoid: Primitive = elementwise(
     "sigmoid",
-    special.sigmoid,
+    lambda x: 1 / (1 + np.exp(-x)) if x.dtype.kind == "c" else special.sigmoid(x),
     "sigmoid({0})",
     [lambda g, out: mul(g, mul(out, sub(1.0, out)))],
     cost=12,
+    dtypes=FIELD,
+    pair=pairs.sigmoid,
     doc="Logistic function 1 / (1 + exp(-x)).",
 )
 relu: Primitive = elementwise(
@@ -347,10 +399,24 @@ digamma: Primitive = elementwise(
 
 # --- trigonometric and hyperbolic -----------------------------------------------------------------
 sin: Primitive = elementwise(
-    "sin", np.sin, "sin({0})", [lambda g, x: mul(g, cos(x))], cost=15, doc="Sine."
+    "sin",
+    np.sin,
+    "sin({0})",
+    [lambda g, x: mul(g, cos(x))],
+    cost=15,
+    dtypes=FIELD,
+    pair=pairs.sin,
+    doc="Sine.",
 )
 cos: Primitive = elementwise(
-    "cos", np.cos, "cos({0})", [lambda g, x: neg(mul(g, sin(x)))], cost=15, doc="Cosine."
+    "cos",
+    np.cos,
+    "cos({0})",
+    [lambda g, x: neg(mul(g, sin(x)))],
+    cost=15,
+    dtypes=FIELD,
+    pair=pairs.cos,
+    doc="Cosine.",
 )
 tan: Primitive = elementwise(
     "tan",
@@ -359,6 +425,8 @@ tan: Primitive = elementwise(
     [lambda g, out: mul(g, add(1.0, mul(out, out)))],
     cost=20,
     domain=(-1.2, 1.2),
+    dtypes=FIELD,
+    pair=pairs.tan,
     doc="Tangent.",
 )
 asin: Primitive = elementwise(
@@ -368,6 +436,7 @@ asin: Primitive = elementwise(
     [lambda g, x: mul(g, rsqrt(sub(1.0, mul(x, x))))],
     cost=15,
     domain=(-0.8, 0.8),
+    dtypes=FIELD,
     doc="Inverse sine.",
 )
 acos: Primitive = elementwise(
@@ -377,6 +446,7 @@ acos: Primitive = elementwise(
     [lambda g, x: neg(mul(g, rsqrt(sub(1.0, mul(x, x)))))],
     cost=15,
     domain=(-0.8, 0.8),
+    dtypes=FIELD,
     doc="Inverse cosine.",
 )
 atan: Primitive = elementwise(
@@ -385,6 +455,7 @@ atan: Primitive = elementwise(
     "atan({0})",
     [lambda g, x: div(g, add(1.0, mul(x, x)))],
     cost=15,
+    dtypes=FIELD,
     doc="Inverse tangent.",
 )
 atan2: Primitive = elementwise(
@@ -392,18 +463,32 @@ atan2: Primitive = elementwise(
     np.arctan2,
     "atan2({0}, {1})",
     [
-        lambda g, x, y: mul(g, div(y, add(mul(x, x), mul(y, y)))),
-        lambda g, x, y: neg(mul(g, div(x, add(mul(x, x), mul(y, y))))),
+        lambda g, x, y: mul(g, div(y, _squared_radius(x, y))),
+        lambda g, x, y: neg(mul(g, div(x, _squared_radius(x, y)))),
     ],
     cost=20,
     domain=(0.3, 3.0),
     doc="Angle of the point (y, x).",
 )
 sinh: Primitive = elementwise(
-    "sinh", np.sinh, "sinh({0})", [lambda g, x: mul(g, cosh(x))], cost=15, doc="Hyperbolic sine."
+    "sinh",
+    np.sinh,
+    "sinh({0})",
+    [lambda g, x: mul(g, cosh(x))],
+    cost=15,
+    dtypes=FIELD,
+    pair=pairs.sinh,
+    doc="Hyperbolic sine.",
 )
 cosh: Primitive = elementwise(
-    "cosh", np.cosh, "cosh({0})", [lambda g, x: mul(g, sinh(x))], cost=15, doc="Hyperbolic cosine."
+    "cosh",
+    np.cosh,
+    "cosh({0})",
+    [lambda g, x: mul(g, sinh(x))],
+    cost=15,
+    dtypes=FIELD,
+    pair=pairs.cosh,
+    doc="Hyperbolic cosine.",
 )
 asinh: Primitive = elementwise(
     "asinh",
@@ -411,6 +496,7 @@ asinh: Primitive = elementwise(
     "asinh({0})",
     [lambda g, x: mul(g, rsqrt(add(mul(x, x), 1.0)))],
     cost=20,
+    dtypes=FIELD,
     doc="Inverse hyperbolic sine.",
 )
 acosh: Primitive = elementwise(
@@ -420,6 +506,7 @@ acosh: Primitive = elementwise(
     [lambda g, x: mul(g, rsqrt(sub(mul(x, x), 1.0)))],
     cost=20,
     domain=(1.3, 4.0),
+    dtypes=FIELD,
     doc="Inverse hyperbolic cosine.",
 )
 atanh: Primitive = elementwise(
@@ -429,6 +516,7 @@ atanh: Primitive = elementwise(
     [lambda g, x: div(g, sub(1.0, mul(x, x)))],
     cost=20,
     domain=(-0.8, 0.8),
+    dtypes=FIELD,
     doc="Inverse hyperbolic tangent.",
 )
 
@@ -446,10 +534,24 @@ round_: Primitive = elementwise(
 
 # --- comparison, selection, logic -----------------------------------------------------------------
 eq: Primitive = elementwise(
-    "eq", np.equal, "{0} == {1}", dtypes=ANY, result=bool_, commutative=True, doc="x == y."
+    "eq",
+    np.equal,
+    "{0} == {1}",
+    dtypes=EVERY,
+    result=bool_,
+    commutative=True,
+    pair=pairs.eq,
+    doc="x == y.",
 )
 ne: Primitive = elementwise(
-    "ne", np.not_equal, "{0} != {1}", dtypes=ANY, result=bool_, commutative=True, doc="x != y."
+    "ne",
+    np.not_equal,
+    "{0} != {1}",
+    dtypes=EVERY,
+    result=bool_,
+    commutative=True,
+    pair=pairs.ne,
+    doc="x != y.",
 )
 lt: Primitive = elementwise("lt", np.less, "{0} < {1}", dtypes=ANY, result=bool_, doc="x < y.")
 le: Primitive = elementwise(
@@ -460,13 +562,21 @@ ge: Primitive = elementwise(
     "ge", np.greater_equal, "{0} >= {1}", dtypes=ANY, result=bool_, doc="x >= y."
 )
 isnan: Primitive = elementwise(
-    "isnan", np.isnan, "{0} != {0}", result=bool_, doc="Whether x is nan."
+    "isnan",
+    np.isnan,
+    "{0} != {0}",
+    result=bool_,
+    dtypes=FIELD,
+    pair=pairs.isnan,
+    doc="Whether x is nan.",
 )
 isfinite: Primitive = elementwise(
     "isfinite",
     np.isfinite,
     "isfinite({0})",
     result=bool_,
+    dtypes=FIELD,
+    pair=pairs.isfinite,
     doc="Whether x is neither infinite nor nan.",
 )
 and_: Primitive = elementwise(
@@ -538,7 +648,7 @@ def _where_samples(rng: np.random.Generator, dtype: DType, domain: tuple[float, 
 def _convert_samples(rng: np.random.Generator, dtype: DType, domain: tuple[float, float]) -> Drawn:
     return [
         ((draw(rng, s, dtype, (0.0, 3.0)),), {"dtype": d})
-        for s, d in zip(((), (3, 4), (0, 2), *[(5,)] * len(ANY)), (bool_, bool_, bool_, *ANY))
+        for s, d in zip(((), (3, 4), (0, 2), *[(5,)] * len(EVERY)), (bool_, bool_, bool_, *EVERY))
     ]
 
 
@@ -550,20 +660,28 @@ where: Primitive = Primitive(
     reference=np.where,
     scalar="where({0}, {1}, {2})",
     derivs=(None, lambda g, c: where(c, g, 0.0), lambda g, c: where(c, 0.0, g)),
-    dtypes=ANY,
+    pair="parts",
+    dtypes=EVERY,
     samples=_where_samples,
     doc="x where the condition holds, y elsewhere.",
 )
 
 
 def _convert_reference(x: np.ndarray, dtype: DType) -> np.ndarray:
-    return np.asarray(x).astype(dtype.np, order="C")
+    x = np.asarray(x)
+    if x.dtype.kind == "c" and dtype.category in (1, 2):
+        x = x.real  # NumPy would warn of what PyTorch's conversion does, too
+    if x.dtype == dtype.np:
+        return np.array(x, order="C")
+    return stored(x, dtype)
 
 
 def _convert_scalar(operands: Sequence[DType], out: DType, params: dict[str, Any]) -> str:
-    if out is bool_:
-        return "{0} != 0"
-    return f"{out.name}({{0}})"
+    if operands[0] is out or not (operands[0].reduced or out.reduced):
+        name = "uint16" if out.reduced else out.name
+        return "{0} != 0" if out is bool_ else f"{name}({{0}})"
+    kind = "half" if float16 in (operands[0], out) else "bfloat"
+    return f"float_to_{kind}({{0}})" if out.reduced else f"{kind}_to_float({{0}})"
 
 
 convert: Primitive = Primitive(
@@ -575,7 +693,8 @@ convert: Primitive = Primitive(
     scalar=_convert_scalar,
     derivs=(lambda g, x_aval: convert(g, dtype=x_aval.dtype),),
     linearity="linear",
-    dtypes=ANY,
+    pair=pairs.convert,
+    dtypes=EVERY,
     samples=_convert_samples,
     doc="Conversion to another dtype.",
 )

@@ -15,7 +15,7 @@ import numpy as np
 
 from ..ir.aval import Aval
 from ..ir.primitive import Primitive
-from .kinds import ANY, REAL
+from .kinds import EVERY, NUMBERS
 from .samples import indexed
 
 Index = tuple[Any, ...]
@@ -44,7 +44,8 @@ take: Primitive = Primitive(
         ([(1, 2, 3), [1]], {"axis": 1}),
     ),
     cost=2,
-    dtypes=ANY,
+    pair="parts",
+    dtypes=EVERY,
     doc="Slices of x at positions `index` of one axis.",
 )
 
@@ -74,7 +75,8 @@ take_add: Primitive = Primitive(
         ([(2, 2, 2), [[1, 2], [0, 0]]], {"axis": 1, "extent": 3}),
         ([(0, 2), []], {"axis": 0, "extent": 3}),
     ),
-    dtypes=REAL,
+    pair="parts",
+    dtypes=NUMBERS,
     combine="{0} + {1}",
     doc="Add slices into zeros at positions `index` of one axis.",
 )
@@ -97,7 +99,8 @@ take_along: Primitive = Primitive(
         ([(5,), [4, 4, 0]], {"axis": 0}),
     ),
     cost=2,
-    dtypes=ANY,
+    pair="parts",
+    dtypes=EVERY,
     pointwise=True,
     doc="One element of x per index along one axis.",
 )
@@ -135,7 +138,8 @@ along_add: Primitive = Primitive(
         ([(2, 1), [[3], [0]]], {"axis": 1, "shape": (2, 4)}),
         ([(3,), [1, 1, 0]], {"axis": 0, "shape": (2,)}),
     ),
-    dtypes=REAL,
+    pair="parts",
+    dtypes=NUMBERS,
     combine="{0} + {1}",
     pointwise=True,
     doc="Add elements into zeros at positions along one axis.",
@@ -180,7 +184,8 @@ take_set: Primitive = Primitive(
         ([(2, 4), [[1, 3]], (2, 1, 2)], {"axis": 1}),
         ([(5,), [4], (1,)], {"axis": 0}),
     ),
-    dtypes=ANY,
+    pair="parts",
+    dtypes=EVERY,
     combine="{1}",
     doc="x with the slices at positions `index` of one axis replaced by y.",
 )

@@ -9,16 +9,19 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ..dtypes import ALL, FLOATING, DType, bool_
+from ..dtypes import ALL, COMPLEX, FLOATING, DType, bool_
 from ..errors import DTypeError, GradientError, ShapeError
 from ..ir.aval import Aval
 from ..ir.primitive import Primitive, Rule
 
-NUMERIC = tuple(d for d in ALL if d is not bool_)
-REAL = tuple(d for d in NUMERIC if not d.is_complex and d.short != "f16")
-FLOAT = tuple(d for d in FLOATING if d.short != "f16")
+NUMERIC = tuple(d for d in ALL if d is not bool_ and not d.reduced)
+REAL = tuple(d for d in NUMERIC if not d.is_complex and not d.reduced)
+FLOAT = tuple(d for d in FLOATING if not d.reduced)
 INTEGRAL = tuple(d for d in ALL if d.category <= 1)
-ANY = tuple(d for d in ALL if not d.is_complex and d.short != "f16")
+ANY = tuple(d for d in ALL if not d.is_complex and not d.reduced)
+NUMBERS = (*REAL, *COMPLEX)
+FIELD = (*FLOAT, *COMPLEX)
+EVERY = (*ANY, *COMPLEX)
 
 
 def common_shape(name: str, avals: Sequence[Aval]) -> tuple[int, ...]:
@@ -52,6 +55,13 @@ def _aval_rule(name: str, accepted: tuple[DType, ...], result: DType | None) -> 
     return rule
 
 
+def ordered(name: str, x: Aval) -> Aval:
+    """``x``, refused when its elements have no order."""
+    if x.dtype.is_complex:
+        raise DTypeError(f"{name} of {x}", "Complex numbers have no order.", "x.abs() or x.real")
+    return x
+
+
 def typed(text: str) -> Callable[..., str]:
     """A scalar text with ``{T}`` for the result dtype's constructor."""
 
@@ -82,6 +92,7 @@ def elementwise(
     cost: float = 1.0,
     domain: tuple[float, float] = (-3.0, 3.0),
     commutative: bool = False,
+    pair: Any = None,
     doc: str = "",
 ) -> Primitive:
     """Declare an elementwise primitive; the number of operands is read from ``scalar``."""
@@ -99,6 +110,7 @@ def elementwise(
         dtypes=dtypes,
         domain=domain,
         commutative=commutative,
+        pair=pair,
         doc=doc,
     )
 

@@ -16,7 +16,8 @@ import numpy as np
 from ..errors import DTypeError, ShapeError
 from ..ir.aval import Aval
 from ..ir.primitive import Primitive
-from .kinds import ANY
+from . import pairs
+from .kinds import EVERY
 from .samples import cases
 
 Shape = tuple[int, ...]
@@ -98,7 +99,8 @@ broadcast: Primitive = Primitive(
     linearity="linear",
     index_map=_broadcast_index,
     cost=0,
-    dtypes=ANY,
+    pair="parts",
+    dtypes=EVERY,
     alias=True,
     samples=cases(
         ([(3,)], {"shape": (2, 3), "axes": (1,)}),
@@ -187,7 +189,8 @@ reshape: Primitive = Primitive(
     linearity="linear",
     index_map=_reshape_index,
     cost=0,
-    dtypes=ANY,
+    pair="parts",
+    dtypes=EVERY,
     alias=True,
     samples=cases(
         ([(2, 6)], {"shape": (3, 4)}),
@@ -226,7 +229,8 @@ transpose: Primitive = Primitive(
         ([(2, 1, 3)], {"perm": (1, 2, 0)}),
     ),
     cost=0,
-    dtypes=ANY,
+    pair="parts",
+    dtypes=EVERY,
     alias=True,
     doc="Permute axes; output axis k is operand axis perm[k].",
 )
@@ -269,7 +273,8 @@ slice_: Primitive = Primitive(
         ([()], {"start": (), "limit": (), "step": ()}),
     ),
     cost=0,
-    dtypes=ANY,
+    pair="parts",
+    dtypes=EVERY,
     alias=True,
     doc="Elements start, start + step, ... below limit on each axis.",
 )
@@ -360,7 +365,8 @@ pad: Primitive = Primitive(
         ([(4,)], {"low": (-2,), "high": (3,), "interior": (1,), "value": 0}),
     ),
     cost=1,
-    dtypes=ANY,
+    pair=pairs.pad,
+    dtypes=EVERY,
     doc="Surround with a constant and put interior gaps between elements; negative crops.",
 )
 
@@ -385,7 +391,8 @@ flip: Primitive = Primitive(
         ([(2, 2)], {"axes": ()}),
     ),
     cost=0,
-    dtypes=ANY,
+    pair="parts",
+    dtypes=EVERY,
     doc="Reverse the order along axes.",
 )
 
@@ -440,7 +447,8 @@ concat: Primitive = Primitive(
     linearity="linear",
     index_map=_concat_index,
     cost=1,
-    dtypes=ANY,
+    pair="parts",
+    dtypes=EVERY,
     samples=cases(
         ([(3,), (2,)], {"axis": 0}),
         ([(2, 3), (2, 1), (2, 4)], {"axis": 1}),

@@ -16,7 +16,7 @@ from ..errors import DimError, ShapeError
 from ..ir.aval import Aval
 from ..ir.primitive import Primitive, Rule
 from .elementwise import convert, div, eq, isnan, mul, or_, sub, where
-from .kinds import FLOAT, REAL
+from .kinds import FLOAT, NUMBERS, REAL, ordered
 from .movement import broadcast, concat, inverse, pad, reshape, slice_, transpose
 from .samples import cases
 from .source import full, iota
@@ -31,6 +31,8 @@ def kept_axes(ndim: int, axes: Axes) -> Axes:
 
 def _aval_rule(name: str, needs_elements: bool) -> Callable[..., Aval]:
     def rule(x: Aval, axes: Axes) -> Aval:
+        if needs_elements:
+            ordered(name, x)
         if any(not 0 <= a < x.ndim for a in axes):
             raise DimError(f"{name} over axes {axes} of {x}", "The axis is out of range.")
         if needs_elements and any(x.shape[a] == 0 for a in axes):
@@ -57,6 +59,7 @@ def reduction(
     linearity: str = "explicit",
     jvps: tuple[Rule | None, ...] = (),
     dtypes: tuple[DType, ...] = REAL,
+    pair: Any = None,
     needs_elements: bool = False,
     doc: str = "",
 ) -> Primitive:
@@ -73,6 +76,7 @@ def reduction(
         identity=identity,
         combine=combine,
         dtypes=dtypes,
+        pair=pair,
         doc=doc,
     )
 
@@ -147,6 +151,8 @@ sum_: Primitive = reduction(
     "{0} + {1}",
     (lambda g, x_aval, axes: spread(g, x_aval, axes),),
     linearity="linear",
+    dtypes=NUMBERS,
+    pair="parts",
     doc="Sum over axes.",
 )
 prod: Primitive = reduction(
@@ -156,6 +162,7 @@ prod: Primitive = reduction(
     "{0} * {1}",
     (lambda g, x, x_aval, axes: mul(spread(g, x_aval, axes), _prod_partial(x, x_aval, axes)),),
     jvps=(lambda t, x, x_aval, axes: sum_(mul(t, _prod_partial(x, x_aval, axes)), axes=axes),),
+    dtypes=NUMBERS,
     doc="Product over axes.",
 )
 max_: Primitive = reduction(

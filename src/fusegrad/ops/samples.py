@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ..dtypes import DType
+from ..dtypes import DType, stored
 
 Shape = tuple[int, ...]
 Drawn = list[tuple[tuple[Any, ...], dict[str, Any]]]
@@ -29,7 +29,10 @@ def draw(
     if dtype.category == 1:
         first = max(int(np.floor(low)), 0 if not dtype.is_signed else int(np.floor(low)))
         return np.asarray(rng.integers(first, int(high) + 1, tuple(shape)), dtype.np)
-    return np.asarray(rng.uniform(low, high, tuple(shape)), dtype.np)
+    drawn = rng.uniform(low, high, tuple(shape))
+    if dtype.is_complex:
+        drawn = drawn + 1j * rng.uniform(low, high, tuple(shape))
+    return stored(drawn, dtype)
 
 
 def cases(*rows: tuple[Sequence[Shape], dict[str, Any]]) -> Samples:

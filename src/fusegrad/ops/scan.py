@@ -21,7 +21,7 @@ from ..errors import ShapeError
 from ..ir.aval import Aval
 from ..ir.primitive import Primitive
 from .elementwise import mul
-from .kinds import REAL
+from .kinds import NUMBERS, REAL, ordered
 from .movement import pad
 from .samples import cases
 
@@ -37,8 +37,9 @@ def _samples(count: int, **more: Any) -> Any:
 
 
 def _wide(x: np.ndarray) -> np.ndarray:
-    """Floating states are kept in double precision, as kernels do."""
-    return x.astype(np.float64) if x.dtype.kind == "f" else x
+    """Floating and complex states are kept in double precision, as kernels do."""
+    kinds = {"f": np.float64, "c": np.complex128}
+    return x.astype(kinds[x.dtype.kind]) if x.dtype.kind in kinds else x
 
 
 def _turned(x: np.ndarray, axis: int, reverse: bool) -> np.ndarray:
@@ -64,7 +65,8 @@ cumsum: Primitive = Primitive(
     identity="{1}",
     combine="{0} + {1}",
     cost=2,
-    dtypes=REAL,
+    pair="parts",
+    dtypes=NUMBERS,
     samples=_samples(1, reverse=False),
     doc="Sums of the elements up to each position along an axis, or from it on.",
 )
@@ -124,7 +126,7 @@ recur: Primitive = Primitive(
     identity="{2}",
     combine="{0} * {1} + {2}",
     cost=3,
-    dtypes=REAL,
+    dtypes=NUMBERS,
     samples=_samples(2, reverse=False),
     domain=(-1.5, 1.5),
     doc="y[i] = a[i] * y[i - 1] + b[i] along an axis, beginning with b.",
@@ -150,7 +152,7 @@ def _position(name: str, reference: Any, test: str, doc: str) -> Primitive:
         name=name,
         kind="scan",
         arg_names=("x",),
-        aval_rule=lambda x, axis: Aval(x.shape, int64),
+        aval_rule=lambda x, axis: Aval(ordered(name, x).shape, int64),
         reference=reference,
         derivs=(None,),
         scalar=f"({{1}} != {{1}}) | ({test})",

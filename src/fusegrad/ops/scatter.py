@@ -16,7 +16,7 @@ from ..ir.aval import Aval
 from ..ir.primitive import Primitive, Rule
 from .elementwise import add, and_, convert, div, eq, mul, where
 from .indexing import along_add, open_index, take_along
-from .kinds import ANY, REAL
+from .kinds import EVERY, REAL
 from .samples import indexed
 from .source import full
 
@@ -59,6 +59,7 @@ def _along(
         jvps=(jvps[0], None, jvps[1]),
         samples=samples,
         dtypes=dtypes,
+        pair="parts" if combine == "{1}" else None,  # products mix the parts
         combine=combine,
         pointwise=True,
         doc=doc,
@@ -83,7 +84,7 @@ along_set: Primitive = _along(
     ),
     _SAMPLES,
     "x with elements at positions `index` along one axis replaced by those of y, in order.",
-    ANY,
+    EVERY,
 )
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from ..dtypes import int64
 from ..ir.aval import Aval
 from ..ir.primitive import Primitive
-from .kinds import ANY
+from .kinds import ANY, ordered
 from .samples import cases
 
 
@@ -27,7 +27,7 @@ argsort: Primitive = Primitive(
     name="argsort",
     kind="sort",
     arg_names=("x",),
-    aval_rule=lambda x, axis, descending: Aval(x.shape, int64),
+    aval_rule=lambda x, axis, descending: Aval(ordered("sort", x).shape, int64),
     reference=_argsort_reference,
     derivs=(None,),
     scalar=lambda operands, out, params: (

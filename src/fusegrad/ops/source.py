@@ -14,7 +14,8 @@ import numpy as np
 from ..dtypes import DType, uint64
 from ..ir.aval import Aval
 from ..ir.primitive import Primitive
-from .kinds import ANY, REAL
+from . import pairs
+from .kinds import EVERY, REAL
 from .samples import Drawn
 from .special import philox
 
@@ -44,7 +45,8 @@ full: Primitive = Primitive(
     samples=_full_samples,
     scalar=lambda params, dtype: params["value"],
     cost=0,
-    dtypes=ANY,
+    pair=pairs.full,
+    dtypes=EVERY,
     doc="A constant array.",
 )
 

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from ..autograd import RemovableHandle, no_grad
+from ..dtypes import stored
 from ..errors import ArgumentError, ArgumentTypeError, CaptureError
 from ..functions.gradients import clear_grads
 from ..ir.primitive import current_builder
@@ -369,5 +370,5 @@ def _loaded(value: Any, p: Tensor | None) -> Any:
         return copy.deepcopy(value)
     array = np.array(value._value)
     if p is not None and p.dtype.is_floating_point:
-        array = array.astype(p.dtype.np)
+        array = stored(array, p.dtype)
     return Tensor(array)

@@ -14,7 +14,7 @@ from ..ir.primitive import Primitive, set_builder
 from .simplify import Rewriter
 
 
-class _Appender:
+class Appender:
     """What ``bind`` appends to while a rule runs."""
 
     def __init__(self, rewriter: Rewriter) -> None:
@@ -35,7 +35,7 @@ def expand(graph: Graph) -> Graph:
     def rule(rewriter: Rewriter, eqn: Eqn) -> Atom | None:
         if eqn.primitive.expand is None:
             return None
-        previous = set_builder(_Appender(rewriter))
+        previous = set_builder(Appender(rewriter))
         try:
             result: Atom = eqn.primitive.expand(*eqn.inputs, **eqn.params)
         finally:

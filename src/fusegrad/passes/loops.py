@@ -140,7 +140,7 @@ class _Tidy:
                 value = self.emit(eqn, movement.reshape, (value,), shape=out.aval.shape)
             elif isinstance(value, Literal) and out.aval.shape:
                 params = {"shape": out.aval.shape, "dtype": out.aval.dtype}
-                value = self.emit(eqn, source.full, (), **params, value=value.value.item())
+                value = self.emit(eqn, source.full, (), **params, value=value.number)
             self.value[out] = value
 
     def _steady(self, eqn: Eqn) -> Eqn:

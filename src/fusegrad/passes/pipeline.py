@@ -11,9 +11,11 @@ from .. import config
 from ..ir.graph import Graph
 from ..ir.verify import verify
 from .clean import eliminate_common, eliminate_dead
+from .complex import split_complex
 from .expand import expand
 from .factors import move_factors
 from .loops import tidy_loops
+from .reduced import widen_reduced
 from .simplify import decompose_small_dots, simplify
 from .windows import lower_windows
 
@@ -24,6 +26,8 @@ def passes(threads: int) -> tuple[tuple[str, Pass], ...]:
     """The passes in order, for a program that runs on so many threads."""
     return (
         ("dead code", eliminate_dead),
+        ("reduced dtypes", widen_reduced),
+        ("complex numbers", split_complex),
         ("loops", lambda graph: tidy_loops(graph, lambda body: run_passes(body, threads))),
         ("expand", expand),
         ("simplify", simplify),

@@ -6,7 +6,7 @@ values bit for bit except for the sign of zero.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ import numpy as np
 from ..dtypes import bool_, int32, int64
 from ..ir.aval import Aval
 from ..ir.graph import Atom, Eqn, Graph, Literal, Var
-from ..ir.primitive import Primitive
+from ..ir.primitive import Primitive, evaluate
 from ..ops import elementwise as ew
 from ..ops import indexing, movement, reduce, source
 from ..ops.contract import dot, free_axes
@@ -71,7 +71,7 @@ class Rewriter:
         new = self.read(atom)
         if isinstance(new, Literal) and atom.aval.shape:  # an output is a whole array
             var = Var(atom.aval)
-            params = {"shape": atom.aval.shape, "dtype": atom.aval.dtype, "value": new.value.item()}
+            params = {"shape": atom.aval.shape, "dtype": atom.aval.dtype, "value": new.number}
             self.eqns.append(Eqn(source.full, (), params, (var,)))
             return var
         return new
@@ -87,7 +87,7 @@ def _literal(value: Any, aval: Aval) -> Literal:
 
 
 def _is(atom: Atom, number: float) -> bool:
-    return isinstance(atom, Literal) and atom.aval.dtype is not bool_ and atom.value == number
+    return isinstance(atom, Literal) and atom.aval.dtype is not bool_ and atom.number == number
 
 
 def _simplify_eqn(rw: Rewriter, eqn: Eqn) -> Atom | None:
@@ -113,7 +113,7 @@ def _operands_as_arrays(rw: Rewriter, eqn: Eqn) -> Atom | None:
     for atom, aval in zip(eqn.inputs, expected, strict=True):
         if isinstance(atom, Literal) and aval.shape:
             var = Var(aval)
-            params = {"shape": aval.shape, "dtype": aval.dtype, "value": atom.value.item()}
+            params = {"shape": aval.shape, "dtype": aval.dtype, "value": atom.number}
             rw.eqns.append(Eqn(source.full, (), params, (var,)))
             atom = var
         fixed.append(atom)
@@ -134,9 +134,7 @@ def _elementwise(rw: Rewriter, eqn: Eqn) -> Atom | None:
     p, (x, *rest) = eqn.primitive, eqn.inputs
     out = eqn.outputs[0].aval
     if all(isinstance(a, Literal) for a in eqn.inputs):
-        with np.errstate(all="ignore"):
-            value = p.reference(*[a.value for a in eqn.inputs], **eqn.params)  # type: ignore[union-attr]
-        return _literal(np.asarray(value)[()], out)
+        return _literal(evaluate(p, eqn.inputs, eqn.params)[()], out)
     y = rest[0] if rest else None
     if p is ew.mul and y is not None:
         if _is(y, 1.0):
@@ -159,6 +157,10 @@ def _elementwise(rw: Rewriter, eqn: Eqn) -> Atom | None:
         return inner.inputs[0] if inner else None
     elif p is ew.convert and x.aval.dtype is out.dtype:
         return x
+    elif p is ew.convert and out.dtype.reduced:  # widened and stored again: the same number
+        inner = rw.made_by(x, ew.convert)
+        if inner and inner.inputs[0].aval.dtype is out.dtype:
+            return inner.inputs[0]
     elif p is ew.where and isinstance(x, Literal):
         chosen = rest[0] if x.value else rest[1]
         return chosen if isinstance(chosen, Literal) or chosen.aval.shape == out.shape else None
@@ -252,6 +254,8 @@ def _movement(rw: Rewriter, eqn: Eqn) -> Atom | None:
         return x
     if p is movement.concat or p is movement.pad:
         return _operands_as_arrays(rw, eqn)
+    if p is movement.slice_:
+        return _slice(rw, eqn)
     if p is movement.transpose:
         perm = eqn.params["perm"]
         if perm == tuple(range(len(perm))):
@@ -275,6 +279,42 @@ def _movement(rw: Rewriter, eqn: Eqn) -> Atom | None:
         if unit:  # a reshape that only adds unit axes is part of the broadcast
             return _absorb_unit_axes(rw, unit, eqn)
     return None
+
+
+def _slice(rw: Rewriter, eqn: Eqn) -> Atom | None:
+    """A slice of what was padded or joined reads one operand where it lies inside that."""
+    (x,), out = eqn.inputs, eqn.outputs[0].aval
+    start, step = eqn.params["start"], eqn.params["step"]
+    if x.aval.shape == out.shape and not any(start) and set(step) <= {1}:
+        return x
+    last = [a + (n - 1) * s for a, n, s in zip(start, out.shape, step, strict=True)]
+    if 0 in out.shape:
+        return None
+    joined = rw.made_by(x, movement.concat)
+    if joined:
+        axis, begin = joined.params["axis"], 0
+        for part in joined.inputs:
+            end = begin + part.aval.shape[axis]
+            if begin <= start[axis] and last[axis] < end:
+                by = [begin if k == axis else 0 for k in range(len(start))]
+                return _shifted_slice(rw, part, eqn, by)
+            begin = end
+    padded = rw.made_by(x, movement.pad)
+    if padded and not any(padded.params["interior"]):
+        low, inner = padded.params["low"], padded.inputs[0].aval.shape
+        rows = list(zip(start, last, low, inner, strict=True))
+        if all(lo <= a and b < lo + n for a, b, lo, n in rows):
+            return _shifted_slice(rw, padded.inputs[0], eqn, low)
+        if any(b < lo or a >= lo + n for a, b, lo, n in rows):
+            return _literal(padded.params["value"], out)
+    return None
+
+
+def _shifted_slice(rw: Rewriter, x: Atom, eqn: Eqn, by: Sequence[int]) -> Atom:
+    params = {
+        k: tuple(v - b for v, b in zip(eqn.params[k], by, strict=True)) for k in ("start", "limit")
+    }
+    return rw.emit(movement.slice_, (x,), step=eqn.params["step"], **params)
 
 
 def _absorb_unit_axes(rw: Rewriter, unit: Eqn, eqn: Eqn) -> Atom | None:

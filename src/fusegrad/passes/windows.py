@@ -40,7 +40,7 @@ def _with_arrays(rw: Rewriter, eqn: Eqn) -> Eqn:
     for atom, before in zip(eqn.inputs, rw.current.inputs, strict=True):
         if isinstance(atom, Literal):
             aval = before.aval
-            params = {"shape": aval.shape, "dtype": aval.dtype, "value": atom.value.item()}
+            params = {"shape": aval.shape, "dtype": aval.dtype, "value": atom.number}
             atom = Var(aval)
             rw.eqns.append(Eqn(source.full, (), params, (atom,)))
         fixed.append(atom)

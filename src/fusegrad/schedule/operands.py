@@ -55,7 +55,7 @@ def distinct_outputs(graph: Graph) -> Graph:
             params = {
                 "shape": atom.aval.shape,
                 "dtype": atom.aval.dtype,
-                "value": atom.value.item(),
+                "value": atom.number,
             }
             eqns.append(Eqn(source.full, (), params, (out,)))
         else:
@@ -120,7 +120,7 @@ def dense_operands(graph: Graph) -> Graph:
 def _written_out(atom: Any, out: Var, eqn: Eqn) -> Eqn:
     dtype = atom.aval.dtype
     if isinstance(atom, Literal):
-        params = {"shape": atom.aval.shape, "dtype": dtype, "value": atom.value.item()}
+        params = {"shape": atom.aval.shape, "dtype": dtype, "value": atom.number}
         return Eqn(source.full, (), params, (out,), eqn.site, eqn.backward)
     return Eqn(ew.convert, (atom,), {"dtype": dtype}, (out,), eqn.site, eqn.backward)
 

@@ -55,7 +55,7 @@ def load(f: Any, map_location: Any = None, *, weights_only: bool = True) -> Any:
     """Read a file of ``save``, any safetensors file, or an archive of ``torch.save``.
 
     Nothing in the file is run. Of PyTorch's archives, tensors, numbers, strings and containers are
-    read; anything else is refused. bfloat16 becomes float32, with a warning.
+    read; anything else is refused.
 
     Args:
         f: path, or a binary file.

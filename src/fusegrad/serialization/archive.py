@@ -21,7 +21,7 @@ from ..errors import FileFormatError
 from ..functions.creation import device
 from ..nn.parameter import Parameter
 from ..tensor import Size, Tensor
-from .native import damaged, widened
+from .native import damaged
 
 _STORAGES = {
     "FloatStorage": "f4", "DoubleStorage": "f8", "HalfStorage": "f2", "LongStorage": "i8",
@@ -93,7 +93,7 @@ class _Reader(pickle.Unpickler):
             return _Name(name)
         if module in ("torch", "torch.storage") and name in _STORAGES:
             return _Name(name)
-        if module == "torch" and (name in _DTYPES or name == "bfloat16"):
+        if module == "torch" and name in _DTYPES:
             return _Record("dtype", (name,))
         raise _Refused(f"{module}.{name}")
 
@@ -199,7 +199,7 @@ class _Builder:
                 raise ValueError(f"a tensor of size {size} in a storage of {len(numbers)}")
             steps = [s * dtype.itemsize for s in stride]
             numbers = np.lib.stride_tricks.as_strided(numbers[offset:], size, steps)
-        return widened(np.ascontiguousarray(numbers), self.what) if code == "bf16" else numbers
+        return numbers.view(dtypes.bfloat16.np) if code == "bf16" else numbers
 
 
 def _element(record: Any) -> str:

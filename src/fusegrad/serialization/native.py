@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import json
 import math
-import warnings
 import zlib
 from typing import Any
 
 import numpy as np
 import safetensors.numpy
 
+from ..dtypes import bfloat16
 from ..errors import FileFormatError
 from ..tensor import Tensor
 from .tree import Decoder, Encoder
@@ -27,6 +27,7 @@ _DTYPES = {
     "BF16": "<u2",
 }  # fmt: skip
 _NAMES = {np.dtype(v): k for k, v in _DTYPES.items() if k not in ("BF16", "C64")}
+_NAMES[bfloat16.np] = "BF16"
 
 
 def dump(value: Any) -> bytes:
@@ -40,11 +41,25 @@ def dump(value: Any) -> bytes:
             array = array.reshape(*array.shape, 1).view(array.real.dtype)
         raw = array.reshape(-1).view(np.uint8)
         sums[name] = _checksum(_NAMES[array.dtype], array.shape, raw)
-        arrays[name] = array
+        arrays[name] = array.view(np.uint16) if array.dtype == bfloat16.np else array
     content = {"version": VERSION, "tree": tree, "complex": pairs, "sums": sums}
     text = json.dumps(content, separators=(",", ":"))
     metadata = {KEY: text, SUM: str(zlib.crc32(text.encode()))}
-    return safetensors.numpy.save(arrays, metadata)
+    raw = safetensors.numpy.save(arrays, metadata)
+    return _named(raw, [n for n, a in encoder.arrays.items() if a.dtype == bfloat16.np])
+
+
+def _named(raw: bytes, names: list[str]) -> bytes:
+    """The file with the bits under ``names`` called BF16; the library knows NumPy's dtypes only."""
+    if not names:
+        return raw
+    size = 8 + int.from_bytes(raw[:8], "little")
+    header = json.loads(raw[8:size])
+    for name in names:
+        header[name]["dtype"] = "BF16"
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)  # the numbers start at a multiple of 8
+    return len(text).to_bytes(8, "little") + text + raw[size:]
 
 
 def _checksum(kind: str, shape: Any, data: Any) -> int:
@@ -132,7 +147,7 @@ def _arrays(
             array = np.frombuffer(data, dtype, count, first) if count else np.zeros(0, dtype)
             arrays[name] = array.reshape(shape).astype(dtype.newbyteorder("="), copy=True)
             if kind == "BF16":
-                arrays[name] = widened(arrays[name], what)
+                arrays[name] = arrays[name].view(bfloat16.np)
     except (KeyError, TypeError, ValueError) as error:
         if isinstance(error, FileFormatError):
             raise
@@ -140,14 +155,6 @@ def _arrays(
     if end != len(data) or (sums is not None and set(sums) != set(arrays)):
         raise damaged(what, "its header and its data do not fit")
     return {name: arrays[name] for name in header}
-
-
-def widened(array: np.ndarray, what: str) -> np.ndarray:
-    """The bits of bfloat16 numbers as float32 numbers, which have the same values."""
-    message = f"{what}: bfloat16 tensors are read as float32, which holds their values exactly"
-    warnings.warn(message, UserWarning, stacklevel=2)
-    wide = array.view(np.uint16).astype(np.uint32) << 16
-    return wide.view(np.float32).reshape(array.shape)
 
 
 def _unsupported(what: str, name: str, kind: str) -> FileFormatError:

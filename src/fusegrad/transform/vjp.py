@@ -17,10 +17,12 @@ from typing import Any
 
 import numpy as np
 
+from ..dtypes import DType, float32
 from ..errors import GradientError, Site
-from ..ir.aval import Aval
-from ..ir.primitive import Primitive, current_builder
-from ..ops.elementwise import add
+from ..ir.aval import Aval, aval_of
+from ..ir.primitive import Primitive, current_builder, wide_params
+from ..ops.complex import conj
+from ..ops.elementwise import add, convert
 
 _sequence = itertools.count()
 
@@ -117,7 +119,10 @@ class PrimitiveNode(Node):
     def pull(self, cotangents: Sequence[Any], unpack: Callable[[Any], Any]) -> list[Any]:
         primitive = self.primitive
         result: list[Any] = []
+        if self._reduced():
+            return self._pull_wide(cotangents, unpack)
         pool: dict[str, Any] = {"g": cotangents[0]}
+        conjugate = self.out_avals[0].dtype.is_complex and primitive.holomorphic
         for i, edge in enumerate(self.edges):
             k = min(i, len(primitive.derivs) - 1)  # a variadic primitive has one rule
             rule = primitive.derivs[k]
@@ -126,8 +131,37 @@ class PrimitiveNode(Node):
                 continue
             needs = primitive.needs[k]
             args = {n: self._residual(n, i, pool, unpack) for n in needs}
-            result.append(rule(**args))
+            if conjugate and any(n in self.saved and _is_complex(args[n]) for n in needs):
+                # The rule multiplies by the derivative; the cotangent of a complex operand is
+                # multiplied by its conjugate.
+                result.append(conj(rule(**{**args, "g": conj(args["g"])})))
+            else:
+                result.append(rule(**args))
         return result
+
+    def _reduced(self) -> bool:
+        """Whether the rules read or make numbers of half precision."""
+        avals = [a for a in (*self.in_avals, *self.out_avals) if a is not None]
+        if not any(a.dtype.reduced for a in avals):
+            return False
+        return self.primitive.kind != "movement" and not self.primitive.gathers
+
+    def _pull_wide(self, cotangents: Sequence[Any], unpack: Callable[[Any], Any]) -> list[Any]:
+        """The rules computed in ``float32``; each cotangent is rounded once, when it is done."""
+        wide = PrimitiveNode.__new__(PrimitiveNode)
+        wide.primitive, wide.edges = self.primitive, self.edges
+        wide.params = wide_params(self.params)
+        wide.in_avals = tuple(a and Aval(a.shape, a.dtype.compute) for a in self.in_avals)
+        wide.out_avals = tuple(Aval(a.shape, a.dtype.compute) for a in self.out_avals)
+        wide.saved = self.saved
+        pulled = wide.pull(
+            [g if g is None else _as(g, float32) for g in cotangents],
+            lambda saved: _as(unpack(saved), float32),
+        )
+        return [
+            _as(g, aval.dtype) if g is not None and aval is not None and aval.dtype.reduced else g
+            for g, aval in zip(pulled, self.in_avals, strict=True)
+        ]
 
     def _residual(
         self, name: str, i: int, pool: dict[str, Any], unpack: Callable[[Any], Any]
@@ -148,6 +182,16 @@ class PrimitiveNode(Node):
     def free(self) -> None:
         self.saved = {}
         self.freed = True
+
+
+def _as(value: Any, dtype: DType) -> Any:
+    """A half-precision value, or one that becomes it, in ``dtype``; others as they are."""
+    have = aval_of(value).dtype
+    return convert(value, dtype=dtype) if have is not dtype and have.compute is float32 else value
+
+
+def _is_complex(value: Any) -> bool:
+    return not isinstance(value, (bool, int, float)) and aval_of(value).dtype.is_complex
 
 
 def residual_names(primitive: Primitive, active: Iterable[int]) -> set[str]:

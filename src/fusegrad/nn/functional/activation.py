@@ -13,15 +13,17 @@ from collections.abc import Callable
 from typing import Any
 
 from ...dtypes import DType
-from ...errors import ArgumentError, ShapeError
+from ...errors import ArgumentError, RangeError, ShapeError
 from ...functions import reduction
-from ...functions.common import axis_of, cast, floating, pointwise
+from ...functions.common import axis_of, cast, floating, pointwise, wrapped
 from ...functions.creation import zeros_like
-from ...functions.pointwise import clamp, where
+from ...functions.norms import norm
+from ...functions.pointwise import clamp, div, sub, where
 from ...functions.pointwise import relu as _relu
 from ...functions.pointwise import sigmoid as _sigmoid
 from ...functions.pointwise import tanh as _tanh
 from ...functions.random import rand_like
+from ...functions.rounding import rounds_once
 from ...functions.shape import chunk, reshape
 from ...ops import elementwise as ew
 from ...tensor import Tensor
@@ -34,6 +36,12 @@ def _put(input: Tensor, out: Tensor, inplace: bool) -> Tensor:
     return input._assign(out, "an in-place activation") if inplace else out
 
 
+def _like(input: Tensor, number: Any) -> Any:
+    """A limit in the dtype of ``input``: whole for integers."""
+    whole = input.dtype.category < 2 and isinstance(number, (int, float))
+    return wrapped(int(number), input.dtype) if whole else number
+
+
 def relu(input: Tensor, inplace: bool = False) -> Tensor:
     """max(x, 0)."""
     return _put(input, _relu(input), inplace)
@@ -43,6 +51,11 @@ def hardtanh(
     input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False
 ) -> Tensor:
     """x limited to [min_val, max_val]; no gradient at the limits."""
+    if min_val > max_val:
+        raise ArgumentError(
+            f"hardtanh from {min_val} to {max_val}", "min_val cannot be greater than max_val."
+        )
+    min_val, max_val = _like(input, min_val), _like(input, max_val)
     limited = where(ew.ge(input, max_val), max_val, input)
     return _put(input, where(ew.le(input, min_val), min_val, limited), inplace)
 
@@ -52,6 +65,7 @@ def relu6(input: Tensor, inplace: bool = False) -> Tensor:
     return hardtanh(input, 0.0, 6.0, inplace)
 
 
+@rounds_once
 def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = False) -> Tensor:
     """x where positive, ``negative_slope * x`` elsewhere."""
     out = where(ew.gt(input, 0.0), input, ew.mul(input, negative_slope))
@@ -66,18 +80,24 @@ def rrelu(
     inplace: bool = False,
 ) -> Tensor:
     """Leaky ReLU whose slope is drawn from [lower, upper] in training, else their mean."""
+    if lower > upper:
+        raise RangeError(
+            f"rrelu with slopes from {lower} to {upper}",
+            "Lower bound should be less than or equal to the upper bound.",
+        )
     if not training:
         return leaky_relu(input, (lower + upper) / 2, inplace)
     slope = ew.add(ew.mul(rand_like(input), upper - lower), lower)
     return _put(input, where(ew.gt(input, 0.0), input, ew.mul(input, slope)), inplace)
 
 
+@rounds_once
 def prelu(input: Tensor, weight: Tensor) -> Tensor:
     """x where positive, ``weight * x`` elsewhere; one weight, or one per channel (axis 1)."""
     if weight.aval.size != 1:
         ndim = input.aval.ndim
         channels = input.aval.shape[1] if ndim > 1 else 1
-        if ndim == 0 or weight.aval.size != channels:
+        if ndim == 0 or weight.aval.ndim != 1 or weight.aval.size != channels:
             raise ShapeError(
                 f"prelu got input {input.aval} and weight {weight.aval}",
                 f"The weight has one element, or one per channel ({channels}).",
@@ -94,12 +114,14 @@ def _negative(input: Tensor) -> Tensor:
     return where(ew.gt(input, 0.0), 0.0, input)
 
 
+@rounds_once
 def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     """x where positive, alpha * (exp(x) - 1) elsewhere."""
     low = ew.mul(ew.expm1(_negative(input)), alpha)
     return _put(input, where(ew.gt(input, 0.0), input, low), inplace)
 
 
+@rounds_once
 def selu(input: Tensor, inplace: bool = False) -> Tensor:
     """Scaled ELU with the self-normalising constants."""
     low = ew.mul(ew.expm1(_negative(input)), _SELU_SCALE * _SELU_ALPHA)
@@ -107,19 +129,21 @@ def selu(input: Tensor, inplace: bool = False) -> Tensor:
     return _put(input, out, inplace)
 
 
+@rounds_once
 def celu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     """x where positive, alpha * (exp(x / alpha) - 1) elsewhere."""
     low = ew.mul(ew.expm1(ew.mul(_negative(input), 1.0 / alpha)), alpha)
     return _put(input, where(ew.gt(input, 0.0), input, low), inplace)
 
 
+@rounds_once
 def gelu(input: Tensor, approximate: str = "none") -> Tensor:
     """x * Phi(x), by erf or (``approximate="tanh"``) by its tanh approximation."""
     if approximate == "none":
         cdf = ew.mul(ew.add(ew.erf(ew.mul(input, math.sqrt(0.5))), 1.0), 0.5)
         return ew.mul(input, cdf)
     if approximate != "tanh":
-        raise ArgumentError(
+        raise RangeError(
             f"gelu with approximate={approximate!r}",
             "approximate argument must be either none or tanh.",
         )
@@ -128,17 +152,24 @@ def gelu(input: Tensor, approximate: str = "none") -> Tensor:
     return ew.mul(ew.mul(input, 0.5), ew.add(ew.tanh(inner), 1.0))
 
 
+@rounds_once
 def silu(input: Tensor, inplace: bool = False) -> Tensor:
     """x * sigmoid(x)."""
     return _put(input, ew.mul(input, ew.sigmoid(input)), inplace)
 
 
 def softplus_stable(input: Tensor) -> Tensor:
-    """log(1 + exp(x)) for any x; the gradient at 0 is 1/2 by the rule of ``maximum``."""
-    tail = ew.log1p(ew.exp(ew.neg(ew.abs_(input))))
-    return ew.add(ew.maximum(input, 0.0), tail)
+    """log(1 + exp(x)) for any x.
+
+    Both branches are smooth where they are used, so that all derivatives are right at 0, too
+    (those of ``maximum`` and ``abs`` are not there).
+    """
+    positive = ew.gt(input, 0.0)
+    tail = ew.log1p(ew.exp(where(positive, ew.neg(input), input)))
+    return ew.add(where(positive, input, 0.0), tail)
 
 
+@rounds_once
 def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
     """log(1 + exp(beta * x)) / beta; x itself above ``threshold``."""
     scaled = ew.mul(input, beta)
@@ -146,6 +177,7 @@ def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tenso
     return where(ew.gt(scaled, threshold), input, smooth)
 
 
+@rounds_once
 def mish(input: Tensor, inplace: bool = False) -> Tensor:
     """x * tanh(softplus(x))."""
     return _put(input, ew.mul(input, ew.tanh(softplus_stable(input))), inplace)
@@ -161,27 +193,29 @@ def tanh(input: Tensor) -> Tensor:
     return _tanh(input)
 
 
+@rounds_once
 def logsigmoid(input: Tensor) -> Tensor:
     """log(sigmoid(x)) for any x."""
     return ew.neg(softplus_stable(ew.neg(input)))
 
 
+@rounds_once
 def softsign(input: Tensor) -> Tensor:
     """x / (1 + abs(x))."""
-    return ew.div(input, ew.add(ew.abs_(input), 1.0))
+    return div(input, ew.add(ew.abs_(input), 1))
 
 
+@rounds_once
 def tanhshrink(input: Tensor) -> Tensor:
     """x - tanh(x)."""
-    return ew.sub(input, ew.tanh(input))
+    return sub(input, _tanh(input))
 
 
+@rounds_once
 def softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
     """x moved towards 0 by ``lambd``, 0 within."""
     if lambd < 0:
-        raise ArgumentError(
-            f"softshrink with lambd={lambd}", "lambda must be greater or equal to 0."
-        )
+        raise RangeError(f"softshrink with lambd={lambd}", "lambda must be greater or equal to 0.")
     low = where(ew.lt(input, -lambd), ew.add(input, lambd), ew.mul(input, 0.0))
     return where(ew.gt(input, lambd), ew.sub(input, lambd), low)
 
@@ -191,11 +225,13 @@ def hardshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
     return where(ew.le(ew.abs_(input), lambd), 0.0, input)
 
 
+@rounds_once
 def hardsigmoid(input: Tensor, inplace: bool = False) -> Tensor:
     """relu6(x + 3) / 6."""
     return _put(input, ew.mul(relu6(ew.add(input, 3.0)), 1.0 / 6.0), inplace)
 
 
+@rounds_once
 def hardswish(input: Tensor, inplace: bool = False) -> Tensor:
     """x * relu6(x + 3) / 6."""
     gate = ew.mul(relu6(ew.add(input, 3.0)), 1.0 / 6.0)
@@ -204,9 +240,11 @@ def hardswish(input: Tensor, inplace: bool = False) -> Tensor:
 
 def threshold(input: Tensor, threshold: float, value: float, inplace: bool = False) -> Tensor:
     """x where above ``threshold``, ``value`` elsewhere."""
+    threshold, value = _like(input, threshold), _like(input, value)
     return _put(input, where(ew.le(input, threshold), value, input), inplace)
 
 
+@rounds_once
 def glu(input: Tensor, dim: int = -1) -> Tensor:
     """First half times the sigmoid of the second half along ``dim``."""
     axis = axis_of(dim, input.aval.ndim)
@@ -231,6 +269,7 @@ def _softmax_dim(name: str, ndim: int, dim: int | None) -> int:
     return 0 if ndim in (0, 1, 3) else 1
 
 
+@rounds_once
 def softmax(
     input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: DType | None = None
 ) -> Tensor:
@@ -238,6 +277,7 @@ def softmax(
     return reduction.softmax(input, _softmax_dim("softmax", input.aval.ndim, dim), dtype)
 
 
+@rounds_once
 def log_softmax(
     input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: DType | None = None
 ) -> Tensor:
@@ -245,6 +285,7 @@ def log_softmax(
     return reduction.log_softmax(input, _softmax_dim("log_softmax", input.aval.ndim, dim), dtype)
 
 
+@rounds_once
 def softmin(
     input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: DType | None = None
 ) -> Tensor:
@@ -257,7 +298,7 @@ def normalize(
     input: Tensor, p: float = 2.0, dim: Any = 1, eps: float = 1e-12, out: Tensor | None = None
 ) -> Tensor:
     """x / max(norm(x), eps) along ``dim``; written to ``out`` when given."""
-    size = clamp(reduction.norm(input, p, dim, keepdim=True), min=eps)
+    size = clamp(norm(input, p, dim, keepdim=True), min=eps)
     unit = pointwise(ew.div, input, size)
     return unit if out is None else out._assign(unit, "normalize")
 

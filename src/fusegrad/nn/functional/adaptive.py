@@ -15,10 +15,11 @@ import numpy as np
 
 from ...autograd import Function
 from ...dtypes import int64
-from ...errors import ArgumentError, DTypeError, ShapeError
+from ...errors import ArgumentError, DTypeError, RangeError, ShapeError
 from ...functions.common import broadcast_to, pointwise
 from ...functions.indexing import wrap_index
 from ...functions.reduction import mean
+from ...functions.rounding import rounds_to_input
 from ...functions.shape import cat, narrow, reshape
 from ...ops import elementwise as ew
 from ...ops import indexing, source
@@ -45,8 +46,12 @@ def _sizes(name: str, input: Tensor, n: int, output_size: Any) -> tuple[int, ...
         )
     wanted = tuple(output_size) if isinstance(output_size, Sequence) else (output_size,) * n
     if len(wanted) != n:
-        raise ArgumentError(
+        raise RangeError(
             f"{name} with output_size={output_size}", f"Expected an integer or {n} of them."
+        )
+    if any(w is not None and w < 0 for w in wanted):
+        raise RangeError(
+            f"{name} with output_size={output_size}", "Elements of output_size are at least 0."
         )
     return tuple(shape[len(shape) - n + k] if w is None else int(w) for k, w in enumerate(wanted))
 
@@ -81,11 +86,13 @@ def _adaptive_avg(name: str, input: Tensor, n: int, output_size: Any) -> Tensor:
     return input
 
 
+@rounds_to_input
 def adaptive_avg_pool1d(input: Tensor, output_size: Any) -> Tensor:
     """Mean over ``output_size`` windows of ``(N, C, L)`` or ``(C, L)``."""
     return _adaptive_avg("adaptive_avg_pool1d", input, 1, output_size)
 
 
+@rounds_to_input
 def adaptive_avg_pool2d(input: Tensor, output_size: Any) -> Tensor:
     """Mean over a grid of windows of ``(N, C, H, W)`` or ``(C, H, W)``.
 
@@ -98,6 +105,7 @@ def adaptive_avg_pool2d(input: Tensor, output_size: Any) -> Tensor:
     return _adaptive_avg("adaptive_avg_pool2d", input, 2, output_size)
 
 
+@rounds_to_input
 def adaptive_avg_pool3d(input: Tensor, output_size: Any) -> Tensor:
     """Mean over a grid of windows of ``(N, C, D, H, W)`` or ``(C, D, H, W)``."""
     return _adaptive_avg("adaptive_avg_pool3d", input, 3, output_size)

@@ -15,6 +15,7 @@ from ...functions.common import broadcast_to, cast, pointwise
 from ...functions.linear import linear, matmul
 from ...functions.pointwise import where
 from ...functions.reduction import amax, mean, softmax, sum
+from ...functions.rounding import rounds_once
 from ...functions.shape import cat, narrow, permute, repeat_interleave, reshape, unsqueeze
 from ...ops import elementwise as ew
 from ...ops import source
@@ -75,6 +76,7 @@ def _shared_heads(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Te
     return key, repeat_interleave(value, heads // value.aval.shape[-3], -3)
 
 
+@rounds_once
 def scaled_dot_product_attention(
     query: Tensor,
     key: Tensor,

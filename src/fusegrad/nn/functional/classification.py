@@ -24,6 +24,7 @@ from ...errors import (
 from ...functions.common import axes_of, broadcast_to, cast, pointwise
 from ...functions.pointwise import clamp, where
 from ...functions.reduction import amax, log_softmax, sum
+from ...functions.rounding import rounds_once
 from ...functions.shape import movedim, reshape, unsqueeze
 from ...ir.graph import Var
 from ...ops import elementwise as ew
@@ -124,6 +125,7 @@ def _finish(losses: Tensor, valid: Tensor, factor: Tensor | None, reduction: str
     return ew.div(sum(losses), sum(kept))
 
 
+@rounds_once
 def nll_loss(
     input: Tensor,
     target: Tensor,
@@ -208,6 +210,7 @@ def _probability_cross_entropy(
     return reduced(loss, reduction)
 
 
+@rounds_once
 def cross_entropy(
     input: Tensor,
     target: Tensor,
@@ -278,6 +281,7 @@ def _log_clamped(x: Tensor) -> Tensor:
     return clamp(ew.log(x), min=-100.0)
 
 
+@rounds_once
 def binary_cross_entropy(
     input: Tensor,
     target: Tensor,
@@ -313,6 +317,7 @@ def binary_cross_entropy(
     return reduced(weighted(loss, weight), reduction)
 
 
+@rounds_once
 def binary_cross_entropy_with_logits(
     input: Tensor,
     target: Tensor,

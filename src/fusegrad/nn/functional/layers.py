@@ -9,17 +9,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from ...autograd import Function, no_grad
-from ...dtypes import int64
+from ...dtypes import finfo, int64
 from ...errors import ArgumentError, DTypeError, ShapeError
-from ...functions.common import broadcast_to, cast, floating, pointwise
+from ...functions.common import broadcast_to, cast, pointwise
 from ...functions.indexing import checked, wrap_index
 from ...functions.linear import linear
+from ...functions.norms import norm
 from ...functions.pointwise import add, where
 from ...functions.random import Generator, rand
-from ...functions.reduction import mean, norm, sum, var
+from ...functions.reduction import mean, sum, var
+from ...functions.rounding import rounds_once, rounds_to_input
 from ...functions.shape import unsqueeze
 from ...ops import contract, indexing, source
 from ...ops import elementwise as ew
@@ -31,6 +31,7 @@ __all__ = [
 ]  # fmt: skip
 
 
+@rounds_once
 def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """out[o] = input1 . weight[o] . input2 + bias[o].
 
@@ -180,6 +181,7 @@ def _normalized_axes(
     return tuple(range(len(shape) - len(wanted), len(shape)))
 
 
+@rounds_to_input
 def layer_norm(
     input: Tensor,
     normalized_shape: Sequence[int],
@@ -197,6 +199,7 @@ def layer_norm(
     return out if bias is None else pointwise(ew.add, out, bias)
 
 
+@rounds_to_input
 def rms_norm(
     input: Tensor,
     normalized_shape: Sequence[int],
@@ -205,7 +208,7 @@ def rms_norm(
 ) -> Tensor:
     """x divided by its root mean square over the last axes, then weight."""
     axes = _normalized_axes("rms_norm", input, normalized_shape, weight)
-    epsilon = float(np.finfo(input.dtype.np).eps) if eps is None else eps
+    epsilon = finfo(input.dtype).eps if eps is None else eps
     square = mean(ew.mul(input, input), axes, keepdim=True)
     out = pointwise(ew.mul, input, ew.rsqrt(ew.add(square, epsilon)))
     return out if weight is None else pointwise(ew.mul, out, weight)
@@ -262,6 +265,8 @@ def embedding(
         scale_grad_by_freq: divide gradients by how often a row is used.
         sparse: accepted; gradients are dense.
     """
+    if weight.aval.ndim != 2:
+        raise ShapeError(f"embedding with weight {weight.aval}", "'weight' must be 2-D.")
     rows = weight.aval.shape[0]
     if input.dtype.category != 1:
         raise DTypeError(
@@ -287,4 +292,4 @@ def embedding(
     if padding_idx is not None and out.requires_grad:
         padded = broadcast_to(unsqueeze(ew.eq(cast(index, int64), padding_idx), -1), out.aval.shape)
         out = ew.where(padded, out.detach(), out)  # type: ignore[attr-defined]
-    return floating(out)
+    return out

@@ -14,9 +14,11 @@ from typing import Any
 from ...dtypes import int64
 from ...errors import ArgumentError, DimError, DTypeError, RangeError, ShapeError
 from ...functions.common import broadcast_to, cast, floating, pointwise
+from ...functions.norms import norm
 from ...functions.pointwise import clamp, minimum, where
-from ...functions.reduction import all, amin, any, norm, sum
-from ...functions.shape import reshape, unsqueeze
+from ...functions.reduction import all, amin, any, sum
+from ...functions.rounding import rounds_once
+from ...functions.shape import broadcast_tensors, reshape, unsqueeze
 from ...ir.graph import Var
 from ...ops import elementwise as ew
 from ...ops import source
@@ -26,6 +28,7 @@ from .losscommon import reduced, reduction_of, require_floating, tensors, weight
 
 
 # --- signs ----------------------------------------------------------------------------------------
+@rounds_once
 def soft_margin_loss(
     input: Tensor,
     target: Tensor,
@@ -47,6 +50,7 @@ def soft_margin_loss(
     return reduced(softplus_stable(ew.neg(margin)), reduction)
 
 
+@rounds_once
 def hinge_embedding_loss(
     input: Tensor,
     target: Tensor,
@@ -71,6 +75,7 @@ def hinge_embedding_loss(
     return reduced(pointwise(ew.add, far, near), reduction)
 
 
+@rounds_once
 def margin_ranking_loss(
     input1: Tensor,
     input2: Tensor,
@@ -103,6 +108,7 @@ def margin_ranking_loss(
     return reduced(clamp(pointwise(ew.add, gap, margin), min=0.0), reduction)
 
 
+@rounds_once
 def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -> Tensor:
     """``x1 . x2 / (|x1| * |x2|)`` along ``dim``, each norm at least ``eps``.
 
@@ -116,10 +122,12 @@ def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -
     def size(x: Tensor) -> Tensor:
         return clamp(norm(x, 2, dim, keepdim=True), min=eps)
 
+    x1, x2 = broadcast_tensors(x1, x2)  # before the norms: an axis may be repeated along dim
     a, b = pointwise(ew.div, x1, size(x1)), pointwise(ew.div, x2, size(x2))
     return sum(pointwise(ew.mul, a, b), dim)
 
 
+@rounds_once
 def cosine_embedding_loss(
     input1: Tensor,
     input2: Tensor,
@@ -159,6 +167,7 @@ def cosine_embedding_loss(
     return reduced(ew.add(near, far), reduction)
 
 
+@rounds_once
 def pairwise_distance(
     x1: Tensor, x2: Tensor, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False
 ) -> Tensor:
@@ -186,6 +195,7 @@ def _check_triplet(
         )
 
 
+@rounds_once
 def triplet_margin_loss(
     anchor: Tensor,
     positive: Tensor,
@@ -302,6 +312,7 @@ def _averaged(loss: Tensor, reduction: str) -> Tensor:
     return reduced(loss, "sum" if reduction == "mean" and not loss.aval.size else reduction)
 
 
+@rounds_once
 def multi_margin_loss(
     input: Tensor,
     target: Tensor,
@@ -374,6 +385,7 @@ def check_multi_margin(name: str, p: int, weight: Tensor | None) -> None:
         )
 
 
+@rounds_once
 def multilabel_margin_loss(
     input: Tensor,
     target: Tensor,
@@ -431,6 +443,7 @@ def multilabel_margin_loss(
     return _averaged(reshape(loss, input.aval.shape[:-1]), reduction)
 
 
+@rounds_once
 def multilabel_soft_margin_loss(
     input: Tensor,
     target: Tensor,

@@ -15,6 +15,7 @@ from ...errors import ArgumentError, ShapeError
 from ...functions.common import cast, pointwise
 from ...functions.pointwise import pow as power
 from ...functions.reduction import mean, sum
+from ...functions.rounding import rounds_to_input
 from ...functions.shape import reshape
 from ...ops import elementwise as ew
 from ...tensor import Tensor, grad_mode
@@ -35,7 +36,7 @@ class _Moments(Function):
     @staticmethod
     def forward(ctx: Any, *args: Any) -> Any:
         x, axes = args
-        count = math.prod(x.aval.shape[a] for a in axes)
+        count = max(math.prod(x.aval.shape[a] for a in axes), 1)
         if x.dtype is float64:
             centre = mean(x, axes, keepdim=True)
             apart = pointwise(ew.sub, x, centre)
@@ -108,11 +109,13 @@ def _track(
             if running is None:
                 continue
             here = reshape(value.detach(), running.aval.shape)  # type: ignore[attr-defined]
-            here = ew.mul(cast(here, running.dtype), factor)
-            step = pointwise(ew.mul, ew.sub(here, running), momentum)
-            running._assign(ew.add(running, step), "running statistics")
+            before = cast(running, running.dtype.compute)
+            here = ew.mul(cast(here, before.dtype), factor)
+            step = pointwise(ew.mul, ew.sub(here, before), momentum)
+            running._assign(ew.add(before, step), "running statistics")
 
 
+@rounds_to_input
 def batch_norm(
     input: Tensor,
     running_mean: Tensor | None,
@@ -172,6 +175,7 @@ def batch_norm(
     return _normalized(input, centre, variance, gain, shift, eps)
 
 
+@rounds_to_input
 def instance_norm(
     input: Tensor,
     running_mean: Tensor | None = None,
@@ -217,6 +221,7 @@ def instance_norm(
     return _normalized(input, centre, variance, gain, shift, eps)
 
 
+@rounds_to_input
 def group_norm(
     input: Tensor,
     num_groups: int,
@@ -241,6 +246,12 @@ def group_norm(
         )
     _check_channels("group_norm", shape[1], weight=weight, bias=bias)
     inside = shape[1] // num_groups
+    if math.prod((shape[0], inside, *shape[2:])) == 1:
+        raise ArgumentError(
+            f"group_norm got {input.aval}",
+            f"Expected more than 1 value per channel when training, got input size {input.shape}.",
+            "a larger batch, or fewer groups",
+        )
     x = reshape(input, (shape[0], num_groups, inside, *shape[2:]))
     centre, variance = _Moments.apply(x, tuple(range(2, x.aval.ndim)))
     spread = (1, num_groups, inside, *([1] * (len(shape) - 2)))
@@ -248,6 +259,7 @@ def group_norm(
     return reshape(_normalized(x, centre, variance, gain, shift, eps), shape)
 
 
+@rounds_to_input
 def local_response_norm(
     input: Tensor, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0
 ) -> Tensor:

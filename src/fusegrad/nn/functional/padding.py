@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ...errors import ArgumentError, ShapeError
-from ...functions.common import broadcast_to
+from ...functions.common import broadcast_to, unshared
 from ...functions.shape import cat, flip, narrow, pad_constant
 from ...tensor import Tensor
 
@@ -118,4 +118,4 @@ def pad(
         if low > 0 or high > 0:
             out = cat(_edges(out, axis, max(low, 0), max(high, 0), mode), axis)
         out = _cropped(out, axis, low, high)
-    return out
+    return unshared(out, input)

@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 
 from ...autograd import Function
-from ...dtypes import DType, int32, int64, uint8
-from ...errors import ArgumentError
-from ...functions.common import broadcast_to, cast, pointwise
+from ...dtypes import DType, int32, int64, stored, uint8
+from ...errors import RangeError
+from ...functions.common import broadcast_to, cast, pointwise, unshared
 from ...functions.pointwise import pow as power
+from ...functions.rounding import rounds_to_input
 from ...functions.shape import narrow
 from ...ops import elementwise as ew
 from ...ops import source
@@ -149,13 +150,15 @@ def _flat_indices(position: Tensor, axes: Sequence[Axis]) -> Tensor:
 def _max_pool(input: Tensor, axes: tuple[Axis, ...], return_indices: bool) -> Any:
     if return_indices or (grad_mode.enabled and input.requires_grad):
         best, position = _MaxPool.apply(input, axes)
+        best = unshared(best, input)
         return (best, _flat_indices(position, axes)) if return_indices else best
+    out = input
     for axis in reversed(axes):
-        values = taps(input, axis, _lowest(input.dtype))
-        input = values[0]
+        values = taps(out, axis, _lowest(input.dtype))
+        out = values[0]
         for value in values[1:]:
-            input = ew.maximum(input, value)
-    return input
+            out = ew.maximum(out, value)
+    return unshared(out, input)
 
 
 def max_pool1d(
@@ -261,16 +264,17 @@ def _avg_pool(
     input: Tensor, axes: tuple[Axis, ...], count_include_pad: bool, divisor: int | None
 ) -> Tensor:
     if divisor == 0:
-        raise ArgumentError("avg_pool with divisor_override=0", "divisor must be not zero.")
+        raise RangeError("avg_pool with divisor_override=0", "divisor must be not zero.")
     apart = all(a.apart for a in axes)
     sums = _SumPool.apply(input, axes) if apart else _window_sums(input, axes)
     sizes = np.asarray(float(divisor)) if divisor else _sizes(axes, count_include_pad)
     if sizes.size and (sizes == sizes.flat[0]).all():
         return ew.mul(sums, 1.0 / float(sizes.flat[0]))
-    counts = Tensor((1.0 / sizes).astype(input.dtype.np))
+    counts = Tensor(stored(1.0 / sizes, input.dtype))
     return pointwise(ew.mul, sums, counts)
 
 
+@rounds_to_input
 def avg_pool1d(
     input: Tensor,
     kernel_size: Any,
@@ -284,6 +288,7 @@ def avg_pool1d(
     return _avg_pool(input, axes, count_include_pad, None)
 
 
+@rounds_to_input
 def avg_pool2d(
     input: Tensor,
     kernel_size: Any,
@@ -315,6 +320,7 @@ def avg_pool2d(
     return _avg_pool(input, axes, count_include_pad, divisor_override)
 
 
+@rounds_to_input
 def avg_pool3d(
     input: Tensor,
     kernel_size: Any,
@@ -347,6 +353,7 @@ def _lp_pool(
     return power(total, 1.0 / norm_type)
 
 
+@rounds_to_input
 def lp_pool1d(
     input: Tensor,
     norm_type: float,
@@ -358,6 +365,7 @@ def lp_pool1d(
     return _lp_pool("lp_pool1d", input, 1, norm_type, kernel_size, stride, ceil_mode)
 
 
+@rounds_to_input
 def lp_pool2d(
     input: Tensor,
     norm_type: float,
@@ -369,6 +377,7 @@ def lp_pool2d(
     return _lp_pool("lp_pool2d", input, 2, norm_type, kernel_size, stride, ceil_mode)
 
 
+@rounds_to_input
 def lp_pool3d(
     input: Tensor,
     norm_type: float,

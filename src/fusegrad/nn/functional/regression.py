@@ -17,12 +17,14 @@ from ...functions.common import cast, floating, pointwise
 from ...functions.creation import full
 from ...functions.pointwise import where
 from ...functions.reduction import sum
+from ...functions.rounding import rounds_once
 from ...functions.shape import unsqueeze
 from ...ops import elementwise as ew
 from ...tensor import Tensor
 from .losscommon import paired, reduced, reduction_of, require_floating, tensors, weighted
 
 
+@rounds_once
 def l1_loss(
     input: Tensor,
     target: Tensor,
@@ -52,6 +54,7 @@ def l1_loss(
     return _weighted_mean(ew.abs_(pointwise(ew.sub, x, y)), weight, reduction)
 
 
+@rounds_once
 def mse_loss(
     input: Tensor,
     target: Tensor,
@@ -104,6 +107,7 @@ def _weighted_mean(loss: Tensor, weight: Tensor | None, reduction: str) -> Tenso
     return reduced(total, reduction)
 
 
+@rounds_once
 def smooth_l1_loss(
     input: Tensor,
     target: Tensor,
@@ -137,6 +141,7 @@ def smooth_l1_loss(
     return reduced(where(ew.lt(size, beta), inner, ew.sub(size, 0.5 * beta)), reduction)
 
 
+@rounds_once
 def huber_loss(
     input: Tensor,
     target: Tensor,
@@ -169,6 +174,7 @@ def huber_loss(
     return _weighted_mean(loss, weight, reduction_of(reduction))
 
 
+@rounds_once
 def kl_div(
     input: Tensor,
     target: Tensor,
@@ -219,6 +225,7 @@ def _xlogx(x: Tensor) -> Tensor:
     return where(zero, 0.0, ew.mul(x, ew.log(where(zero, 1.0, x))))
 
 
+@rounds_once
 def poisson_nll_loss(
     input: Tensor,
     target: Tensor,
@@ -256,6 +263,7 @@ def poisson_nll_loss(
     return reduced(loss, reduction)
 
 
+@rounds_once
 def gaussian_nll_loss(
     input: Tensor,
     target: Tensor,

@@ -12,9 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from ...dtypes import float32
-from ...errors import ArgumentError
-from ...functions.common import pointwise
+from ...dtypes import float32, stored
+from ...errors import ArgumentError, ShapeError
+from ...functions.common import pointwise, unshared
+from ...functions.rounding import rounds_to_input
 from ...functions.shape import repeat_interleave
 from ...ops import elementwise as ew
 from ...ops import indexing
@@ -56,7 +57,7 @@ def _mixed(x: Tensor, axis: int, parts: Sequence[tuple[np.ndarray, np.ndarray]])
     for index, weight in parts:
         shape = [1] * x.aval.ndim
         shape[axis] = len(weight)
-        factor = Tensor(weight.reshape(shape).astype(x.dtype.np))
+        factor = Tensor(stored(weight.reshape(shape), x.dtype))
         term = pointwise(ew.mul, _take(x, index, axis), factor)
         total = term if total is None else ew.add(total, term)
     assert total is not None
@@ -123,6 +124,7 @@ def _target(
     return sizes, apart
 
 
+@rounds_to_input
 def interpolate(
     input: Tensor,
     size: Any = None,
@@ -154,7 +156,7 @@ def interpolate(
     """
     ndim = input.aval.ndim
     if mode not in MODES or ndim not in (3, 4, 5) or LINEAR.get(mode, ndim) != ndim:
-        raise ArgumentError(
+        raise (ArgumentError if 3 <= ndim <= 5 and mode not in MODES else ShapeError)(
             f"interpolate of {input.aval} with mode={mode!r}",
             "Input is 3D, 4D or 5D; linear takes 3D, bilinear and bicubic 4D, trilinear 5D.",
             f"mode in {MODES}",
@@ -182,7 +184,7 @@ def interpolate(
             x = _linear(x, 2 + k, sizes[k], apart[k], bool(align_corners))
         else:
             x = _nearest(x, 2 + k, sizes[k], apart[k], mode == "nearest-exact")
-    return x
+    return unshared(x, input)
 
 
 def upsample(

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ...dtypes import stored
 from ...errors import ArgumentError, ArgumentTypeError
 from ...functions.random import bits, randn
 from ...tensor import Tensor
@@ -250,7 +251,7 @@ class RandomErasing:
                 "If value is a sequence, it should have either a single value or one per channel.",
                 "a number",
             )
-        return Tensor(np.asarray(self.value, img.dtype.np)[:, None, None])
+        return Tensor(stored(self.value, img.dtype)[:, None, None])
 
     def __repr__(self) -> str:
         return (
