@@ -23,11 +23,12 @@ from . import (
     sort,
     source,
     spectral,
+    whole,
     window,
 )
 
 __all__ = [
     "advanced", "complex", "contract", "control", "diagonals", "elementwise", "elimination",
     "fourier", "indexing", "linalg", "movement", "reduce", "sampling", "scan", "scatter", "sort",
-    "source", "spectral", "window",
+    "source", "spectral", "whole", "window",
 ]  # fmt: skip
