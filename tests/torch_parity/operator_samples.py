@@ -218,9 +218,13 @@ def tensors(value: Any, kind: type) -> list[Any]:
 def needs_values(name: str) -> bool:
     """Whether shape or type of the results depend on values, so that no trace can have them."""
     tags = (torch.Tag.dynamic_output_shape, torch.Tag.data_dependent_output)
-    packet = getattr(torch.ops.aten, name.rpartition(".")[2], None)
-    overloads = packet.overloads() if packet is not None else []
-    return any(tag in getattr(packet, overload).tags for overload in overloads for tag in tags)
+    short = name.rpartition(".")[2]
+    for internal in (short, f"_{short}", f"_{short}2"):
+        packet = getattr(torch.ops.aten, internal, None)
+        for overload in packet.overloads() if packet is not None else []:
+            if any(tag in getattr(packet, overload).tags for tag in tags):
+                return True
+    return False
 
 
 # --- samples ------------------------------------------------------------------------------------
