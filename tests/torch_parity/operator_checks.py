@@ -276,7 +276,7 @@ def _form_results(call: Call, function: Any, in_place: bool) -> list[Any]:
     first, *rest = call.args
     if in_place:
         first = first.clone()
-    out = function(first, *rest, **call.kwargs)
+    out = call.shown(function(first, *rest, **call.kwargs))
     results = [first, out] if in_place else [out]
     return [results, differentiated(call, 0, tensors(results, call.lib.Tensor)) or []]
 

@@ -31,6 +31,7 @@ OUTSIDE = {
     "to_sparse": "sparse storage",
     "jiterator_*": "CUDA source text given by the user; here @fg.primitive",
     "masked.*": "prototype of masked tensors",
+    "torch._*": "an internal of PyTorch for 8-bit floating formats",
     "torch.ops.*": "an operator of the dispatcher without a public name",
     "_*": "an internal of PyTorch; the public function that uses it has a record",
     "max_pool2d_with_indices_backward": "an internal of PyTorch: the gradient of max_pool2d",
