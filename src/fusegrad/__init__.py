@@ -404,7 +404,7 @@ from .runtime.threads import get_num_threads, set_num_threads
 from .serialization import load, save
 from .tensor import Size, Tensor
 
-from . import cuda, fft, linalg, nn, optim, special, utils  # isort: skip  # they build on the above
+from . import cuda, fft, linalg, nn, optim, signal, special, utils  # isort: skip  # build on these
 from .stft import istft, stft  # isort: skip
 from .linalg.classic import (  # isort: skip
     cholesky,
@@ -449,7 +449,15 @@ from .nn.functional import (  # isort: skip
     threshold,
 )
 from .nn.functional import toplevel as _toplevel  # isort: skip
+from .functions import samplers as _samplers  # isort: skip
 
+# Families whose modules list what they offer at the top level.
+for _module in (_toplevel, _samplers):
+    for _name in _module.__all__:
+        globals()[_name] = getattr(_module, _name)
+i0, igamma, igammac, polygamma = special.i0, special.igamma, special.igammac, special.polygamma
+for _function in signal.TOP_LEVEL:
+    globals()[_function.__name__] = _function
 _out.accept(globals())
 _out.accept(vars(nn.functional), _out.LAYERS)
 
@@ -464,8 +472,6 @@ fix = trunc
 cfloat, cdouble = complex64, complex128
 detach = Tensor.detach  # type: ignore[attr-defined]
 broadcast_to = Tensor.broadcast_to  # type: ignore[attr-defined]
-for _name in _toplevel.__all__:
-    globals()[_name] = getattr(_toplevel, _name)
 
 
 def is_tensor(obj: object) -> _bool:

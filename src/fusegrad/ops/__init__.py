@@ -5,6 +5,7 @@ themselves, so second derivatives and fusion of derivative code need nothing mor
 """
 
 from . import (
+    advanced,
     complex,
     contract,
     control,
@@ -16,6 +17,7 @@ from . import (
     linalg,
     movement,
     reduce,
+    sampling,
     scan,
     scatter,
     sort,
@@ -25,7 +27,7 @@ from . import (
 )
 
 __all__ = [
-    "complex", "contract", "control", "diagonals", "elementwise", "elimination", "fourier",
-    "indexing", "linalg", "movement", "reduce", "scan", "scatter", "sort", "source", "spectral",
-    "window",
+    "advanced", "complex", "contract", "control", "diagonals", "elementwise", "elimination",
+    "fourier", "indexing", "linalg", "movement", "reduce", "sampling", "scan", "scatter", "sort",
+    "source", "spectral", "window",
 ]  # fmt: skip

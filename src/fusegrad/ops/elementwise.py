@@ -29,7 +29,6 @@ from .kinds import (
     by_category,
     common_shape,
     elementwise,
-    not_differentiable,
     typed,
 )
 from .samples import Drawn, draw
@@ -46,6 +45,12 @@ def _flat(g: Any, x_aval: Aval) -> Any:
     from .source import full  # source imports this module
 
     return full(shape=x_aval.shape, dtype=x_aval.dtype, value=0)
+
+
+def _trigamma(x: Any) -> Any:
+    from .advanced import polygamma  # advanced imports this module
+
+    return polygamma(x, n=1)
 
 
 def _not_negative(y: Any, aval: Aval) -> Any:
@@ -386,7 +391,7 @@ digamma: Primitive = elementwise(
     "digamma",
     special.digamma,
     "digamma({0})",
-    [not_differentiable("digamma")],
+    [lambda g, x: mul(g, _trigamma(x))],
     cost=30,
     domain=(0.3, 4.0),
     doc="Derivative of lgamma.",
