@@ -630,7 +630,10 @@ class Draft:
 
     def _accept_error(self, longer: Program, error: Exception) -> bool:
         """An error ends the program, except for what PyTorch merely has not built."""
-        unbuilt = ("not implemented", "refer to a single memory location")
+        unbuilt = (
+            "not implemented", "refer to a single memory location", "Unsupported input type",
+            "returns multiple views", "A view was created in no_grad mode",
+        )
         if any(text in str(error) for text in unbuilt) or not isinstance(error, FAMILIES):
             return False
         self.program = replace(longer, raises=True)

@@ -335,6 +335,8 @@ def select(input: Tensor, dim: int, index: int) -> Tensor:
 @method()
 def split(input: Tensor, split_size_or_sections: Any, dim: int = 0) -> tuple[Tensor, ...]:
     """Pieces along one axis, of one size or of the sizes given."""
+    if not input.aval.shape:
+        raise ShapeError(f"split of {input.aval}", "It takes at least one axis.")
     extent = input.aval.shape[axis_of(dim, input.aval.ndim)]
     sizes = split_size_or_sections
     if isinstance(sizes, int):
