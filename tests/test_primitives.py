@@ -15,7 +15,17 @@ import pytest
 
 import fusegrad as fg
 from fusegrad.api import jit
-from fusegrad.dtypes import DType, bool_, float32, float64, int32, int64, uint8
+from fusegrad.dtypes import (
+    DType,
+    bool_,
+    complex64,
+    complex128,
+    float32,
+    float64,
+    int32,
+    int64,
+    uint8,
+)
 from fusegrad.ir.aval import aval_of
 from fusegrad.ir.builder import Builder
 from fusegrad.ir.graph import Graph
@@ -208,9 +218,9 @@ def test_jvp_graph_verifies_and_nests(primitive: Primitive) -> None:
 
 
 # --- compiled -------------------------------------------------------------------------------------
-COMPILED = [float64, float32, int64, int32, uint8, bool_]
+COMPILED = [float64, float32, int64, int32, uint8, bool_, complex128, complex64]
 # Kernels round in another order and use their own exp, log, ...: a few units in the last place.
-TOLERANCE = {float64: 1e-13, float32: 2e-6}
+TOLERANCE = {float64: 1e-13, float32: 2e-6, complex128: 1e-13, complex64: 2e-6}
 
 
 def applications(dtype: DType, kinds: Sequence[str]) -> list[tuple[Primitive, Sample]]:

@@ -190,6 +190,7 @@ from .functions.elementary import (
     xlogy,
 )
 from .functions.indexing import gather, index_select
+from .functions.inplace import fill, fill_, zero_
 from .functions.layout import (
     channels_last,
     channels_last_3d,
@@ -198,6 +199,7 @@ from .functions.layout import (
     strided,
 )
 from .functions.linear import addmm, bmm, dot, matmul, mm, mv, outer
+from .functions.norms import frobenius_norm, norm, nuclear_norm
 from .functions.pointwise import (
     abs,
     acos,
@@ -320,7 +322,6 @@ from .functions.reduction import (
     max,
     mean,
     min,
-    norm,
     prod,
     softmax,
     std,
@@ -403,7 +404,31 @@ from .runtime.threads import get_num_threads, set_num_threads
 from .serialization import load, save
 from .tensor import Size, Tensor
 
-from . import cuda, nn, optim, special, utils  # isort: skip  # they build on the names above
+from . import cuda, fft, linalg, nn, optim, special, utils  # isort: skip  # they build on the above
+from .stft import istft, stft  # isort: skip
+from .linalg.classic import (  # isort: skip
+    cholesky,
+    cholesky_inverse,
+    cholesky_solve,
+    det,
+    geqrf,
+    inverse,
+    logdet,
+    lu,
+    lu_solve,
+    lu_unpack,
+    matrix_exp,
+    matrix_power,
+    orgqr,
+    ormqr,
+    pca_lowrank,
+    pinverse,
+    qr,
+    slogdet,
+    svd,
+    svd_lowrank,
+    triangular_solve,
+)
 from .nn.functional import (  # isort: skip
     adaptive_avg_pool1d,
     avg_pool1d,
@@ -469,9 +494,9 @@ __all__ = [
     "diag_embed", "diagflat", "diagonal", "diagonal_scatter", "diff", "digamma", "dist", "div",
     "divide", "dot", "double", "dsplit", "dstack", "dtype", "dtypes", "e", "einsum", "empty",
     "empty_like", "enable_grad", "eq", "equal", "erf", "erfc", "erfinv", "exp", "exp2", "explain",
-    "expm1", "eye", "finfo", "fix", "flatten", "flip", "fliplr", "flipud", "float", "float16",
-    "float32", "float64", "float_power", "floor", "floor_divide", "fmax", "fmin", "fmod", "frac",
-    "from_numpy", "full", "full_like", "gather", "gcd", "ge", "ger", "get_default_dtype",
+    "expm1", "eye", "fill", "fill_", "finfo", "fix", "flatten", "flip", "fliplr", "flipud", "float",
+    "float16", "float32", "float64", "float_power", "floor", "floor_divide", "fmax", "fmin", "fmod",
+    "frac", "from_numpy", "full", "full_like", "gather", "gcd", "ge", "ger", "get_default_dtype",
     "get_num_threads", "get_rng_state", "greater", "greater_equal", "gt", "half", "hardshrink",
     "heaviside", "histc", "hsplit", "hstack", "hypot", "iinfo", "index_add", "index_copy",
     "index_fill", "index_put", "index_reduce", "index_select", "inf", "inference_mode",
@@ -501,11 +526,18 @@ __all__ = [
     "trapezoid", "trapz", "tril", "tril_indices", "triu", "triu_indices", "true_divide", "trunc",
     "uint16", "uint32", "uint64", "uint8", "unbind", "unflatten", "unique", "unique_consecutive",
     "unsqueeze", "utils", "vander", "var", "var_mean", "vdot", "vision", "vsplit", "vstack",
-    "where", "while_loop", "xlogy", "zeros", "zeros_like",
+    "where", "while_loop", "xlogy", "zero_", "zeros", "zeros_like",
 ]  # fmt: skip
 __all__ += [
-    "angle", "cdouble", "cfloat", "complex", "conj_physical", "imag", "is_conj", "is_neg", "polar",
-    "real", "resolve_conj", "resolve_neg", "sgn", "view_as_complex", "view_as_real",
+    "cholesky", "cholesky_inverse", "cholesky_solve", "det", "frobenius_norm", "geqrf",
+    "inverse", "linalg", "logdet", "lu", "lu_solve", "lu_unpack", "matrix_exp", "matrix_power",
+    "nuclear_norm", "orgqr", "ormqr", "pca_lowrank", "pinverse", "qr", "slogdet", "svd",
+    "svd_lowrank", "triangular_solve",
+]  # fmt: skip
+__all__ += [
+    "angle", "cdouble", "cfloat", "complex", "conj_physical", "fft", "imag", "is_conj",
+    "is_neg", "istft", "polar", "real", "resolve_conj", "resolve_neg", "sgn", "stft",
+    "view_as_complex", "view_as_real",
 ]  # fmt: skip
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from .functions import out as _out
 from .functions.common import floating
 from .functions.elementary import logit, mvlgamma, sinc, xlog1py, xlogy
 from .functions.pointwise import (
@@ -65,6 +66,15 @@ def ndtri(input: Any) -> Tensor:
     x = floating(input)
     return ops.mul(ops.erfinv(ops.sub(ops.mul(x, 2.0), 1.0)), math.sqrt(2.0))
 
+
+# Not of this kind: softmax and its like have no out= under these names.
+_out.accept(
+    globals(),
+    """
+    digamma entr erf erfc erfinv exp2 expit expm1 gammaln log1p logit logsumexp multigammaln ndtr
+    ndtri psi round sinc xlog1py xlogy
+    """,
+)
 
 __all__ = [
     "digamma", "entr", "erf", "erfc", "erfinv", "exp2", "expit", "expm1", "gammaln", "log1p",

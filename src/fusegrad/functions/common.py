@@ -83,7 +83,8 @@ def broadcast_shapes(*shapes: Sequence[int], op: str = "broadcast_shapes") -> tu
     Raises:
         RuntimeError: two extents differ and neither is 1.
     """
-    first = shapes[0]
+    shapes = tuple((s,) if isinstance(s, int) else s for s in shapes)
+    first = shapes[0] if shapes else ()
     if all(s == first for s in shapes):
         return tuple(first)
     ndim = max(len(s) for s in shapes)

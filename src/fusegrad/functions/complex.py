@@ -314,19 +314,7 @@ def _true(x: Tensor) -> Any:
     return full(shape=x.aval.shape, dtype=bool_, value=True)
 
 
-# --- dtypes ---------------------------------------------------------------------------------------
-@method()
-def cfloat(input: Tensor) -> Tensor:
-    """The tensor as ``complex64``."""
-    return cast(input, dtypes.complex64)
-
-
-@method()
-def cdouble(input: Tensor) -> Tensor:
-    """The tensor as ``complex128``."""
-    return cast(input, dtypes.complex128)
-
-
+# --- dtypes ----------------------------------------------------------------------------------------
 @method()
 def chalf(input: Tensor) -> Tensor:
     """Refuses: there is no complex dtype of two ``float16``.

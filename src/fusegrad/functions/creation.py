@@ -173,7 +173,12 @@ def ones_like(
 
 
 def full_like(
-    input: Tensor, fill_value: Any, *, dtype: DType | None = None, requires_grad: bool = False
+    input: Tensor,
+    fill_value: Any,
+    *,
+    dtype: DType | None = None,
+    requires_grad: bool = False,
+    **ignored: Any,
 ) -> Tensor:
     """``fill_value`` with the shape and dtype of ``input``."""
     return full(
@@ -201,6 +206,8 @@ def arange(
     if dtype is None:
         whole = all(isinstance(v, int) for v in (start, end, step))
         dtype = int64 if whole else dtypes.get_default_dtype()
+    if math.isinf(start) or math.isinf(end) or math.isnan(start) or math.isnan(end):
+        raise RangeError(f"arange from {start} to {end}", "unsupported range: it has no end.")
     if step == 0:
         raise RangeError("arange with step=0", "step must be nonzero", "step=1")
     if (end - start) * step < 0:
@@ -225,10 +232,9 @@ def linspace(
     requires_grad: bool = False,
     device: Any = None,
 ) -> Tensor:
-    """``steps`` evenly spaced numbers from ``start`` to ``end``."""
+    """``steps`` evenly spaced numbers from ``start`` to ``end`` (numbers or 0-d tensors)."""
     target = dtype or dtypes.get_default_dtype()
-    _check_steps("linspace", steps)
-    return _finish(Tensor(stored(np.linspace(start, end, steps), target)), requires_grad)
+    return _finish(cast(_spaced("linspace", start, end, steps), target), requires_grad)
 
 
 def logspace(
@@ -249,14 +255,36 @@ def logspace(
         [1.0, 10.0, 100.0]
     """
     target = dtype or dtypes.get_default_dtype()
-    _check_steps("logspace", steps)
-    values = np.power(float(base), np.linspace(start, end, steps))
-    return _finish(Tensor(stored(values, target)), requires_grad)
+    exponents = _spaced("logspace", start, end, steps)
+    if isinstance(exponents._value, np.ndarray):
+        values = Tensor(np.power(float(base), exponents._value))
+    else:
+        values = ew.exp(ew.mul(exponents, math.log(base)))
+    return _finish(cast(values, target), requires_grad)
 
 
-def _check_steps(name: str, steps: int) -> None:
+def _spaced(name: str, start: Any, end: Any, steps: Any) -> Tensor:
+    """Evenly spaced float64 numbers; constants unless an end is a traced tensor."""
+    if isinstance(steps, bool) or not hasattr(steps, "__index__"):
+        raise ArgumentTypeError(f"{name} with steps={steps!r}", "steps must be an int.")
     if steps < 0:
         raise RangeError(f"{name} with steps={steps}", "number of steps must be non-negative")
+    ends = []
+    for end_ in (start, end):
+        if isinstance(end_, Tensor):
+            if end_.aval.ndim:
+                raise ShapeError(
+                    f"{name} to or from {end_.aval}",
+                    f"{name} only supports 0-dimensional start and end tensors.",
+                )
+            end_ = cast(end_.detach(), dtypes.float64)  # type: ignore[attr-defined]
+        ends.append(end_)
+    values = [e._read() if isinstance(e, Tensor) else e for e in ends]
+    if all(isinstance(v, (int, float, np.ndarray, np.generic)) for v in values):
+        return Tensor(np.linspace(float(values[0]), float(values[1]), steps))
+    share = Tensor(np.linspace(0.0, 1.0, steps))
+    low, high = ew.mul(ew.sub(1.0, share), ends[0]), ew.mul(share, ends[1])
+    return ew.add(low, high)
 
 
 def meshgrid(*tensors: Any, indexing: str | None = None) -> tuple[Tensor, ...]:
@@ -320,9 +348,15 @@ def tril_mask(shape: tuple[int, ...], diagonal: int) -> Tensor:
     return ew.le(j, ew.add(i, diagonal))
 
 
+def _check_matrix(name: str, x: Tensor) -> None:
+    if x.aval.ndim < 2:
+        raise ShapeError(f"{name} of {x.aval}", "input tensor must have at least 2 dimensions.")
+
+
 @method()
 def tril(input: Tensor, diagonal: int = 0) -> Tensor:
     """Lower triangle, zeros above."""
+    _check_matrix("tril", input)
     from .pointwise import where
 
     zero = False if input.dtype is dtypes.bool_ else 0
@@ -332,6 +366,7 @@ def tril(input: Tensor, diagonal: int = 0) -> Tensor:
 @method()
 def triu(input: Tensor, diagonal: int = 0) -> Tensor:
     """Upper triangle, zeros below."""
+    _check_matrix("triu", input)
     from .pointwise import where
 
     zero = False if input.dtype is dtypes.bool_ else 0

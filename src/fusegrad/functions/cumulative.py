@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from ..dtypes import DType, bool_, int64
-from ..errors import ArgumentError, ShapeError
+from ..errors import ArgumentError, RangeError, ShapeError
 from ..ops import elementwise as ew
 from ..ops import indexing, movement, source
 from ..ops import scan as ops
@@ -133,7 +133,9 @@ def diff(
         raise ShapeError("diff of a 0-d tensor", "There must be an axis to go along.")
     axis = axis_of(dim, input.aval.ndim)
     if n < 0:
-        raise ArgumentError(f"diff with n={n}", "The order must not be negative.")
+        raise RangeError(f"diff with n={n}", "order must be non-negative.")
+    if n == 0:
+        return ew.convert(input, dtype=input.dtype)
     parts = [p for p in (prepend, input, append) if p is not None]
     x = cat(parts, axis) if len(parts) > 1 else input
     for _ in range(n):

@@ -181,6 +181,7 @@ def heaviside(input: Tensor, values: Tensor) -> Tensor:
         >>> fg.heaviside(fg.tensor([-1.0, 0.0, 2.0]), fg.tensor(0.5)).tolist()
         [0.0, 0.5, 1.0]
     """
+    input, values = as_tensor_operand(input), as_tensor_operand(values)
     if input.dtype is not values.dtype:
         raise DTypeError(f"heaviside of {input.aval} and {values.aval}", "One dtype is needed.")
     x = input.detach()
@@ -288,6 +289,7 @@ def ldexp(input: Tensor, other: Tensor) -> Tensor:
 
 def _whole(name: str, combine: Callable[..., Any]) -> Callable[[Tensor, Tensor], Tensor]:
     def function(input: Tensor, other: Tensor) -> Tensor:
+        input, other = as_tensor_operand(input), as_tensor_operand(other)
         dtype = promote(input, other)
         if dtype.category != 1:
             raise DTypeError(f"{name} of {input.aval} and {other.aval}", "It takes integers.")
@@ -314,6 +316,8 @@ def _shift(primitive: Any, name: str, *names: str) -> Callable[[Any, Any], Tenso
 
 bitwise_left_shift = _shift(ops.shift_left, "bitwise_left_shift", "__lshift__")
 bitwise_right_shift = _shift(ops.shift_right, "bitwise_right_shift", "__rshift__")
+in_place("__ilshift__", bitwise_left_shift)
+in_place("__irshift__", bitwise_right_shift)
 
 
 def _ordered(name: str, x: Tensor) -> None:

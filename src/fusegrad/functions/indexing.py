@@ -67,6 +67,11 @@ def _as_row(x: Tensor) -> Tensor:
 def gather(input: Tensor, dim: int, index: Tensor) -> Tensor:
     """One element per index along ``dim``: out[i][j] = input[index[i][j]][j] for dim 0."""
     axis = axis_of(dim, input.aval.ndim)
+    if not index.aval.size:  # nothing to pick: any shape will do
+        wrap_index(index, 0, "gather")
+        empty = movement.reshape(input, shape=(input.aval.size,))
+        empty = movement.slice_(empty, start=(0,), limit=(0,), step=(1,))
+        return movement.reshape(empty, shape=index.aval.shape)
     if min(input.aval.ndim, index.aval.ndim) == 0 and max(input.aval.ndim, index.aval.ndim) <= 1:
         row = gather(_as_row(input), 0, _as_row(index))
         return movement.reshape(row, shape=index.aval.shape)

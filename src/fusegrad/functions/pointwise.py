@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import builtins
 import math
 from collections.abc import Callable
 from typing import Any
 
 from .. import dtypes
 from ..dtypes import DType, bool_, stored
-from ..errors import ArgumentTypeError, DTypeError
+from ..errors import ArgumentTypeError, DTypeError, ShapeError
 from ..ops import elementwise as ops
 from ..ops.complex import complex_abs
 from ..tensor import Tensor
@@ -102,7 +103,29 @@ def _rounding(primitive: Any) -> Callable[[Tensor], Tensor]:
 floor = _rounding(ops.floor)
 ceil = _rounding(ops.ceil)
 trunc = _rounding(ops.trunc)
-round = _rounding(ops.round_)
+
+
+@method()
+def round(input: Any, *, decimals: int = 0) -> Tensor:
+    """Nearest number with ``decimals`` digits after the point, ties to even; integers as they are.
+
+    Example:
+        >>> import fusegrad as fg
+        >>> fg.round(fg.tensor([0.5, 1.5])).tolist(), fg.round(fg.tensor(1234.0), decimals=-2)
+        ([0.0, 2.0], tensor(1200.))
+    """
+    x = as_tensor_operand(input)
+    if not x.dtype.is_floating_point:
+        if decimals:
+            raise DTypeError(
+                f"round of {x.aval} to {decimals} decimals", "It takes floating numbers."
+            )
+        return x
+    if not decimals:
+        return ops.round_(x)
+    power = 10.0 ** builtins.abs(decimals)
+    up, down = (ops.mul, ops.div) if decimals > 0 else (ops.div, ops.mul)
+    return down(ops.round_(up(x, power)), power)
 
 
 @method()
@@ -458,7 +481,19 @@ def _where_method(self: Tensor, condition: Tensor, other: Any) -> Tensor:
 
 @method()
 def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
-    """``value`` where ``mask``, ``input`` elsewhere."""
+    """``value`` (a number or a 0-d tensor) where ``mask``, ``input`` elsewhere."""
+    if isinstance(value, Tensor) and value.aval.ndim:
+        raise ShapeError(
+            f"masked_fill with value {value.aval}",
+            "masked_fill_ only supports a 0-dimensional value tensor.",
+            "fg.where(mask, value, input)",
+        )
+    if isinstance(value, complex) or (isinstance(value, Tensor) and value.dtype.is_complex):
+        if not input.dtype.is_complex:
+            raise DTypeError(
+                f"masked_fill of {input.aval} with a complex value",
+                f"value cannot be converted to type {input.dtype} without overflow.",
+            )
     if isinstance(value, Number):
         value = Tensor(stored(value, input.dtype))
     return where(mask, value, input)

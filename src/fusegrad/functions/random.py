@@ -19,7 +19,7 @@ from ..errors import RangeError
 from ..ops import elementwise as ew
 from ..ops import source
 from ..tensor import Tensor, grad_mode
-from .common import cast, method, sizes_of
+from .common import broadcast_shapes, cast, method, promote, sizes_of
 
 
 class Generator:
@@ -197,17 +197,51 @@ def randn_like(input: Tensor, **options: Any) -> Tensor:
 
 
 def normal(
-    mean: Any = 0.0, std: Any = 1.0, size: Any = None, *, generator: Generator | None = None
+    mean: Any = 0.0,
+    std: Any = 1.0,
+    size: Any = None,
+    *,
+    generator: Generator | None = None,
+    dtype: DType | None = None,
+    layout: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
 ) -> Tensor:
-    """Normal numbers with the given mean and standard deviation."""
-    shape = size if size is not None else getattr(mean, "shape", None) or std.shape
-    return randn(shape, generator=generator) * std + mean  # type: ignore[operator]
+    """Normal numbers with the given means and standard deviations, numbers or tensors.
+
+    Args:
+        mean, std: numbers, or tensors that broadcast; the result has their shape and dtype.
+        size: the shape, where both are numbers.
+        dtype: of the result, where both are numbers.
+
+    Raises:
+        RuntimeError: a negative standard deviation.
+
+    Example:
+        >>> import fusegrad as fg
+        >>> fg.normal(0.0, 1.0, (2, 3)).shape
+        fusegrad.Size([2, 3])
+    """
+    given = [v for v in (mean, std) if isinstance(v, Tensor)]
+    if not isinstance(std, Tensor):
+        _check_spread("normal", std)
+    if given:
+        size = broadcast_shapes(*[v.aval.shape for v in given], op="normal")
+        dtype = promote(mean, std)
+    draw = randn(size, generator=generator, dtype=dtype)
+    out = draw * std + mean  # type: ignore[operator]
+    return out.requires_grad_() if requires_grad else out  # type: ignore[no-any-return]
+
+
+def _check_spread(name: str, std: float) -> None:
+    if std < 0:
+        raise RangeError(f"{name} with std={std}", f"{name} expects std >= 0.0.")
 
 
 def bernoulli(input: Tensor, *, generator: Generator | None = None) -> Tensor:
     """1 with the probability given by each element, else 0."""
     draw = _uniform(input.aval.shape, input.dtype, generator)
-    return cast(ew.lt(draw, input.detach()), input.dtype)  # type: ignore[attr-defined]
+    return ew.abs_(ew.ceil(ew.sub(input, draw)))  # draw < input, with PyTorch's gradient: zero
 
 
 @method("uniform_")
@@ -215,6 +249,11 @@ def uniform_(
     self: Tensor, a: float = 0.0, b: float = 1.0, *, generator: Generator | None = None
 ) -> Tensor:
     """Fill with uniform numbers in [a, b) in place."""
+    if a > b:
+        raise RangeError(
+            f"uniform_ from {a} to {b}",
+            f"uniform_ expects to return a [from, to) range, {a} > {b}.",
+        )
     draw = _uniform(self.aval.shape, self.dtype, generator)
     return self._assign(ew.add(ew.mul(draw, b - a), a), "uniform_")
 
@@ -224,6 +263,7 @@ def normal_(
     self: Tensor, mean: float = 0.0, std: float = 1.0, *, generator: Generator | None = None
 ) -> Tensor:
     """Fill with normal numbers in place."""
+    _check_spread("normal_", std)
     draw = randn(self.aval.shape, dtype=self.dtype, generator=generator)
     return self._assign(ew.add(ew.mul(draw, std), mean), "normal_")
 

@@ -56,7 +56,7 @@ class Primitive:
             ``schedule/index.py``.
         expand: the composition that stands for the record in kernels, ``(*operands, **params)``;
             for records that kernels need not know.
-        holomorphic: for complex operands, whether the rules are derivatives by the complex variable;
+        holomorphic: for complex operands, whether the rules are derivatives by that variable;
             then reverse mode conjugates what they multiply by. Records of complex numbers that
             have no such derivative (the absolute value) say ``False``, and their rules are used
             as they are, as are rules that read no complex value.

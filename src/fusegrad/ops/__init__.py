@@ -11,6 +11,7 @@ from . import (
     diagonals,
     elementwise,
     elimination,
+    fourier,
     indexing,
     linalg,
     movement,
@@ -24,6 +25,7 @@ from . import (
 )
 
 __all__ = [
-    "complex", "contract", "control", "diagonals", "elementwise", "elimination", "indexing",
-    "linalg", "movement", "reduce", "scan", "scatter", "sort", "source", "spectral", "window",
+    "complex", "contract", "control", "diagonals", "elementwise", "elimination", "fourier",
+    "indexing", "linalg", "movement", "reduce", "scan", "scatter", "sort", "source", "spectral",
+    "window",
 ]  # fmt: skip

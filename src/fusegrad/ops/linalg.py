@@ -142,48 +142,57 @@ solve: Primitive = host(
 )
 
 
-def _triangle(x: Any, upper: bool, unit: bool) -> Any:
+def _triangle(x: Any, upper: bool, unit: bool, whole: bool) -> Any:
+    if whole:
+        return x
     return mx.triu(x, int(unit)) if upper else mx.tril(x, -int(unit))
 
 
-def _triangular_a(g: Any, a: Any, out: Any, upper: bool, unit: bool) -> Any:
-    pulled = triangular(mx.transposed(a), g, upper=not upper, unit=unit)
-    return neg(_triangle(mx.matmul(pulled, mx.transposed(out)), upper, unit))
+def _triangular_a(g: Any, a: Any, out: Any, upper: bool, unit: bool, whole: bool) -> Any:
+    pulled = triangular(mx.transposed(a), g, upper=not upper, unit=unit, whole=whole)
+    return neg(_triangle(mx.matmul(pulled, mx.transposed(out)), upper, unit, whole))
 
 
-def _triangular_tangent(t: Any, a: Any, out: Any, upper: bool, unit: bool) -> Any:
-    moved = mx.matmul(_triangle(t, upper, unit), out)
-    return neg(triangular(a, moved, upper=upper, unit=unit))
+def _triangular_tangent(t: Any, a: Any, out: Any, upper: bool, unit: bool, whole: bool) -> Any:
+    moved = mx.matmul(_triangle(t, upper, unit, whole), out)
+    return neg(triangular(a, moved, upper=upper, unit=unit, whole=whole))
+
+
+def _triangular_b(g: Any, a: Any, upper: bool, unit: bool, whole: bool) -> Any:
+    return triangular(mx.transposed(a), g, upper=not upper, unit=unit, whole=whole)
 
 
 triangular: Primitive = host(
     "triangular_solve",
     ("a", "b"),
-    lambda a, b, upper, unit: _system("triangular_solve", a, b),
-    lapack.triangular,
+    lambda a, b, upper, unit, whole: _system("triangular_solve", a, b),
+    lambda a, b, upper, unit, whole: lapack.triangular(a, b, upper, unit),
     drawn(
         regular,
-        ([(3, 3), (3, 2)], {"upper": True, "unit": False}),
-        ([(2, 4, 4), (2, 4, 1)], {"upper": False, "unit": False}),
-        ([(3, 3), (3, 3)], {"upper": False, "unit": True}),
-        ([(70, 70), (70, 1)], {"upper": True, "unit": False}),
-        ([(0, 0), (0, 3)], {"upper": True, "unit": True}),
+        ([(3, 3), (3, 2)], {"upper": True, "unit": False, "whole": False}),
+        ([(2, 4, 4), (2, 4, 1)], {"upper": False, "unit": False, "whole": False}),
+        ([(3, 3), (3, 3)], {"upper": False, "unit": True, "whole": False}),
+        ([(70, 70), (70, 1)], {"upper": True, "unit": False, "whole": False}),
+        ([(0, 0), (0, 3)], {"upper": True, "unit": True, "whole": False}),
     ),
-    derivs=(
-        _triangular_a,
-        lambda g, a, upper, unit: triangular(mx.transposed(a), g, upper=not upper, unit=unit),
-    ),
+    derivs=(_triangular_a, _triangular_b),
     jvps=(
         _triangular_tangent,
-        lambda t, a, upper, unit: triangular(a, t, upper=upper, unit=unit),
+        lambda t, a, upper, unit, whole: triangular(a, t, upper=upper, unit=unit, whole=whole),
     ),
-    doc="The x of tri(a) x = b, tri(a) being one triangle of a, with ones on its diagonal or not.",
+    doc="The x of tri(a) x = b, tri(a) being one triangle of a, with ones on its diagonal or not; "
+    "whole: differentiate as if a were read as a whole, as PyTorch does for Cholesky factors.",
 )
+
+
+def solve_triangle(a: Any, b: Any, upper: bool, unit: bool = False, whole: bool = False) -> Any:
+    """The x of ``tri(a) x = b``."""
+    return triangular(a, b, upper=upper, unit=unit, whole=whole)
 
 
 def triangular_right(a: Any, b: Any, upper: bool, unit: bool = False) -> Any:
     """The x of ``x tri(a) = b``."""
-    turned = triangular(mx.transposed(a), mx.transposed(b), upper=not upper, unit=unit)
+    turned = solve_triangle(mx.transposed(a), mx.transposed(b), not upper, unit)
     return mx.transposed(turned)
 
 
@@ -196,12 +205,12 @@ def _cholesky_aval(a: Aval, check: str) -> Aval:
 def _cholesky_rule(g: Any, out: Any) -> Any:
     """Murray 2016, symmetrised: the gradient with respect to a Hermitian matrix."""
     phi = mx.half_diagonal(mx.tril(mx.matmul(mx.adjoint(out), mx.conj(g))))
-    left = triangular(mx.adjoint(out), phi, upper=True, unit=False)
+    left = solve_triangle(mx.adjoint(out), phi, upper=True, unit=False)
     return mx.conj(mx.hermitian_part(triangular_right(out, left, upper=False)))
 
 
 def _cholesky_tangent(t: Any, out: Any) -> Any:
-    left = triangular(out, mx.hermitian_part(t), upper=False, unit=False)
+    left = solve_triangle(out, mx.hermitian_part(t), upper=False, unit=False)
     both = triangular_right(mx.adjoint(out), left, upper=True)
     return mx.matmul(out, mx.half_diagonal(mx.tril(both)))
 
@@ -333,6 +342,11 @@ def _pair(x: Any, y: Any) -> Any:
     shape = aval_of(x).shape
     parts = [reshape(v, shape=(*shape, 1)) for v in (x, y)]
     return concat(*parts, axis=len(shape))
+
+
+def split_slogdet(packed: Any) -> tuple[Any, Any]:
+    """Sign and logarithm of the absolute value."""
+    return _last(packed, 0), _last(packed, 1)
 
 
 slogdet: Primitive = host(

@@ -11,10 +11,10 @@ from typing import Any
 from ..dtypes import int64
 from ..ir.aval import Aval, aval_of
 from .contract import dot
-from .elementwise import add, and_, convert, div, eq, ge, mul, sub, where
+from .elementwise import add, and_, convert, div, eq, ge, isnan, mul, sub, where
 from .movement import broadcast, pad, reshape, slice_
 from .movement import transpose as permute
-from .reduce import sum_
+from .reduce import any_, sum_
 from .source import full, iota
 
 
@@ -132,6 +132,11 @@ def distance(aval: Aval) -> Any:
     return sub(iota(shape=aval.shape, dtype=int64, axis=aval.ndim - 1), down)
 
 
+def row_numbers(shape: Any) -> Any:
+    """The row number of every element."""
+    return iota(shape=tuple(shape), dtype=int64, axis=len(shape) - 2)
+
+
 def triu(x: Any, k: int = 0) -> Any:
     """Zeros below diagonal ``k``."""
     return where(ge(distance(aval_of(x)), k), x, 0.0)
@@ -206,3 +211,19 @@ def total(x: Any) -> Any:
 def zeros(aval: Aval) -> Any:
     """Zeros of an aval."""
     return full(shape=aval.shape, dtype=aval.dtype, value=0)
+
+
+def squared_columns(x: Any) -> Any:
+    """The sum of ``|x|^2`` over the rows of every matrix."""
+    return sum_(mul(x, x), axes=(aval_of(x).ndim - 2,))
+
+
+def any_nan(x: Any) -> Any:
+    """Whether a matrix has a nan."""
+    n = aval_of(x).ndim
+    return any_(isnan(x), axes=(n - 2, n - 1))
+
+
+def real_values(x: Any) -> Any:
+    """Numbers that are real whatever the dtype, in a real dtype."""
+    return x

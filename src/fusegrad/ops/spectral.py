@@ -370,17 +370,23 @@ eigvalsh: Primitive = host(
 
 
 # --- pseudo-inverse -------------------------------------------------------------------------------
-def _pinv_aval(a: Aval, atol: Aval, rtol: Aval) -> Aval:
+def _pinv_aval(a: Aval, atol: Aval, rtol: Aval, hermitian: bool) -> Aval:
     m, n, _ = _matrix("pinv", a)
     return Aval((*a.shape[:-2], n, m), a.dtype)
 
 
-def _pinv_reference(a: np.ndarray, atol: np.ndarray, rtol: np.ndarray) -> np.ndarray:
+def _pinv_reference(
+    a: np.ndarray, atol: np.ndarray, rtol: np.ndarray, hermitian: bool
+) -> np.ndarray:
     if a.size == 0:
         return np.zeros(np.swapaxes(a, -1, -2).shape, a.dtype)
-    u, s, vh = _converged("pinv", np.linalg.svd, a, full_matrices=False)
-    limit = np.maximum(atol, rtol * s[..., 0])[..., None]
-    inverse = np.where(s > limit, 1 / np.where(s > limit, s, 1), 0)
+    if hermitian:
+        s, u = _converged("pinv", np.linalg.eigh, a)
+        vh = lapack.adjoint(u)
+    else:
+        u, s, vh = _converged("pinv", np.linalg.svd, a, full_matrices=False)
+    large = np.abs(s) > np.maximum(atol, rtol * np.abs(s).max(-1))[..., None]
+    inverse = np.where(large, 1 / np.where(large, s, 1), 0)
     return np.asarray(lapack.adjoint(vh) @ (inverse[..., :, None] * lapack.adjoint(u)), a.dtype)
 
 
@@ -407,7 +413,7 @@ def _pinv_samples(rng: np.random.Generator, dtype: DType, domain: Any) -> Drawn:
     rows: Drawn = []
     for shape in ((3, 3), (2, 4, 2), (2, 3), (0, 2)):
         limits = np.full(shape[:-2], 1e-6, dtype.np)
-        rows.append(((regular(rng, shape, dtype), limits, limits.copy()), {}))
+        rows.append(((regular(rng, shape, dtype), limits, limits.copy()), {"hermitian": False}))
     return rows
 
 
@@ -420,5 +426,6 @@ pinv: Primitive = host(
     _pinv_samples,
     derivs=(_pinv_rule, None, None),
     jvps=(_pinv_tangent, None, None),
-    doc="The pseudo-inverse; singular values up to max(atol, rtol * largest) count as zero.",
+    doc="The pseudo-inverse; singular values up to max(atol, rtol * largest) count as zero; of "
+    "hermitian matrices the lower triangle is read.",
 )

@@ -204,6 +204,4 @@ class _Splitter:
         for old, new in zip(eqn.outputs, outputs, strict=True):
             if new is not old:
                 self.joined[old] = new
-        self.rw.eqns.append(
-            Eqn(eqn.primitive, inputs, params, outputs, eqn.site, eqn.backward)
-        )
+        self.rw.eqns.append(Eqn(eqn.primitive, inputs, params, outputs, eqn.site, eqn.backward))

@@ -288,7 +288,7 @@ def _movement(rw: Rewriter, eqn: Eqn) -> Atom | None:
 def _slice(rw: Rewriter, eqn: Eqn) -> Atom | None:
     """A slice of what was padded or joined reads one operand where it lies inside that."""
     (x,), out = eqn.inputs, eqn.outputs[0].aval
-    start, _, step = (eqn.params[k] for k in ("start", "limit", "step"))
+    start, step = eqn.params["start"], eqn.params["step"]
     if x.aval.shape == out.shape and not any(start) and set(step) <= {1}:
         return x
     last = [a + (n - 1) * s for a, n, s in zip(start, out.shape, step, strict=True)]
@@ -300,7 +300,8 @@ def _slice(rw: Rewriter, eqn: Eqn) -> Atom | None:
         for part in joined.inputs:
             end = begin + part.aval.shape[axis]
             if begin <= start[axis] and last[axis] < end:
-                return _shifted_slice(rw, part, eqn, [begin * (k == axis) for k in range(len(start))])
+                by = [begin if k == axis else 0 for k in range(len(start))]
+                return _shifted_slice(rw, part, eqn, by)
             begin = end
     padded = rw.made_by(x, movement.pad)
     if padded and not any(padded.params["interior"]):

@@ -15,9 +15,10 @@ from ...errors import ArgumentError, DTypeError, ShapeError
 from ...functions.common import broadcast_to, cast, pointwise
 from ...functions.indexing import checked, wrap_index
 from ...functions.linear import linear
+from ...functions.norms import norm
 from ...functions.pointwise import add, where
 from ...functions.random import Generator, rand
-from ...functions.reduction import mean, norm, sum, var
+from ...functions.reduction import mean, sum, var
 from ...functions.rounding import rounds_once, rounds_to_input
 from ...functions.shape import unsqueeze
 from ...ops import contract, indexing, source

@@ -15,7 +15,7 @@ import numpy as np
 
 from ...autograd import Function
 from ...dtypes import DType, int32, int64, stored, uint8
-from ...errors import ArgumentError
+from ...errors import RangeError
 from ...functions.common import broadcast_to, cast, pointwise, unshared
 from ...functions.pointwise import pow as power
 from ...functions.rounding import rounds_to_input
@@ -264,7 +264,7 @@ def _avg_pool(
     input: Tensor, axes: tuple[Axis, ...], count_include_pad: bool, divisor: int | None
 ) -> Tensor:
     if divisor == 0:
-        raise ArgumentError("avg_pool with divisor_override=0", "divisor must be not zero.")
+        raise RangeError("avg_pool with divisor_override=0", "divisor must be not zero.")
     apart = all(a.apart for a in axes)
     sums = _SumPool.apply(input, axes) if apart else _window_sums(input, axes)
     sizes = np.asarray(float(divisor)) if divisor else _sizes(axes, count_include_pad)

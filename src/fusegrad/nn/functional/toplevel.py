@@ -15,7 +15,8 @@ import numpy as np
 
 from ...errors import RangeError
 from ...functions import convolution as conv
-from ...functions.reduction import mean, norm, var
+from ...functions.norms import norm
+from ...functions.reduction import mean, var
 from ...functions.shape import pad_constant, permute, reshape
 from ...ops import elementwise as ew
 from ...tensor import Tensor

@@ -11,8 +11,9 @@ import numpy as np
 from ...autograd import no_grad
 from ...errors import GradientError
 from ...functions.common import cast
+from ...functions.norms import norm
 from ...functions.pointwise import clamp, div, neg
-from ...functions.reduction import amax, norm, sum
+from ...functions.reduction import amax, sum
 from ...functions.shape import stack
 from ...ops import elementwise as ew
 from ...tensor import Tensor
