@@ -604,5 +604,5 @@ group(2, "float", """
     F.cosine_embedding_loss({x:2-2}, {same:2}, m.ones({x:2-2}.shape[0]), reduction={reduction})
     F.triplet_margin_loss({x:2-2}, {same:2}, {x:2-2} * 0.5 + 1, reduction={reduction})
     F.multi_margin_loss({x:2-2}, {labels}, reduction={reduction})
-    F.multilabel_soft_margin_loss({x:2-2}, m.sigmoid({same:2}).detach(), reduction={reduction})
+    F.multilabel_soft_margin_loss({full:2-2}, m.sigmoid({same:2}).detach(), reduction={reduction})
 """)

@@ -561,6 +561,7 @@ class Draft:
     rng: np.random.Generator
     traceable: bool = False
     expected: Expected = field(init=False)
+    changed: bool = False  # whether a line that was not kept may have changed values
     loose: set[int] = field(default_factory=set)  # values whose layout is not defined
 
     def __post_init__(self) -> None:
@@ -601,6 +602,7 @@ class Draft:
         worlds = self.expected.worlds()
         before = self.expected.own.values
         longer = replace(self.program, lines=(*self.program.lines, line))
+        self.changed = line.mutates
         results = []
         for world in worlds:
             with _dtype(world.m):
@@ -615,9 +617,8 @@ class Draft:
             return False
         if not all(isinstance(r, torch.Tensor) for r in results) or not self._plain(results[0]):
             return False
-        if not all(
-            self.expected.stable(tuple(w.values[k] for w in worlds)) for k in range(len(before))
-        ):
+        touched = range(len(before)) if line.mutates else [len(before) - 1]
+        if not all(self.expected.stable(tuple(w.values[k] for w in worlds)) for k in touched):
             return False
         out = results[0]
         used = self._used(line.text)
@@ -672,6 +673,7 @@ def draw(seed: int, traceable: bool = False) -> Program:
             before = draft.program
             if not draft.extend(wild and len(draft.program.lines) >= min(wanted - 1, 2)):
                 draft = _again(before, rng, draft)
+            draft.changed = False
         program = draft.program
         if program.raises:
             return program
@@ -686,7 +688,10 @@ def draw(seed: int, traceable: bool = False) -> Program:
 
 def _again(program: Program, rng: np.random.Generator, tried: Draft) -> Draft:
     """The draft before a line that was not kept (which may have changed values)."""
-    if len(tried.expected.own.values) == len(program.inputs) + len(program.lines):
+    count = len(program.inputs) + len(program.lines)
+    if not tried.changed:
+        for world in tried.expected.worlds():
+            del world.values[count:]
         return tried
     draft = Draft(program, rng, tried.traceable, loose=tried.loose)
     for world in draft.expected.worlds():
