@@ -119,6 +119,9 @@ EAGER = {
     "circular pad of nothing by nothing": program(
         [floats(1, 0)], "F.pad(v0, (0, 0), mode='circular')"
     ),
+    "a nan of one operand lets the gradient through to both": program(
+        [floats(5, grad=True, numbers="special"), VECTOR], "m.maximum(v0, v1)", order=1
+    ),
     # derivatives
     "slope of atan2 at the origin": program([VECTOR], ZERO, "m.atan2(v1, v1)", order=1),
     "slope of a deviation of zero": program([LEAF], "m.std(v0, 0, correction=0)", order=1),
@@ -130,11 +133,15 @@ EAGER = {
         order=2,
     ),
     "a quotient may be changed after it": program([VECTOR], "2 / v0", "v1.add_(1)", order=1),
+    "an erfinv may be changed after it": program(
+        [VECTOR], "m.erfinv(m.tanh(v0))", "v1.add_(1)", order=1
+    ),
     # errors
     "select outside": program([floats(3)], "m.select(v0, 0, 3)", raises=True),
     "a step of zero": program([floats(3)], "v0[::0]", raises=True),
     "outer of matrices": program([floats(2, 1)], "m.outer(v0, v0)", raises=True),
     "split of a 0-d tensor": program([NUMBER], "m.split(v0, 1)", raises=True),
+    "expand by too few sizes": program([floats(2, 3)], "v0.expand(3)", raises=True),
     "repeat by too few counts": program([floats(2, 3)], "v0.repeat(2)", raises=True),
     "matrix norm over three axes": program([floats(2, 2, 2)], "v0.norm(dim=(0, 1, 2))", raises=True),
     "mT of a vector": program([floats(3)], "v0.mT", raises=True),

@@ -291,7 +291,7 @@ group(3, "number", """
     m.topk({x}.detach(), {count}, {dim})[0]
     m.kthvalue({x}.detach(), {count}, {dim})[0]
     m.median({x}.detach(), {dim}, {keep})[0]
-    m.mode({x}.detach(), {dim})[0]
+    m.mode(m.nan_to_num({x}).detach(), {dim})[0]
 """)
 group(2.5, "float", """
     {x}.mean()

@@ -166,6 +166,10 @@ def expand(input: Tensor, *sizes: Any) -> Tensor:
     """Repeat unit axes without copying; -1 keeps an extent."""
     target = list(shape_args(sizes))
     offset = len(target) - input.aval.ndim
+    if offset < 0:
+        raise ShapeError(
+            f"expand of {input.aval} to {target}", "There is a size for each axis, or more."
+        )
     for k, n in enumerate(target):
         if n == -1 and k >= offset:
             target[k] = input.aval.shape[k - offset]
