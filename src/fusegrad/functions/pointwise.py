@@ -120,7 +120,7 @@ def round(input: Any, *, decimals: int = 0) -> Tensor:
             raise DTypeError(
                 f"round of {x.aval} to {decimals} decimals", "It takes floating numbers."
             )
-        return x
+        return owned(x)
     if not decimals:
         return ops.round_(x)
     power = 10.0 ** builtins.abs(decimals)

@@ -146,6 +146,10 @@ def _elementwise(rw: Rewriter, eqn: Eqn) -> Atom | None:
             return x
         if _is(x, 0.0):
             return y
+        for a, b in ((x, y), (y, x)):  # LLVM takes x + -x for 0, also where x is nan
+            opposite = rw.made_by(b, ew.neg)
+            if opposite:
+                return rw.emit(ew.sub, (a, opposite.inputs[0]))
     elif p is ew.sub and y is not None and _is(y, 0.0):
         return x
     elif p is ew.div and y is not None and _is(y, 1.0):
@@ -356,7 +360,8 @@ def decompose_small_dots(graph: Graph) -> Graph:
     """Dots with a unit extent (matrix-vector, outer products) become products and sums.
 
     Those move more bytes than they compute, and as loop nests they fuse with their neighbours: a
-    logistic regression reads its data once for the forward and the backward pass.
+    logistic regression reads its data once for the forward and the backward pass. So do dots of
+    integers, for which there are no register tiles.
     """
 
     def rule(rw: Rewriter, eqn: Eqn) -> Atom | None:
@@ -369,7 +374,7 @@ def decompose_small_dots(graph: Graph) -> Graph:
             int(np.prod([a.aval.shape[i] for i in axes], dtype=np.int64))
             for a, axes in ((x, fx), (y, fy), (x, cx))
         ]
-        if 1 not in sizes or 0 in sizes:
+        if x.aval.dtype.category >= 2 and (1 not in sizes or 0 in sizes):
             return None
         return _product_and_sum(rw, eqn, x, y, fx, fy)
 
