@@ -406,6 +406,7 @@ from .tensor import Size, Tensor
 
 from . import cuda, fft, linalg, nn, optim, signal, special, utils  # isort: skip  # build on these
 from .stft import istft, stft  # isort: skip
+from .linalg.spectra import lobpcg  # isort: skip
 from .linalg.classic import (  # isort: skip
     cholesky,
     cholesky_inverse,
@@ -542,8 +543,8 @@ __all__ = [
 ]  # fmt: skip
 __all__ += [
     "cholesky", "cholesky_inverse", "cholesky_solve", "det", "frobenius_norm", "geqrf",
-    "inverse", "linalg", "logdet", "lu", "lu_solve", "lu_unpack", "matrix_exp", "matrix_power",
-    "nuclear_norm", "orgqr", "ormqr", "pca_lowrank", "pinverse", "qr", "slogdet", "svd",
+    "inverse", "linalg", "lobpcg", "logdet", "lu", "lu_solve", "lu_unpack", "matrix_exp",
+    "matrix_power", "nuclear_norm", "orgqr", "ormqr", "pca_lowrank", "pinverse", "qr", "slogdet", "svd",
     "svd_lowrank", "triangular_solve",
 ]  # fmt: skip
 __all__ += [

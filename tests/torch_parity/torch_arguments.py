@@ -581,6 +581,7 @@ def basic(d: Drawing, _: str) -> str:
 @kind
 def key(d: Drawing, _: str) -> str:
     """Any index: also integer tensors, lists and masks, anywhere."""
+    d.wild = False  # positions outside are errors only where something is selected
     keys: list[str] = []
     common = (d.number(1, 4),) * d.number(1, 3)
     k = 0

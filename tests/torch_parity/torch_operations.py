@@ -73,8 +73,8 @@ group(3, "float", """
     m.erf({x})
     m.erfc({x})
     m.erfinv(m.tanh({x}) * 0.9)
-    m.lgamma({x}.abs() + 0.5)
-    m.digamma({x}.abs() + 0.5)
+    m.lgamma({x}.abs() + 0.5).detach()
+    m.digamma({x}.abs() + 0.5).detach()
     m.reciprocal({x}.abs() + 1)
     m.square({x}) * 0.5
     m.logit(m.sigmoid({x}))
@@ -87,7 +87,7 @@ group(3, "float", """
     m.special.ndtr({x})
     m.special.expit({x})
     m.special.xlog1py({x}, {y}.abs())
-    m.mvlgamma({x}.abs() + 2, 2)
+    m.mvlgamma({x}.abs() + 2, 2).detach()
 """)
 group(2, "float", """
     m.relu({x})
@@ -183,7 +183,8 @@ group(3, "number", """
 """)
 group(1.5, "float", """
     m.pow({x}.abs() + 0.5, {y})
-    {x} ** {of:0.5|-1|0|1|-2|1.5}
+    {x} ** {of:0|1|-2|1.5}
+    {x} ** {of:0.5|-1} + 0
     {of:2|0.5|1} ** {x}
     m.addcdiv({x}, {y}, {z}.abs() + 1, value=0.5)
     m.lerp({x}, {same}, {of:0.25|0.75|1.5})
@@ -290,7 +291,7 @@ group(3, "number", """
     m.topk({x}.detach(), {count}, {dim})[0]
     m.kthvalue({x}.detach(), {count}, {dim})[0]
     m.median({x}.detach(), {dim}, {keep})[0]
-    m.mode({x}.detach(), {dim})[0]
+    m.mode(m.nan_to_num({x}).detach(), {dim})[0]
 """)
 group(2.5, "float", """
     {x}.mean()
@@ -603,5 +604,5 @@ group(2, "float", """
     F.cosine_embedding_loss({x:2-2}, {same:2}, m.ones({x:2-2}.shape[0]), reduction={reduction})
     F.triplet_margin_loss({x:2-2}, {same:2}, {x:2-2} * 0.5 + 1, reduction={reduction})
     F.multi_margin_loss({x:2-2}, {labels}, reduction={reduction})
-    F.multilabel_soft_margin_loss({x:2-2}, m.sigmoid({same:2}).detach(), reduction={reduction})
+    F.multilabel_soft_margin_loss({full:2-2}, m.sigmoid({same:2}).detach(), reduction={reduction})
 """)

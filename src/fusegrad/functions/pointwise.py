@@ -120,7 +120,7 @@ def round(input: Any, *, decimals: int = 0) -> Tensor:
             raise DTypeError(
                 f"round of {x.aval} to {decimals} decimals", "It takes floating numbers."
             )
-        return x
+        return owned(x)
     if not decimals:
         return ops.round_(x)
     power = 10.0 ** builtins.abs(decimals)
@@ -356,12 +356,14 @@ def _limit(limit: Any, dtype: DType) -> Any:
 @method()
 def clamp_min(input: Tensor, min: Any) -> Tensor:
     """max(input, min)."""
+    input = as_tensor_operand(input)
     return clamp(input, min=min)
 
 
 @method()
 def clamp_max(input: Tensor, max: Any) -> Tensor:
     """min(input, max)."""
+    input = as_tensor_operand(input)
     return clamp(input, max=max)
 
 
