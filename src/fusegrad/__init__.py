@@ -450,15 +450,21 @@ from .nn.functional import (  # isort: skip
     threshold,
 )
 from .nn.functional import toplevel as _toplevel  # isort: skip
-from .functions import samplers as _samplers  # isort: skip
+from .functions import memory as _memory, numeric as _numeric, samplers as _samplers  # isort: skip
+from .functions import settings as _settings  # isort: skip
 
 # Families whose modules list what they offer at the top level.
-for _module in (_toplevel, _samplers):
+for _module in (_toplevel, _samplers, _memory, _numeric, _settings):
     for _name in _module.__all__:
         globals()[_name] = getattr(_module, _name)
 i0, igamma, igammac, polygamma = special.i0, special.igamma, special.igammac, special.polygamma
-for _function in signal.TOP_LEVEL:
+for _function in (*signal.TOP_LEVEL, *_memory.COPIES.values()):
     globals()[_function.__name__] = _function
+# An in-place method is also a function: fg.relu_(x) is x.relu_().
+for _owner in (Tensor, nn.functional):
+    for _name in dir(_owner):
+        if _name.endswith("_") and not _name.startswith("_"):
+            globals().setdefault(_name, getattr(_owner, _name))
 _out.accept(globals())
 _out.accept(vars(nn.functional), _out.LAYERS)
 

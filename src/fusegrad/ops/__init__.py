@@ -24,11 +24,12 @@ from . import (
     sort,
     source,
     spectral,
+    whole,
     window,
 )
 
 __all__ = [
     "advanced", "complex", "contract", "control", "diagonals", "eigen", "elementwise",
     "elimination", "fourier", "indexing", "linalg", "movement", "reduce", "sampling", "scan",
-    "scatter", "sort", "source", "spectral", "window",
+    "scatter", "sort", "source", "spectral", "whole", "window",
 ]  # fmt: skip
