@@ -31,6 +31,7 @@ OUTSIDE = {
     "to_sparse": "sparse storage",
     "jiterator_*": "CUDA source text given by the user; here @fg.primitive",
     "masked.*": "prototype of masked tensors",
+    "torch._*": "an internal of PyTorch for 8-bit floating formats",
     "torch.ops.*": "an operator of the dispatcher without a public name",
     "_*": "an internal of PyTorch; the public function that uses it has a record",
     "max_pool2d_with_indices_backward": "an internal of PyTorch: the gradient of max_pool2d",
@@ -218,9 +219,13 @@ def tensors(value: Any, kind: type) -> list[Any]:
 def needs_values(name: str) -> bool:
     """Whether shape or type of the results depend on values, so that no trace can have them."""
     tags = (torch.Tag.dynamic_output_shape, torch.Tag.data_dependent_output)
-    packet = getattr(torch.ops.aten, name.rpartition(".")[2], None)
-    overloads = packet.overloads() if packet is not None else []
-    return any(tag in getattr(packet, overload).tags for overload in overloads for tag in tags)
+    short = name.rpartition(".")[2]
+    for internal in (short, f"_{short}", f"_{short}2"):
+        packet = getattr(torch.ops.aten, internal, None)
+        for overload in packet.overloads() if packet is not None else []:
+            if any(tag in getattr(packet, overload).tags for tag in tags):
+                return True
+    return False
 
 
 # --- samples ------------------------------------------------------------------------------------

@@ -21,6 +21,7 @@ from ..ir.graph import Var
 from ..ops import elementwise as ew
 from ..ops import indexing as ops
 from ..ops import movement
+from ..ops.kinds import keep_parts
 from ..tensor import Tensor
 from .common import axis_of, broadcast_shapes, broadcast_to, cast, method
 
@@ -284,6 +285,8 @@ def setitem(self: Tensor, key: Any, value: Any) -> None:
         return
     view, advanced = _split_key(self, key)
     if not isinstance(value, Tensor):
+        if isinstance(value, complex):
+            keep_parts("index assignment", value, self.dtype)
         value = Tensor(stored(value, self.dtype))
     value = cast(value, self.dtype)
     if not advanced:

@@ -356,12 +356,14 @@ def _limit(limit: Any, dtype: DType) -> Any:
 @method()
 def clamp_min(input: Tensor, min: Any) -> Tensor:
     """max(input, min)."""
+    input = as_tensor_operand(input)
     return clamp(input, min=min)
 
 
 @method()
 def clamp_max(input: Tensor, max: Any) -> Tensor:
     """min(input, max)."""
+    input = as_tensor_operand(input)
     return clamp(input, max=max)
 
 

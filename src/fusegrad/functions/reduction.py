@@ -11,7 +11,7 @@ from ..ops import elementwise as ew
 from ..ops import movement, reduce, source
 from ..tensor import Tensor
 from .common import as_tensor_operand, axes_of, axis_of, cast, floating, method, owned, pointwise
-from .complex import view_as_real
+from .complex import real, view_as_real
 from .indexing import gather
 from .pointwise import as_bool, where
 from .rounding import rounds_once
@@ -241,7 +241,7 @@ def logsumexp(input: Tensor, dim: Any, keepdim: bool = False) -> Tensor:
     axes = axes_of(dim, x.aval.ndim)
     if 0 in [x.aval.shape[a] for a in axes]:
         return ew.log(_reduce(reduce.sum_, ew.exp(x), axes, keepdim))
-    top = amax(x.detach(), axes, True)
+    top = amax(real(x).detach(), axes, True)
     finite = ew.isfinite(top)
     shift = where(finite, top, 0.0)
     total = _reduce(reduce.sum_, ew.exp(pointwise(ew.sub, x, shift)), axes, True)

@@ -29,7 +29,6 @@ from .kinds import (
     by_category,
     common_shape,
     elementwise,
-    not_differentiable,
     typed,
 )
 from .samples import Drawn, draw
@@ -46,6 +45,12 @@ def _flat(g: Any, x_aval: Aval) -> Any:
     from .source import full  # source imports this module
 
     return full(shape=x_aval.shape, dtype=x_aval.dtype, value=0)
+
+
+def _trigamma(x: Any) -> Any:
+    from .advanced import polygamma  # advanced imports this module
+
+    return polygamma(x, n=1)
 
 
 def _not_negative(y: Any, aval: Aval) -> Any:
@@ -388,7 +393,7 @@ digamma: Primitive = elementwise(
     "digamma",
     special.digamma,
     "digamma({0})",
-    [not_differentiable("digamma")],
+    [lambda g, x: mul(g, _trigamma(x))],
     cost=30,
     domain=(0.3, 4.0),
     doc="Derivative of lgamma.",
@@ -496,11 +501,20 @@ asinh: Primitive = elementwise(
     dtypes=FIELD,
     doc="Inverse hyperbolic sine.",
 )
+
+
+def _acosh_slope(x: Any, aval: Aval) -> Any:
+    """1 / sqrt(x**2 - 1); of complex numbers the root that is positive on the right of 1."""
+    if aval.dtype.is_complex:
+        return mul(rsqrt(sub(x, 1.0)), rsqrt(add(x, 1.0)))
+    return rsqrt(sub(mul(x, x), 1.0))
+
+
 acosh: Primitive = elementwise(
     "acosh",
     np.arccosh,
     "acosh({0})",
-    [lambda g, x: mul(g, rsqrt(sub(mul(x, x), 1.0)))],
+    [lambda g, x, x_aval: mul(g, _acosh_slope(x, x_aval))],
     cost=20,
     domain=(1.3, 4.0),
     dtypes=FIELD,

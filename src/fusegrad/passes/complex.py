@@ -96,7 +96,9 @@ class _Splitter:
                     limit=(*shape, k + 1),
                     step=(1,) * (len(shape) + 1),
                 )
-                parts.append(self.rw.emit(movement.reshape, (one,), shape=shape))
+                if isinstance(one, Var):
+                    one = self.rw.emit(movement.reshape, (one,), shape=shape)
+                parts.append(one)
             self.pairs[atom] = (parts[0], parts[1])
         return self.pairs[atom]
 

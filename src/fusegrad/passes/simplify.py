@@ -6,7 +6,7 @@ values bit for bit except for the sign of zero.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -286,39 +286,25 @@ def _movement(rw: Rewriter, eqn: Eqn) -> Atom | None:
 
 
 def _slice(rw: Rewriter, eqn: Eqn) -> Atom | None:
-    """A slice of what was padded or joined reads one operand where it lies inside that."""
+    """A slice that takes one whole part of what was joined is that part.
+
+    Smaller slices stay, they would multiply along a chain of joins; so do those of what was
+    padded, whose windows are one kernel because all of them read the same operand.
+    """
     (x,), out = eqn.inputs, eqn.outputs[0].aval
     start, step = eqn.params["start"], eqn.params["step"]
-    if x.aval.shape == out.shape and not any(start) and set(step) <= {1}:
-        return x
-    last = [a + (n - 1) * s for a, n, s in zip(start, out.shape, step, strict=True)]
-    if 0 in out.shape:
+    if any(k != 1 for k in step):
         return None
+    if x.aval.shape == out.shape and not any(start):
+        return x
     joined = rw.made_by(x, movement.concat)
     if joined:
         axis, begin = joined.params["axis"], 0
         for part in joined.inputs:
-            end = begin + part.aval.shape[axis]
-            if begin <= start[axis] and last[axis] < end:
-                by = [begin if k == axis else 0 for k in range(len(start))]
-                return _shifted_slice(rw, part, eqn, by)
-            begin = end
-    padded = rw.made_by(x, movement.pad)
-    if padded and not any(padded.params["interior"]):
-        low, inner = padded.params["low"], padded.inputs[0].aval.shape
-        rows = list(zip(start, last, low, inner, strict=True))
-        if all(lo <= a and b < lo + n for a, b, lo, n in rows):
-            return _shifted_slice(rw, padded.inputs[0], eqn, low)
-        if any(b < lo or a >= lo + n for a, b, lo, n in rows):
-            return _literal(padded.params["value"], out)
+            if begin == start[axis] and part.aval.shape == out.shape:
+                return part
+            begin += part.aval.shape[axis]
     return None
-
-
-def _shifted_slice(rw: Rewriter, x: Atom, eqn: Eqn, by: Sequence[int]) -> Atom:
-    params = {
-        k: tuple(v - b for v, b in zip(eqn.params[k], by, strict=True)) for k in ("start", "limit")
-    }
-    return rw.emit(movement.slice_, (x,), step=eqn.params["step"], **params)
 
 
 def _absorb_unit_axes(rw: Rewriter, unit: Eqn, eqn: Eqn) -> Atom | None:
