@@ -75,7 +75,7 @@ def test_each_kind_has_its_lowering(p: Primitive) -> None:
         names = inspect.signature(p.expand).parameters
         assert set(p.arg_names) <= set(names) and not p.combine
     elif all(dtype.is_complex for dtype in p.dtypes):  # kernels see real and imaginary parts
-        assert p.kind == "host" or callable(p.pair)
+        assert p.kind == "host" or callable(p.pair) or p.alias  # another reading of memory
     elif p.kind == "elementwise":
         text = (
             p.scalar
@@ -96,7 +96,11 @@ def test_commutative_records_commute(p: Primitive) -> None:
     for dtype in p.dtypes:
         for sample in samples(p, dtype):
             x, y = sample.args
-            np.testing.assert_array_equal(p.reference(x, y), p.reference(y, x))
+            left, right = p.reference(x, y), p.reference(y, x)
+            if dtype.is_complex:  # of a d + b c NumPy rounds one product only
+                np.testing.assert_allclose(left, right, rtol=4 * np.finfo(dtype.np).eps)
+            else:
+                np.testing.assert_array_equal(left, right)
 
 
 def test_names_are_unique_and_printable() -> None:

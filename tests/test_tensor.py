@@ -314,7 +314,7 @@ MISTAKES: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
     "index": (lambda: fg.ones(3)[5], IndexError, "index 5 is out of bounds"),
     "gather": (lambda: fg.ones(3)[fg.tensor([5])], IndexError, "index 5 is out of bounds"),
     "many": (lambda: fg.ones(3)[0, 0], IndexError, "too many indices"),
-    "step": (lambda: fg.ones(3)[::-1], TypeError, "flip"),
+    "step": (lambda: fg.ones(3)[::-1], ValueError, "flip"),
     "bool sub": (
         lambda: fg.ones(2, dtype=bool_) - fg.ones(2, dtype=bool_),
         RuntimeError,

@@ -23,6 +23,7 @@ def main() -> None:
     parser.add_argument("--most", type=int, default=None, help="samples per record")
     parser.add_argument("--order", type=int, default=2, help="highest derivative")
     parser.add_argument("--jit", type=int, default=2, help="samples per record that are compiled")
+    parser.add_argument("--jit-order", type=int, default=2, help="highest derivative compiled")
     parser.add_argument("--forms", action="store_true", help="methods, in-place forms, aliases")
     parser.add_argument("--strided", action="store_true", help="operands with gaps in memory")
     parser.add_argument("--errors", action="store_true", help="PyTorch's own bad calls")

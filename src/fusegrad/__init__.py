@@ -191,6 +191,7 @@ from .functions.elementary import (
     xlogy,
 )
 from .functions.indexing import gather, index_select
+from .functions.inplace import fill, fill_, zero_
 from .functions.layout import (
     channels_last,
     channels_last_3d,
@@ -199,6 +200,7 @@ from .functions.layout import (
     strided,
 )
 from .functions.linear import addmm, bmm, dot, matmul, mm, mv, outer
+from .functions.norms import frobenius_norm, norm, nuclear_norm
 from .functions.pointwise import (
     abs,
     acos,
@@ -314,7 +316,6 @@ from .functions.reduction import (
     max,
     mean,
     min,
-    norm,
     prod,
     softmax,
     std,
@@ -397,7 +398,32 @@ from .runtime.threads import get_num_threads, set_num_threads
 from .serialization import load, save
 from .tensor import Size, Tensor
 
-from . import cuda, nn, optim, special, utils  # isort: skip  # they build on the names above
+from . import cuda, fft, linalg, nn, optim, signal, special, utils  # isort: skip  # build on these
+from .stft import istft, stft  # isort: skip
+from .linalg.spectra import lobpcg  # isort: skip
+from .linalg.classic import (  # isort: skip
+    cholesky,
+    cholesky_inverse,
+    cholesky_solve,
+    det,
+    geqrf,
+    inverse,
+    logdet,
+    lu,
+    lu_solve,
+    lu_unpack,
+    matrix_exp,
+    matrix_power,
+    orgqr,
+    ormqr,
+    pca_lowrank,
+    pinverse,
+    qr,
+    slogdet,
+    svd,
+    svd_lowrank,
+    triangular_solve,
+)
 from .nn.functional import (  # isort: skip
     adaptive_avg_pool1d,
     avg_pool1d,
@@ -418,7 +444,21 @@ from .nn.functional import (  # isort: skip
     threshold,
 )
 from .nn.functional import toplevel as _toplevel  # isort: skip
+from .functions import memory as _memory, numeric as _numeric, samplers as _samplers  # isort: skip
+from .functions import settings as _settings  # isort: skip
 
+# Families whose modules list what they offer at the top level.
+for _module in (_toplevel, _samplers, _memory, _numeric, _settings):
+    for _name in _module.__all__:
+        globals()[_name] = getattr(_module, _name)
+i0, igamma, igammac, polygamma = special.i0, special.igamma, special.igammac, special.polygamma
+for _function in (*signal.TOP_LEVEL, *_memory.COPIES.values()):
+    globals()[_function.__name__] = _function
+# An in-place method is also a function: fg.relu_(x) is x.relu_().
+for _owner in (Tensor, nn.functional):
+    for _name in dir(_owner):
+        if _name.endswith("_") and not _name.startswith("_"):
+            globals().setdefault(_name, getattr(_owner, _name))
 _out.accept(globals())
 _out.accept(vars(nn.functional), _out.LAYERS)
 
@@ -433,8 +473,6 @@ fix = trunc
 cfloat, cdouble = complex64, complex128
 detach = Tensor.detach  # type: ignore[attr-defined]
 broadcast_to = Tensor.broadcast_to  # type: ignore[attr-defined]
-for _name in _toplevel.__all__:
-    globals()[_name] = getattr(_toplevel, _name)
 
 
 def is_tensor(obj: object) -> _bool:
@@ -463,9 +501,9 @@ __all__ = [
     "diag_embed", "diagflat", "diagonal", "diagonal_scatter", "diff", "digamma", "dist", "div",
     "divide", "dot", "double", "dsplit", "dstack", "dtype", "dtypes", "e", "einsum", "empty",
     "empty_like", "enable_grad", "eq", "equal", "erf", "erfc", "erfinv", "exp", "exp2", "explain",
-    "expm1", "eye", "finfo", "fix", "flatten", "flip", "fliplr", "flipud", "float", "float16",
-    "float32", "float64", "float_power", "floor", "floor_divide", "fmax", "fmin", "fmod", "frac",
-    "from_numpy", "full", "full_like", "gather", "gcd", "ge", "ger", "get_default_dtype",
+    "expm1", "eye", "fill", "fill_", "finfo", "fix", "flatten", "flip", "fliplr", "flipud", "float",
+    "float16", "float32", "float64", "float_power", "floor", "floor_divide", "fmax", "fmin", "fmod",
+    "frac", "from_numpy", "full", "full_like", "gather", "gcd", "ge", "ger", "get_default_dtype",
     "get_num_threads", "get_rng_state", "greater", "greater_equal", "gt", "half", "hardshrink",
     "heaviside", "histc", "hsplit", "hstack", "hypot", "iinfo", "index_add", "index_copy",
     "index_fill", "index_put", "index_reduce", "index_select", "inf", "inference_mode",
@@ -495,11 +533,18 @@ __all__ = [
     "trapezoid", "trapz", "tril", "tril_indices", "triu", "triu_indices", "true_divide", "trunc",
     "uint16", "uint32", "uint64", "uint8", "unbind", "unflatten", "unique", "unique_consecutive",
     "unsqueeze", "utils", "vander", "var", "var_mean", "vdot", "vision", "vsplit", "vstack",
-    "where", "while_loop", "xlogy", "zeros", "zeros_like",
+    "where", "while_loop", "xlogy", "zero_", "zeros", "zeros_like",
 ]  # fmt: skip
 __all__ += [
-    "angle", "cdouble", "cfloat", "complex", "conj_physical", "imag", "is_conj", "is_neg", "polar",
-    "real", "resolve_conj", "resolve_neg", "sgn", "view_as_complex", "view_as_real",
+    "cholesky", "cholesky_inverse", "cholesky_solve", "det", "frobenius_norm", "geqrf",
+    "inverse", "linalg", "lobpcg", "logdet", "lu", "lu_solve", "lu_unpack", "matrix_exp",
+    "matrix_power", "nuclear_norm", "orgqr", "ormqr", "pca_lowrank", "pinverse", "qr", "slogdet", "svd",
+    "svd_lowrank", "triangular_solve",
+]  # fmt: skip
+__all__ += [
+    "angle", "cdouble", "cfloat", "complex", "conj_physical", "fft", "imag", "is_conj",
+    "is_neg", "istft", "polar", "real", "resolve_conj", "resolve_neg", "sgn", "stft",
+    "view_as_complex", "view_as_real",
 ]  # fmt: skip
 
 

@@ -27,16 +27,10 @@ class Site(NamedTuple):
     @property
     def line(self) -> int:
         """Line number of the instruction."""
-        positions = getattr(self.code, "co_positions", None)
-        if positions is not None:  # Python 3.11+: exact
-            for index, position in enumerate(positions()):
-                if index == self.lasti // 2:
-                    return position[0] or self.code.co_firstlineno
-        best = self.code.co_firstlineno
         for start, end, line in self.code.co_lines():
             if start <= self.lasti < end and line is not None:
                 return line
-        return best
+        return self.code.co_firstlineno
 
     @property
     def short(self) -> str:

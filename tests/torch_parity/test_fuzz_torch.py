@@ -31,13 +31,13 @@ def compiled(seed: int) -> bool:
 
 def report(seed: int, failure: str) -> str:
     """The failure of a seed, with a smaller program that shows it."""
-    smaller = fuzz.shrink(fuzz.draw(seed), compiled(seed))
+    smaller = fuzz.shrink(fuzz.draw(seed, compiled(seed)), compiled(seed))
     return f"seed {seed}: {failure}\n{smaller}\n=> {fuzz.fails(smaller, compiled(seed))}\n"
 
 
 def failure_of(seed: int) -> str | None:
     """What differs in the program of a seed."""
-    return fuzz.check(fuzz.draw(seed), compiled(seed))
+    return fuzz.check(fuzz.draw(seed, compiled(seed)), compiled(seed))
 
 
 @pytest.mark.parametrize("seed", range(DEFAULT))
@@ -82,6 +82,6 @@ if __name__ == "__main__":
     if len(sys.argv) == 2:
         chosen = int(sys.argv[1])
         problem = failure_of(chosen)
-        print(fuzz.draw(chosen) if problem is None else report(chosen, problem))
+        print(fuzz.draw(chosen, compiled(chosen)) if problem is None else report(chosen, problem))
     else:
         run(int(sys.argv[1]), int(sys.argv[2]))

@@ -42,11 +42,14 @@ class Drawing:
 
     Attributes:
         values: earlier values, PyTorch's.
+        masks: whether an index may have masks (the shape then depends on values).
         x: the tensor that ``{x}`` became; ``axis`` the number that ``{dim}`` became.
     """
 
-    def __init__(self, rng: np.random.Generator, values: list[Any], kind: str, wild: bool) -> None:
-        self.rng, self.values, self.kind, self.wild = rng, values, kind, wild
+    def __init__(
+        self, rng: np.random.Generator, values: list[Any], kind: str, wild: bool, masks: bool = True
+    ) -> None:
+        self.rng, self.values, self.kind, self.wild, self.masks = rng, values, kind, wild, masks
         self.x: Any = None
         self.axis = 0
         self.known: dict[str, str] = {}
@@ -55,7 +58,7 @@ class Drawing:
         """The line with everything drawn, from left to right, ``{x}`` and ``{dim}`` first."""
         names = list(NAME.finditer(text))
         wild = int(self.rng.integers(len(names) or 1)) if self.wild else -1
-        for match in sorted(names, key=lambda f: {"x": 0, "dim": 1}.get(f.group(1), 2)):
+        for match in sorted(names, key=lambda f: {"x": 0, "full": 0, "dim": 1}.get(f.group(1), 2)):
             if match.group(0) not in self.known:
                 self.wild = wild >= 0 and match.span() == names[wild].span()
                 self.known[match.group(0)] = KINDS[match.group(1)](self, match.group(2) or "")
@@ -107,6 +110,15 @@ def x(d: Drawing, dims: str) -> str:
     k = d.pick(lambda v: least <= v.dim() <= most)
     d.x = d.values[k]
     return f"v{k}"
+
+
+@kind
+def full(d: Drawing, dims: str) -> str:
+    """``{x}`` with at least one element."""
+    text = x(d, dims)
+    if not d.x.numel():
+        raise Skip
+    return text
 
 
 @kind
@@ -169,6 +181,13 @@ def b(d: Drawing, _: str) -> str:
     if np.prod(shape) > 40:
         raise Skip
     return f"m.tensor({(d.rng.random(tuple(shape)) < 0.5).tolist()}, dtype=m.bool).reshape({tuple(shape)})"
+
+
+@kind
+def spread(d: Drawing, _: str) -> str:
+    """A ramp that keeps equal elements apart: which of them is picked is not defined."""
+    shape = tuple(d.x.shape)
+    return f"m.linspace(0, 0.37, {d.x.numel()}, dtype=m.float64).reshape({shape})"
 
 
 @kind
@@ -562,6 +581,7 @@ def basic(d: Drawing, _: str) -> str:
 @kind
 def key(d: Drawing, _: str) -> str:
     """Any index: also integer tensors, lists and masks, anywhere."""
+    d.wild = False  # positions outside are errors only where something is selected
     keys: list[str] = []
     common = (d.number(1, 4),) * d.number(1, 3)
     k = 0
@@ -572,7 +592,7 @@ def key(d: Drawing, _: str) -> str:
             keys.append(_integers(d, e, lengths, True))
         elif choice == 2 and e:
             keys.append(str([d.number(-e, e) for _ in range(common[-1])]))
-        elif choice == 3:
+        elif choice == 3 and d.masks:
             mask = d.rng.random(e) < 0.5
             mask[: common[-1]] = True
             mask[common[-1] :] = False

@@ -5,6 +5,7 @@ In: tensors or numbers, promoted and broadcast. Out: tensors. Next file: ``eleme
 
 from __future__ import annotations
 
+import builtins
 from typing import Any
 
 from .. import dtypes
@@ -12,7 +13,7 @@ from ..dtypes import DType, bool_
 from ..ops import elementwise as ops
 from ..tensor import Tensor
 from .common import Number, as_tensor_operand, cast, factors, method, pointwise, promote
-from .pointwise import add, fractional, in_place, mul, promote_pair, sub, trunc, where
+from .pointwise import abs, add, fractional, mul, promote_pair, sub, trunc, where
 from .refusals import floats_only, no_booleans, no_zero_divisor, one_dtype
 from .rounding import rounds_once
 
@@ -39,7 +40,7 @@ def div(input: Any, other: Any, *, rounding_mode: str | None = None) -> Tensor:
     return factors(ops.div, input, other, dtype=fractional(input, other))
 
 
-@method("__rtruediv__")
+@method("__rtruediv__", "__rdiv__")
 def rdiv(input: Any, other: Any) -> Tensor:
     """other / input."""
     return div(other, input)
@@ -101,7 +102,10 @@ def fmod(input: Any, other: Any) -> Tensor:
 # --- sums of products and quotients ---------------------------------------------------------------
 @method()
 def lerp(input: Tensor, end: Any, weight: Any) -> Tensor:
-    """input + weight * (end - input); operands of one dtype, but a number may be of any."""
+    """input + weight * (end - input), from the nearer end: exact for the weights 0 and 1.
+
+    Tensors have one dtype; a number may be of any.
+    """
     number = not isinstance(weight, Tensor) or not weight.aval.shape
     one_dtype("lerp", input, end, *(() if number else (weight,)))
     floats_only("lerp", input)
@@ -110,7 +114,11 @@ def lerp(input: Tensor, end: Any, weight: Any) -> Tensor:
 
 @rounds_once
 def _lerp(input: Tensor, end: Any, weight: Any) -> Tensor:
-    return add(input, mul(weight, sub(end, input)))
+    span = sub(end, input)
+    near, far = add(input, mul(weight, span)), sub(end, mul(span, sub(1, weight)))
+    if isinstance(weight, Tensor):
+        return where(ops.lt(abs(weight), 0.5), near, far)
+    return near if builtins.abs(weight) < 0.5 else far
 
 
 def _promoted(*values: Any) -> list[Any]:
@@ -139,17 +147,3 @@ def addcdiv(input: Tensor, tensor1: Any, tensor2: Any, *, value: Any = 1) -> Ten
     input, tensor1, tensor2 = _promoted(input, tensor1, tensor2)
     numerator = tensor1 if isinstance(value, Number) and value == 1 else mul(tensor1, value)
     return add(input, pointwise(ops.div, numerator, tensor2))
-
-
-for _function, _operator in (
-    (div, "itruediv"),
-    (floor_divide, "ifloordiv"),
-    (remainder, "imod"),
-    (fmod, ""),
-    (lerp, ""),
-    (addcmul, ""),
-    (addcdiv, ""),
-):
-    in_place(f"{_function.__name__}_", _function)
-    if _operator:
-        in_place(f"__{_operator}__", _function)

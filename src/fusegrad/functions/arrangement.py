@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 
 from ..dtypes import DType, int64
-from ..errors import ArgumentError, RangeError, ShapeError
+from ..errors import ArgumentError, ArgumentTypeError, DimError, RangeError, ShapeError
+from ..ops import diagonals, indexing, movement
 from ..ops import elementwise as ew
-from ..ops import indexing, movement
 from ..tensor import Tensor
+from ..viewpath import layout_of
 from .common import axis_of, cast, method, owned, promote, shape_args
 from .creation import meshgrid
 from .reduction import sum
@@ -54,7 +55,7 @@ def diagonal(input: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Te
         [1, 4]
     """
     a, b = _two_axes("diagonal", input, dim1, dim2, input.aval.ndim)
-    return movement.diagonal(movedim(input, (a, b), (-2, -1)), offset=offset)
+    return diagonals.diagonal(movedim(input, (a, b), (-2, -1)), offset=offset)
 
 
 @method()
@@ -197,6 +198,10 @@ def roll(input: Tensor, shifts: Any, dims: Any = None) -> Tensor:
     if len(dims) != len(shifts):
         raise ShapeError(f"roll by {shifts} along {dims}", "One shift for each axis is needed.")
     out = input
+    if not input.aval.shape and dims:
+        raise DimError(
+            f"roll of {input.aval} along {dims}", "The tensor has no dimensions.", "dims=None"
+        )
     for by, dim in zip(shifts, dims, strict=True):
         axis = axis_of(dim, input.aval.ndim)
         n = input.aval.shape[axis]
@@ -245,6 +250,8 @@ def rot90(input: Tensor, k: int = 1, dims: Sequence[int] = (0, 1)) -> Tensor:
     """
     if len(dims) != 2:
         raise ShapeError(f"rot90 over {list(dims)}", "A rotation takes two axes.")
+    if input.aval.ndim < 2:
+        raise ShapeError(f"rot90 of {input.aval}", "expected total dims >= 2.")
     a, b = _two_axes("rot90", input, dims[0], dims[1], input.aval.ndim)
     k %= 4
     if k == 0:
@@ -271,7 +278,7 @@ def tile(input: Tensor, *dims: Any) -> Tensor:
 def unfold(input: Tensor, dimension: int, size: int, step: int) -> Tensor:
     """All windows of ``size`` elements along an axis, ``step`` apart, in a new last axis.
 
-    A copy, where PyTorch has a view: writing into it does not change ``input``.
+    A view; it can be written to where the windows do not overlap.
 
     Example:
         >>> import fusegrad as fg
@@ -287,9 +294,7 @@ def unfold(input: Tensor, dimension: int, size: int, step: int) -> Tensor:
         raise ShapeError(
             f"unfold of {input.aval} with size {size}", f"Axis {axis} has {extent} elements."
         )
-    count = (extent - size) // step + 1
-    places = np.arange(count)[:, None] * step + np.arange(size)
-    out = movedim(indexing.take(x, Tensor(places), axis=axis), axis + 1, -1)
+    out = diagonals.windows(x, axis=axis, size=size, step=step)
     return out if input.aval.shape else reshape(out, -1)
 
 
@@ -297,12 +302,13 @@ def unfold(input: Tensor, dimension: int, size: int, step: int) -> Tensor:
 def as_strided(
     input: Tensor, size: Sequence[int], stride: Sequence[int], storage_offset: int | None = None
 ) -> Tensor:
-    """The elements at ``storage_offset + sum(i * stride)`` of the row-major order of ``input``.
+    """The elements at ``storage_offset + sum(i * stride)`` of the memory that ``input`` lives in.
 
-    A copy, where PyTorch has a view, and counted from the first element of ``input``.
+    A copy, where PyTorch has a view. The offset counts from the start of the memory, for a view
+    from that of the tensor it was made of; left out, it is where ``input`` starts.
 
     Raises:
-        RuntimeError: a position outside, an ``input`` that is not row-major in memory.
+        RuntimeError: a position outside of the memory, or memory that is not row-major.
 
     Example:
         >>> import fusegrad as fg
@@ -311,16 +317,27 @@ def as_strided(
     """
     if len(size) != len(stride):
         raise ShapeError(f"as_strided with {size} and {stride}", "One stride for each extent.")
-    if not input.is_contiguous():  # type: ignore[attr-defined]
+    whole, start = _memory_of(input)
+    if not whole.is_contiguous():  # type: ignore[attr-defined]
         raise ShapeError(
-            f"as_strided of {input.aval}", "Its elements are not row-major.", "x.contiguous()"
+            f"as_strided of {input.aval}", "Its memory is not row-major.", "x.contiguous()"
         )
-    places = np.full(tuple(size), storage_offset or 0, np.int64)
+    places = np.full(tuple(size), start if storage_offset is None else storage_offset, np.int64)
     for k, (n, s) in enumerate(zip(size, stride, strict=True)):
         places += (np.arange(n) * s).reshape([-1 if j == k else 1 for j in range(len(size))])
-    if places.size and (places.min() < 0 or places.max() >= input.aval.size):
+    if places.size and (places.min() < 0 or places.max() >= whole.aval.size):
         raise ShapeError(f"as_strided of {input.aval}", "It reaches outside of the elements.")
-    return indexing.take(reshape(input, -1), Tensor(places), axis=0)
+    return indexing.take(reshape(whole, -1), Tensor(places), axis=0)
+
+
+def _memory_of(x: Tensor) -> tuple[Tensor, int]:
+    """The tensor whose memory ``x`` is a view of, and the place of its first element there."""
+    whole = x._base if x._base is not None else x
+    if whole._path:  # a detached view: the memory without history
+        whole = Tensor(x._storage.array, x._storage)
+    first, own = layout_of(whole), layout_of(x)
+    gap = own.__array_interface__["data"][0] - first.__array_interface__["data"][0]
+    return whole, gap // own.itemsize
 
 
 # --- pieces ---------------------------------------------------------------------------------------
@@ -345,6 +362,10 @@ def tensor_split(input: Tensor, indices_or_sections: Any, dim: int = 0) -> tuple
             raise ShapeError(f"tensor_split into {cuts} parts", "There must be at least one.")
         small, more = divmod(n, cuts)
         return split(input, [small + (k < more) for k in range(cuts)], axis)
+    if isinstance(cuts, str) or not all(hasattr(c, "__index__") for c in cuts):
+        raise ArgumentTypeError(
+            f"tensor_split at {cuts!r}", "indices_or_sections is an int or a sequence of them."
+        )
     ends = [slice(0, c).indices(n)[1] for c in cuts]
     out, start = [], 0
     for end in [*ends, n]:

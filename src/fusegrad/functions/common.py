@@ -82,7 +82,8 @@ def broadcast_shapes(*shapes: Sequence[int], op: str = "broadcast_shapes") -> tu
     Raises:
         RuntimeError: two extents differ and neither is 1.
     """
-    first = shapes[0]
+    shapes = tuple((s,) if isinstance(s, int) else s for s in shapes)
+    first = shapes[0] if shapes else ()
     if all(s == first for s in shapes):
         return tuple(first)
     ndim = max(len(s) for s in shapes)
@@ -157,6 +158,16 @@ def pointwise(
     return out
 
 
+def owned(x: Tensor) -> Tensor:
+    """``x`` in memory of its own, for a result that is equal to an operand but not a view of it."""
+    return elementwise.convert(x, dtype=x.dtype)
+
+
+def unshared(out: Tensor, source: Tensor) -> Tensor:
+    """``out``, copied if it lies in the memory of ``source``."""
+    return owned(out) if out._storage is source._storage else out
+
+
 def factors(primitive: Primitive, input: Any, other: Any, dtype: DType | None = None) -> Tensor:
     """``pointwise`` for products and quotients, whose numbers stay exact beside half precision.
 
@@ -171,16 +182,6 @@ def factors(primitive: Primitive, input: Any, other: Any, dtype: DType | None = 
         return pointwise(primitive, input, other, dtype=dtype)
     wide = [cast(v, dtypes.float32) if isinstance(v, Tensor) else v for v in values]
     return cast(pointwise(primitive, *wide, dtype=dtypes.float32), target)
-
-
-def owned(x: Tensor) -> Tensor:
-    """``x`` in memory of its own, for a result that is equal to an operand but not a view of it."""
-    return elementwise.convert(x, dtype=x.dtype)
-
-
-def unshared(out: Tensor, source: Tensor) -> Tensor:
-    """``out``, copied if it lies in the memory of ``source``."""
-    return owned(out) if out._storage is source._storage else out
 
 
 def floating(x: Any, name: str = "operand") -> Tensor:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from ..errors import DTypeError
+from ..errors import DTypeError, RangeError
 from ..ops import elementwise as ew
 from ..ops import reduce
 from ..tensor import Tensor
-from .common import method, pointwise
+from .common import as_tensor_operand, method, pointwise
 from .conversion import item
 from .pointwise import abs, as_bool, where
 from .shape import broadcast_tensors
@@ -38,6 +38,10 @@ def isclose(
         >>> fg.isclose(fg.tensor([1.0, 2.0]), fg.tensor([1.0, 2.1])).tolist()
         [True, False]
     """
+    input, other = as_tensor_operand(input), as_tensor_operand(other)
+    for name, bound in (("rtol", rtol), ("atol", atol)):
+        if bound < 0:
+            raise RangeError(f"isclose with {name}={bound}", f"{name} must be at least zero.")
     if input.dtype is not other.dtype:
         raise DTypeError(f"isclose of {input.aval} and {other.aval}", "Both need the same dtype.")
     same = pointwise(ew.eq, input, other)

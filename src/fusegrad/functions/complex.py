@@ -19,7 +19,8 @@ from ..tensor import Tensor
 from ..viewpath import layout_of
 from .common import as_tensor_operand, broadcast_shapes, broadcast_to, cast, method
 from .pointwise import abs as magnitude
-from .pointwise import in_place, where
+from .pointwise import where
+from .twins import in_place
 
 
 def complex(real: Tensor, imag: Tensor) -> Tensor:
@@ -40,6 +41,7 @@ def complex(real: Tensor, imag: Tensor) -> Tensor:
         >>> fg.complex(fg.tensor([1.0, 2.0]), fg.tensor([3.0, 4.0])).tolist()
         [(1+3j), (2+4j)]
     """
+    real, imag = as_tensor_operand(real), as_tensor_operand(imag)
     _check_parts("complex", real, imag)
     shape = broadcast_shapes(real.aval.shape, imag.aval.shape, op="complex")
     parts = [
@@ -71,6 +73,7 @@ def polar(abs: Tensor, angle: Tensor) -> Tensor:
         >>> fg.polar(fg.tensor([2.0]), fg.tensor([0.0])).tolist()
         [(2+0j)]
     """
+    abs, angle = as_tensor_operand(abs), as_tensor_operand(angle)
     _check_parts("polar", abs, angle)
     shape = broadcast_shapes(abs.aval.shape, angle.aval.shape, op="polar")
     size, turn = broadcast_to(abs, shape), broadcast_to(angle, shape)
@@ -313,19 +316,7 @@ def _true(x: Tensor) -> Any:
     return full(shape=x.aval.shape, dtype=bool_, value=True)
 
 
-# --- dtypes ---------------------------------------------------------------------------------------
-@method()
-def cfloat(input: Tensor) -> Tensor:
-    """The tensor as ``complex64``."""
-    return cast(input, dtypes.complex64)
-
-
-@method()
-def cdouble(input: Tensor) -> Tensor:
-    """The tensor as ``complex128``."""
-    return cast(input, dtypes.complex128)
-
-
+# --- dtypes ------------------------------------------------------------------------------------
 @method()
 def chalf(input: Tensor) -> Tensor:
     """Refuses: there is no complex dtype of two ``float16``.

@@ -10,6 +10,7 @@ from .. import dtypes
 from ..dtypes import DType, int64, number_of, widen
 from ..errors import ArgumentError, ArgumentTypeError, DTypeError, GradientError
 from ..tensor import Tensor
+from ..viewpath import layout_of
 from .common import cast, method
 from .creation import TENSOR_TYPES
 from .creation import device as as_device
@@ -88,6 +89,8 @@ for _name, _dtype in {
     "char": dtypes.int8,
     "byte": dtypes.uint8,
     "bool": dtypes.bool_,
+    "cfloat": dtypes.complex64,
+    "cdouble": dtypes.complex128,
 }.items():
     _converter(_name, _dtype)
 
@@ -243,7 +246,7 @@ def data_ptr(input: Tensor) -> int:
 @method()
 def stride(input: Tensor, dim: int | None = None) -> Any:
     """Strides in elements."""
-    array = input._concrete(".stride()")
+    array = layout_of(input)
     strides = tuple(s // array.itemsize for s in array.strides)
     return strides if dim is None else strides[dim]
 

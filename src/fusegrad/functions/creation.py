@@ -12,6 +12,7 @@ from ..dtypes import DType, as_dtype, from_numpy_dtype, int64, stored
 from ..errors import ArgumentError, ArgumentTypeError, RangeError, ShapeError
 from ..ops import elementwise as ew
 from ..ops import movement, source
+from ..ops.kinds import keep_parts
 from ..tensor import Tensor
 from .common import cast, method, sizes_of
 
@@ -65,6 +66,8 @@ def tensor(
             array = stored(array, dtypes.get_default_dtype())
         elif dtype is None and array.dtype == np.complex128:
             array = stored(array, dtypes.complex_dtype(dtypes.get_default_dtype()))
+        elif dtype is not None and array.dtype.kind == "c":
+            keep_parts("tensor()", array, as_dtype(dtype))
     if dtype is not None:
         array = stored(array, as_dtype(dtype))
     from_numpy_dtype(array.dtype)
@@ -173,7 +176,12 @@ def ones_like(
 
 
 def full_like(
-    input: Tensor, fill_value: Any, *, dtype: DType | None = None, requires_grad: bool = False
+    input: Tensor,
+    fill_value: Any,
+    *,
+    dtype: DType | None = None,
+    requires_grad: bool = False,
+    **ignored: Any,
 ) -> Tensor:
     """``fill_value`` with the shape and dtype of ``input``."""
     return full(
@@ -201,6 +209,8 @@ def arange(
     if dtype is None:
         whole = all(isinstance(v, int) for v in (start, end, step))
         dtype = int64 if whole else dtypes.get_default_dtype()
+    if math.isinf(start) or math.isinf(end) or math.isnan(start) or math.isnan(end):
+        raise RangeError(f"arange from {start} to {end}", "unsupported range: it has no end.")
     if step == 0:
         raise RangeError("arange with step=0", "step must be nonzero", "step=1")
     if (end - start) * step < 0:
@@ -216,6 +226,12 @@ def arange(
     return _finish(ew.add(ramp, start) if start != 0 else ramp, requires_grad)
 
 
+def _dtype_of_ends(*ends: Any) -> DType:
+    default = dtypes.get_default_dtype()
+    whole = [e.dtype.is_complex if isinstance(e, Tensor) else isinstance(e, complex) for e in ends]
+    return dtypes.complex_dtype(default) if any(whole) else default
+
+
 def linspace(
     start: float,
     end: float,
@@ -225,10 +241,9 @@ def linspace(
     requires_grad: bool = False,
     device: Any = None,
 ) -> Tensor:
-    """``steps`` evenly spaced numbers from ``start`` to ``end``."""
-    target = dtype or dtypes.get_default_dtype()
-    _check_steps("linspace", steps)
-    return _finish(Tensor(stored(np.linspace(start, end, steps), target)), requires_grad)
+    """``steps`` evenly spaced numbers from ``start`` to ``end`` (numbers or 0-d tensors)."""
+    target = dtype or _dtype_of_ends(start, end)
+    return _finish(cast(_spaced("linspace", start, end, steps), target), requires_grad)
 
 
 def logspace(
@@ -248,15 +263,39 @@ def logspace(
         >>> fg.logspace(0, 2, 3).tolist()
         [1.0, 10.0, 100.0]
     """
-    target = dtype or dtypes.get_default_dtype()
-    _check_steps("logspace", steps)
-    values = np.power(float(base), np.linspace(start, end, steps))
-    return _finish(Tensor(stored(values, target)), requires_grad)
+    target = dtype or _dtype_of_ends(start, end)
+    exponents = _spaced("logspace", start, end, steps)
+    if isinstance(exponents._value, np.ndarray):
+        values = Tensor(np.power(float(base), exponents._value))
+    else:
+        values = ew.exp(ew.mul(exponents, math.log(base)))
+    return _finish(cast(values, target), requires_grad)
 
 
-def _check_steps(name: str, steps: int) -> None:
+def _spaced(name: str, start: Any, end: Any, steps: Any) -> Tensor:
+    """Evenly spaced float64 numbers; constants unless an end is a traced tensor."""
+    if isinstance(steps, bool) or not hasattr(steps, "__index__"):
+        raise ArgumentTypeError(f"{name} with steps={steps!r}", "steps must be an int.")
     if steps < 0:
         raise RangeError(f"{name} with steps={steps}", "number of steps must be non-negative")
+    ends = []
+    for end_ in (start, end):
+        if isinstance(end_, Tensor):
+            if end_.aval.ndim:
+                raise ShapeError(
+                    f"{name} to or from {end_.aval}",
+                    f"{name} only supports 0-dimensional start and end tensors.",
+                )
+            wide = dtypes.complex128 if end_.dtype.is_complex else dtypes.float64
+            end_ = cast(end_.detach(), wide)  # type: ignore[attr-defined]
+        ends.append(end_)
+    values = [e._read() if isinstance(e, Tensor) else e for e in ends]
+    if all(isinstance(v, (int, float, complex, np.ndarray, np.generic)) for v in values):
+        first, last = (np.asarray(v)[()] for v in values)
+        return Tensor(np.linspace(first, last, steps))
+    share = Tensor(np.linspace(0.0, 1.0, steps))
+    low, high = ew.mul(ew.sub(1.0, share), ends[0]), ew.mul(share, ends[1])
+    return ew.add(low, high)
 
 
 def meshgrid(*tensors: Any, indexing: str | None = None) -> tuple[Tensor, ...]:
@@ -320,9 +359,15 @@ def tril_mask(shape: tuple[int, ...], diagonal: int) -> Tensor:
     return ew.le(j, ew.add(i, diagonal))
 
 
+def _check_matrix(name: str, x: Tensor) -> None:
+    if x.aval.ndim < 2:
+        raise ShapeError(f"{name} of {x.aval}", "input tensor must have at least 2 dimensions.")
+
+
 @method()
 def tril(input: Tensor, diagonal: int = 0) -> Tensor:
     """Lower triangle, zeros above."""
+    _check_matrix("tril", input)
     from .pointwise import where
 
     zero = False if input.dtype is dtypes.bool_ else 0
@@ -332,6 +377,7 @@ def tril(input: Tensor, diagonal: int = 0) -> Tensor:
 @method()
 def triu(input: Tensor, diagonal: int = 0) -> Tensor:
     """Upper triangle, zeros below."""
+    _check_matrix("triu", input)
     from .pointwise import where
 
     zero = False if input.dtype is dtypes.bool_ else 0

@@ -6,12 +6,12 @@ import math
 from typing import Any
 
 from ..dtypes import DType, bool_, int64
-from ..errors import ArgumentError, ShapeError
+from ..errors import ArgumentError, RangeError, ShapeError
 from ..ops import elementwise as ew
-from ..ops import indexing, movement
+from ..ops import indexing, movement, source
 from ..ops import scan as ops
 from ..tensor import Tensor
-from .common import axis_of, cast, method, pointwise
+from .common import axis_of, cast, method, owned, pointwise
 from .pointwise import mul, sub, where
 from .reduction import sum
 from .refusals import floats_only, no_booleans
@@ -36,11 +36,7 @@ def cumsum(input: Tensor, dim: int, *, dtype: DType | None = None) -> Tensor:
     x = _summable(input, dtype)
     no_booleans("cumsum", x)
     axis = axis_of(dim, x.aval.ndim)
-    return ops.cumsum(x, axis=axis, reverse=False) if x.aval.shape else _same(x)
-
-
-def _same(x: Tensor) -> Tensor:
-    return ew.convert(x, dtype=x.dtype)
+    return ops.cumsum(x, axis=axis, reverse=False) if x.aval.shape else owned(x)
 
 
 @method()
@@ -57,7 +53,7 @@ def cumprod(input: Tensor, dim: int, *, dtype: DType | None = None) -> Tensor:
     no_booleans("cumprod", x)
     axis = axis_of(dim, x.aval.ndim)
     if not x.aval.shape or not x.aval.shape[axis]:
-        return _same(x)
+        return owned(x)
     gap = tuple(x.aval.shape[axis] - 1 if k == axis else 0 for k in range(x.aval.ndim))
     none = (0,) * x.aval.ndim
     first = movement.pad(narrow(x, axis, 0, 1), low=none, high=gap, interior=none, value=0)
@@ -68,7 +64,7 @@ def _extreme(primitive: Any, input: Tensor, dim: int) -> ValuesIndices:
     axis = axis_of(dim, input.aval.ndim)
     x = cast(input, int64) if input.dtype is bool_ else input
     if not x.aval.shape:
-        return ValuesIndices(_same(input), cast(mul(x.detach(), 0), int64))
+        return ValuesIndices(owned(input), Tensor(source.full(shape=(), dtype=int64, value=0)))
     index = primitive(x.detach(), axis=axis)
     return ValuesIndices(indexing.take_along(input, index, axis=axis), index)
 
@@ -113,7 +109,7 @@ def logcumsumexp(input: Tensor, dim: int) -> Tensor:
     x = input
     axis = axis_of(dim, x.aval.ndim)
     if not x.aval.shape or not x.aval.shape[axis]:
-        return _same(x)
+        return owned(x)
     top = cummax(x.detach(), axis).values
     shift = where(ew.isfinite(top), top, 0.0)
     before = ops.shifted(top, axis, 1, x.aval.ndim)
@@ -141,7 +137,9 @@ def diff(
         raise ShapeError("diff of a 0-d tensor", "There must be an axis to go along.")
     axis = axis_of(dim, input.aval.ndim)
     if n < 0:
-        raise ArgumentError(f"diff with n={n}", "The order must not be negative.")
+        raise RangeError(f"diff with n={n}", "order must be non-negative.")
+    if n == 0:
+        return ew.convert(input, dtype=input.dtype)
     parts = [p for p in (prepend, input, append) if p is not None]
     x = cat(parts, axis) if len(parts) > 1 else input
     for _ in range(n):

@@ -11,7 +11,7 @@ import numpy as np
 from ..dtypes import bool_, complex128, finfo, float64, stored
 from ..errors import DTypeError
 from ..ops import elementwise as ops
-from ..ops import source
+from ..ops import source, whole
 from ..tensor import Tensor
 from .common import (
     Number,
@@ -24,10 +24,11 @@ from .common import (
     pointwise,
     promote,
 )
-from .complex import view_as_complex, view_as_real
-from .pointwise import add, atan2, in_place, mul, pow, promote_pair, sub, trunc, where
+from .complex import real, view_as_complex, view_as_real
+from .pointwise import add, atan2, mul, pow, promote_pair, sub, trunc, where
 from .refusals import floats_only
 from .rounding import rounds_once
+from .twins import in_place
 
 
 def _pair(name: str, input: Any, other: Any) -> tuple[Any, Any]:
@@ -75,7 +76,7 @@ def hypot(input: Tensor, other: Tensor) -> Tensor:
 
 
 def _log_of_sum(x: Tensor, y: Tensor, exp: Any, unit: float) -> Tensor:
-    first = ops.ge(x, y)
+    first = ops.ge(real(x), real(y))
     gap = where(first, ops.sub(y, x), ops.sub(x, y))
     same = ops.and_(ops.eq(x, y), ops.not_(ops.isfinite(x)))
     gap = where(same, 0.0, gap)
@@ -189,6 +190,7 @@ def heaviside(input: Tensor, values: Tensor) -> Tensor:
         >>> fg.heaviside(fg.tensor([-1.0, 0.0, 2.0]), fg.tensor(0.5)).tolist()
         [0.0, 0.5, 1.0]
     """
+    input, values = as_tensor_operand(input), as_tensor_operand(values)
     if input.dtype is not values.dtype:
         raise DTypeError(f"heaviside of {input.aval} and {values.aval}", "One dtype is needed.")
     x = input.detach()
@@ -295,34 +297,33 @@ def ldexp(input: Tensor, other: Tensor) -> Tensor:
     return mul(input, ops.exp2(floating(other)))
 
 
-def _whole(name: str, combine: Callable[..., Any]) -> Callable[[Tensor, Tensor], Tensor]:
+def _divisor(primitive: Any) -> Callable[[Tensor, Tensor], Tensor]:
     def function(input: Tensor, other: Tensor) -> Tensor:
-        dtype = promote(input, other)
+        dtype = promote(as_tensor_operand(input), as_tensor_operand(other))
         if dtype.category != 1:
-            raise DTypeError(f"{name} of {input.aval} and {other.aval}", "It takes integers.")
-        x, y = (np.asarray(v._concrete(name)).astype(dtype.np) for v in (input, other))
-        return Tensor(np.asarray(combine(x, y), dtype.np))
+            raise DTypeError(f"{primitive.name} of {dtype} operands", "It takes integers.")
+        return pointwise(primitive, input, other)
 
-    function.__name__ = name
-    function.__doc__ = f"{name} of integers, elementwise; eager only."
-    return method(name)(function)
+    function.__name__ = primitive.name
+    function.__doc__ = f"{primitive.doc} Elementwise, for integers; on the host."
+    return method(primitive.name)(function)
 
 
-gcd = _whole("gcd", np.gcd)
-lcm = _whole("lcm", np.lcm)
+gcd, lcm = _divisor(whole.gcd), _divisor(whole.lcm)
 
 
 def _shift(primitive: Any, name: str, *names: str) -> Callable[[Any, Any], Tensor]:
     left = primitive is ops.shift_left
 
     def function(input: Any, other: Any) -> Tensor:
-        last = 8 * promote_pair(input, other).itemsize - 1
-        if isinstance(other, int) and 0 <= other <= last:
+        dtype = promote_pair(input, other)
+        last = 8 * dtype.itemsize - 1
+        if dtype.category != 1 or (isinstance(other, int) and 0 <= other <= last):
             return pointwise(primitive, input, other)
         # by a negative number, or by all bits and more: nothing but the sign is left
-        count = as_tensor_operand(other)
+        count = cast(as_tensor_operand(other), dtype)
         inside = ops.and_(pointwise(ops.ge, count, 0), pointwise(ops.le, count, last))
-        shifted = pointwise(primitive, input, where(inside, other, last))
+        shifted = pointwise(primitive, input, where(inside, count, last))
         return where(inside, shifted, 0) if left else shifted
 
     function.__name__ = name
@@ -332,6 +333,8 @@ def _shift(primitive: Any, name: str, *names: str) -> Callable[[Any, Any], Tenso
 
 bitwise_left_shift = _shift(ops.shift_left, "bitwise_left_shift", "__lshift__")
 bitwise_right_shift = _shift(ops.shift_right, "bitwise_right_shift", "__rshift__")
+in_place("__ilshift__", bitwise_left_shift)
+in_place("__irshift__", bitwise_right_shift)
 
 
 @method("__rlshift__")

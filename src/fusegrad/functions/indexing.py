@@ -8,11 +8,20 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..dtypes import bool_, int32, int64, stored, uint8
-from ..errors import ArgumentTypeError, DimError, DTypeError, RangeError, TracedValueError
+from ..errors import (
+    ArgumentError,
+    ArgumentTypeError,
+    DimError,
+    DTypeError,
+    RangeError,
+    ShapeError,
+    TracedValueError,
+)
 from ..ir.graph import Var
 from ..ops import elementwise as ew
 from ..ops import indexing as ops
 from ..ops import movement
+from ..ops.kinds import keep_parts
 from ..tensor import Tensor
 from .common import axis_of, broadcast_shapes, broadcast_to, cast, method
 
@@ -60,6 +69,11 @@ def _as_row(x: Tensor) -> Tensor:
 def gather(input: Tensor, dim: int, index: Tensor) -> Tensor:
     """One element per index along ``dim``: out[i][j] = input[index[i][j]][j] for dim 0."""
     axis = axis_of(dim, input.aval.ndim)
+    if not index.aval.size:  # nothing to pick: any shape will do
+        wrap_index(index, 0, "gather")
+        empty = movement.reshape(input, shape=(input.aval.size,))
+        empty = movement.slice_(empty, start=(0,), limit=(0,), step=(1,))
+        return movement.reshape(empty, shape=index.aval.shape)
     if min(input.aval.ndim, index.aval.ndim) == 0 and max(input.aval.ndim, index.aval.ndim) <= 1:
         row = gather(_as_row(input), 0, _as_row(index))
         return movement.reshape(row, shape=index.aval.shape)
@@ -86,7 +100,7 @@ def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
     axis = axis_of(dim, input.aval.ndim)
     if not input.aval.shape:
         if index.aval.size != 1:
-            raise DimError(f"index_select of a 0-d tensor by {index.aval}", "It has one element.")
+            raise RangeError(f"index_select of a 0-d tensor by {index.aval}", "It has one element.")
         return movement.reshape(index_select(_as_row(input), 0, _as_row(index)), shape=())
     extent = input.aval.shape[axis]
     out = ops.take(input, wrap_index(index, extent, "index_select"), axis=axis)
@@ -159,7 +173,7 @@ def _basic(x: Tensor, items: list[Any]) -> tuple[Tensor, list[tuple[int, Tensor]
 
 def _slice(item: slice, extent: int) -> tuple[int, int, int]:
     if item.step is not None and item.step <= 0:
-        raise ArgumentTypeError(f"slice step {item.step}", "Steps must be positive.", "x.flip(dim)")
+        raise ArgumentError(f"slice step {item.step}", "Steps must be positive.", "x.flip(dim)")
     a, b, s = item.indices(extent)
     return a, max(a, b), s
 
@@ -221,7 +235,10 @@ def _flat_index(
 ) -> tuple[tuple[int, ...], Tensor, tuple[int, ...]]:
     """Bring the indexed axes together; returns (perm, flat index, extents of indexed axes)."""
     axes = [a for a, _ in advanced]
-    shape = broadcast_shapes(*[i.aval.shape for _, i in advanced], op="index")
+    try:
+        shape = broadcast_shapes(*[i.aval.shape for _, i in advanced], op="index")
+    except ShapeError as error:  # PyTorch has an IndexError here
+        raise DimError(error.what, error.why, error.hint, error.site) from None
     together = axes == list(range(axes[0], axes[0] + len(axes)))
     first = axes[0] if together else 0
     rest = [a for a in range(view.aval.ndim) if a not in axes]
@@ -268,6 +285,8 @@ def setitem(self: Tensor, key: Any, value: Any) -> None:
         return
     view, advanced = _split_key(self, key)
     if not isinstance(value, Tensor):
+        if isinstance(value, complex):
+            keep_parts("index assignment", value, self.dtype)
         value = Tensor(stored(value, self.dtype))
     value = cast(value, self.dtype)
     if not advanced:

@@ -6,8 +6,11 @@ from typing import Any
 
 import numpy as np
 
+from ..dtypes import bool_
+from ..errors import ShapeError
+from ..ops import elementwise as ew
 from ..ops import source
-from ..tensor import Tensor
+from ..tensor import Tensor, grad_mode
 from .common import broadcast_to, cast, method
 from .creation import device, full, ones, tensor, zeros
 
@@ -21,17 +24,39 @@ def copy_(self: Tensor, src: Any, non_blocking: bool = False) -> Tensor:
 
 @method("fill_")
 def fill_(self: Tensor, value: Any) -> Tensor:
-    """Set every element to ``value``."""
+    """Set every element to ``value``, a number or a 0-d tensor."""
+    return self._assign(fill(self, value), "fill_")
+
+
+def fill(input: Tensor, value: Any) -> Tensor:
+    """A tensor of the shape and dtype of ``input`` that holds ``value``, a number or 0-d tensor.
+
+    The gradient by ``input`` is zero, that by ``value`` the sum.
+
+    Example:
+        >>> import fusegrad as fg
+        >>> fg.fill(fg.zeros(2), 3.0).tolist()
+        [3.0, 3.0]
+    """
     if isinstance(value, Tensor):
-        return copy_(self, value)
-    filled = source.full(shape=self.aval.shape, dtype=self.dtype, value=value)
-    return self._assign(Tensor(filled), "fill_")
+        if value.aval.ndim:
+            raise ShapeError(
+                f"fill of {input.aval} with {value.aval}",
+                "fill only supports 0-dimension value tensor.",
+                "x.copy_(value)",
+            )
+        filled = broadcast_to(cast(value, input.dtype), input.aval.shape)
+    else:
+        filled = Tensor(source.full(shape=input.aval.shape, dtype=input.dtype, value=value))
+    if input.requires_grad and grad_mode.enabled:  # the history goes on, with a zero gradient
+        return ew.where(source.full(shape=input.aval.shape, dtype=bool_, value=True), filled, input)
+    return filled
 
 
 @method("zero_")
 def zero_(self: Tensor) -> Tensor:
     """Set every element to zero."""
-    return fill_(self, 0)
+    return fill_(self, False if self.dtype is bool_ else 0)
 
 
 @method("new_zeros")
@@ -89,11 +114,19 @@ def _unpickled(
     return out
 
 
+def _matrices_transposed(self: Tensor) -> Tensor:
+    if self.aval.ndim == 0:
+        return self.reshape(())
+    if self.aval.ndim == 1:
+        raise ShapeError(f".mT of {self.aval}", "It is for matrices or batches of matrices.")
+    return self.transpose(-2, -1)
+
+
 Tensor.__deepcopy__ = _deepcopy  # type: ignore[attr-defined]
 Tensor.__reduce_ex__ = _pickled  # type: ignore[assignment]
 Tensor.device = property(lambda self: device("cpu"))  # type: ignore[attr-defined]
 Tensor.T = property(lambda self: self.permute(*range(self.dim() - 1, -1, -1)))  # type: ignore[attr-defined]
-Tensor.mT = property(lambda self: self.transpose(-2, -1))  # type: ignore[attr-defined]
+Tensor.mT = property(_matrices_transposed)  # type: ignore[attr-defined]
 Tensor.itemsize = property(lambda self: self.dtype.itemsize)  # type: ignore[attr-defined]
 Tensor.nbytes = property(lambda self: self.dtype.itemsize * self.aval.size)  # type: ignore[attr-defined]
 Tensor.ndim = property(lambda self: self.aval.ndim)  # type: ignore[attr-defined]

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import builtins
 import math
 from collections.abc import Callable
 from typing import Any
 
 from .. import dtypes
 from ..dtypes import DType, bool_, stored
-from ..errors import ArgumentTypeError, DTypeError, RangeError
+from ..errors import ArgumentTypeError, DTypeError, RangeError, ShapeError
 from ..ops import elementwise as ops
 from ..ops.complex import complex_abs
 from ..tensor import Tensor
-from ..transform.vjp import next_sequence
 from .common import (
     Number,
     as_tensor_operand,
@@ -111,7 +111,30 @@ def _rounding(primitive: Any) -> Callable[[Tensor], Tensor]:
 floor = _rounding(ops.floor)
 ceil = _rounding(ops.ceil)
 trunc = _rounding(ops.trunc)
-round = _rounding(ops.round_)
+
+
+@method()
+def round(input: Any, *, decimals: int = 0) -> Tensor:
+    """Nearest number with ``decimals`` digits after the point, ties to even; integers as they are.
+
+    Example:
+        >>> import fusegrad as fg
+        >>> fg.round(fg.tensor([0.5, 1.5])).tolist(), fg.round(fg.tensor(1234.0), decimals=-2)
+        ([0.0, 2.0], tensor(1200.))
+    """
+    x = as_tensor_operand(input)
+    no_booleans("round", x)
+    if not x.dtype.is_floating_point:
+        if decimals:
+            raise DTypeError(
+                f"round of {x.aval} to {decimals} decimals", "It takes floating numbers."
+            )
+        return owned(x)
+    if not decimals:
+        return ops.round_(x)
+    power = 10.0 ** builtins.abs(decimals)
+    up, down = (ops.mul, ops.div) if decimals > 0 else (ops.div, ops.mul)
+    return down(ops.round_(up(x, power)), power)
 
 
 @method()
@@ -201,9 +224,9 @@ def fractional(a: Any, b: Any) -> DType:
 @method("sub", "subtract", "__sub__")
 def sub(input: Any, other: Any, *, alpha: Any = 1) -> Tensor:
     """input - alpha * other with broadcasting and type promotion."""
+    no_booleans("sub", input, other, try_="x ^ y or ~x for booleans")
     if _scales(alpha) and (dtype := promote_pair(input, other)).reduced:
         return _narrow_sum(sub, input, other, alpha, dtype)
-    no_booleans("sub", input, other, try_="x ^ y or ~x for booleans")
     return pointwise(ops.sub, input, _scaled("sub", input, other, alpha))
 
 
@@ -247,6 +270,8 @@ def _integer_power(base: Any, exponent: Any) -> Tensor:
         )
     if not isinstance(exponent, Tensor) or not exponent.dtype.is_signed:
         return pointwise(ops.ipow, base, exponent)
+    dtype = promote_pair(base, exponent)
+    base, exponent = (cast(as_tensor_operand(v), dtype) for v in (base, exponent))
     below = pointwise(ops.lt, exponent, 0)
     power = pointwise(ops.ipow, base, where(below, 0, exponent))
     odd = pointwise(ops.and_, exponent, 1)
@@ -303,7 +328,7 @@ def copysign(input: Any, other: Any) -> Tensor:
 
 @method("clamp", "clip")
 def clamp(input: Tensor, min: Any = None, max: Any = None) -> Tensor:
-    """Limit elements to [min, max]; the gradient passes where the limits do not bind."""
+    """Limit elements to [min, max]; the gradient passes inside, and to a limit that binds."""
     if min is None and max is None:
         raise DTypeError("clamp without limits", "At least one of min and max must be given.")
     limits = [v for v in (min, max) if v is not None]
@@ -311,19 +336,9 @@ def clamp(input: Tensor, min: Any = None, max: Any = None) -> Tensor:
     dtype = promote(input, *limits)
     out = cast(input, dtype)
     if min is not None:
-        out = where(_binds(ops.lt, out, min), _limit(min, dtype), out)
+        out = where(pointwise(ops.ge, out, min), out, maximum(out.detach(), min))
     if max is not None:
-        out = where(_binds(ops.gt, out, max), _limit(max, dtype), out)
-    return out
-
-
-def _binds(beyond: Any, x: Tensor, limit: Any) -> Tensor:
-    """Where a limit takes the place of ``x``: beyond it, and where it is nan."""
-    out = pointwise(beyond, x, limit)
-    if isinstance(limit, Tensor) and limit.dtype.is_floating_point:
-        return ops.or_(out, broadcast_to(isnan(limit), out.aval.shape))
-    if isinstance(limit, float) and math.isnan(limit):
-        return logical_or(out, True)
+        out = where(pointwise(ops.le, out, max), out, minimum(out.detach(), max))
     return out
 
 
@@ -335,12 +350,14 @@ def _limit(limit: Any, dtype: DType) -> Any:
 @method()
 def clamp_min(input: Tensor, min: Any) -> Tensor:
     """max(input, min)."""
+    input = as_tensor_operand(input)
     return clamp(input, min=min)
 
 
 @method()
 def clamp_max(input: Tensor, max: Any) -> Tensor:
     """min(input, max)."""
+    input = as_tensor_operand(input)
     return clamp(input, max=max)
 
 
@@ -429,63 +446,19 @@ def _where_method(self: Tensor, condition: Tensor, other: Any) -> Tensor:
 
 @method()
 def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
-    """``value`` where ``mask``, ``input`` elsewhere."""
+    """``value`` (a number or a 0-d tensor) where ``mask``, ``input`` elsewhere."""
+    if isinstance(value, Tensor) and value.aval.ndim:
+        raise ShapeError(
+            f"masked_fill with value {value.aval}",
+            "masked_fill_ only supports a 0-dimensional value tensor.",
+            "fg.where(mask, value, input)",
+        )
+    if isinstance(value, complex) or (isinstance(value, Tensor) and value.dtype.is_complex):
+        if not input.dtype.is_complex:
+            raise DTypeError(
+                f"masked_fill of {input.aval} with a complex value",
+                f"value cannot be converted to type {input.dtype} without overflow.",
+            )
     if isinstance(value, Number):
         value = Tensor(stored(value, input.dtype))
     return where(mask, cast(value, input.dtype), input)
-
-
-# --- in place -------------------------------------------------------------------------------------
-def in_place(name: str, function: Callable[..., Tensor]) -> None:
-    def method_(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        since = next_sequence()
-        return self._assign(function(self, *args, **kwargs), name, since)
-
-    method_.__name__ = name
-    method_.__doc__ = f"In-place version of ``{function.__name__}``."
-    setattr(Tensor, name, method_)
-
-
-_OPERATORS = {
-    "add": "iadd",
-    "sub": "isub",
-    "mul": "imul",
-    "pow": "ipow",
-    "bitwise_and": "iand",
-    "bitwise_or": "ior",
-    "bitwise_xor": "ixor",
-}
-for _function in (
-    add,
-    sub,
-    mul,
-    pow,
-    clamp,
-    clamp_min,
-    clamp_max,
-    exp,
-    log,
-    sqrt,
-    rsqrt,
-    reciprocal,
-    tanh,
-    sigmoid,
-    relu,
-    neg,
-    abs,
-    sin,
-    cos,
-    floor,
-    ceil,
-    round,
-    trunc,
-    masked_fill,
-    bitwise_and,
-    bitwise_or,
-    bitwise_xor,
-    square,
-    erfinv,
-):
-    in_place(f"{_function.__name__}_", _function)
-    if _function.__name__ in _OPERATORS:
-        in_place(f"__{_OPERATORS[_function.__name__]}__", _function)

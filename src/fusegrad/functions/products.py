@@ -13,8 +13,8 @@ from .complex import conj
 from .creation import arange
 from .einsum import tensordot
 from .linear import bmm, dot, matmul, mv, outer
+from .norms import norm
 from .pointwise import add, mul, pow, sub
-from .reduction import norm
 from .rounding import rounds_once
 from .shape import flip, reshape, unsqueeze
 

@@ -14,12 +14,13 @@ from typing import Any
 import numpy as np
 
 from .. import dtypes
-from ..dtypes import DType, float64, int64, stored, uint64
+from ..dtypes import DType, float64, int64, real_dtype, stored, uint64
 from ..errors import RangeError
 from ..ops import elementwise as ew
 from ..ops import source
 from ..tensor import Tensor, grad_mode
-from .common import cast, method, sizes_of
+from .common import broadcast_shapes, broadcast_to, cast, method, promote, sizes_of
+from .complex import view_as_complex
 
 
 class Generator:
@@ -126,7 +127,11 @@ def rand(
     requires_grad: bool = False,
 ) -> Tensor:
     """Uniform random numbers in [0, 1)."""
-    out = _uniform(sizes_of(size), dtype or dtypes.get_default_dtype(), generator)
+    dtype, shape = dtype or dtypes.get_default_dtype(), sizes_of(size)
+    if dtype.is_complex:
+        out = view_as_complex(_uniform((*shape, 2), real_dtype(dtype), generator))
+    else:
+        out = _uniform(shape, dtype, generator)
     return out.requires_grad_() if requires_grad else out  # type: ignore[attr-defined]
 
 
@@ -137,9 +142,16 @@ def randn(
     device: Any = None,
     requires_grad: bool = False,
 ) -> Tensor:
-    """Standard normal numbers (Box and Muller 1958, one cosine per element)."""
+    """Standard normal numbers (Box and Muller 1958, one cosine per element).
+
+    Complex ones have a variance of 1/2 in each part.
+    """
     dtype = dtype or dtypes.get_default_dtype()
     shape = sizes_of(size)
+    if dtype.is_complex:
+        parts = randn(*shape, 2, generator=generator, dtype=real_dtype(dtype))
+        both = view_as_complex(ew.mul(parts, math.sqrt(0.5)))
+        return both.requires_grad_() if requires_grad else both  # type: ignore[attr-defined]
     if dtype is float64:
         u, v = _uniform(shape, dtype, generator), _uniform(shape, dtype, generator)
     else:  # two independent 24-bit fractions of one draw
@@ -197,17 +209,73 @@ def randn_like(input: Tensor, **options: Any) -> Tensor:
 
 
 def normal(
-    mean: Any = 0.0, std: Any = 1.0, size: Any = None, *, generator: Generator | None = None
+    mean: Any = 0.0,
+    std: Any = 1.0,
+    size: Any = None,
+    *,
+    generator: Generator | None = None,
+    dtype: DType | None = None,
+    layout: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
 ) -> Tensor:
-    """Normal numbers with the given mean and standard deviation."""
-    shape = size if size is not None else getattr(mean, "shape", None) or std.shape
-    return randn(shape, generator=generator) * std + mean  # type: ignore[operator]
+    """Normal numbers with the given means and standard deviations, numbers or tensors.
+
+    Args:
+        mean, std: numbers, or tensors that broadcast; the result has their shape and dtype.
+        size: the shape, where both are numbers.
+        dtype: of the result, where both are numbers.
+
+    Raises:
+        RuntimeError: a negative standard deviation.
+
+    Example:
+        >>> import fusegrad as fg
+        >>> fg.normal(0.0, 1.0, (2, 3)).shape
+        fusegrad.Size([2, 3])
+    """
+    given = [v for v in (mean, std) if isinstance(v, Tensor)]
+    if not isinstance(std, Tensor):
+        _check_spread("normal", std)
+    if given:
+        size = broadcast_shapes(*[v.aval.shape for v in given], op="normal")
+        dtype = promote(mean, std)
+    draw = randn(size, generator=generator, dtype=dtype)
+    out = draw * std + mean  # type: ignore[operator]
+    return out.requires_grad_() if requires_grad else out  # type: ignore[no-any-return]
 
 
-def bernoulli(input: Tensor, *, generator: Generator | None = None) -> Tensor:
-    """1 with the probability given by each element, else 0."""
+def _check_spread(name: str, std: float) -> None:
+    if std < 0:
+        raise RangeError(f"{name} with std={std}", f"{name} expects std >= 0.0.")
+
+
+def _hits(shape: Sequence[int], p: Any, dtype: DType, generator: Generator | None) -> Tensor:
+    """1 with probability ``p`` (a number, or a tensor that broadcasts to ``shape``), else 0."""
+    fine = p.dtype if isinstance(p, Tensor) and p.dtype.is_floating_point else dtype
+    draw = _uniform(shape, fine if fine in (dtypes.float32, float64) else dtypes.float32, generator)
+    if isinstance(p, Tensor):
+        p = broadcast_to(cast(p.detach(), draw.dtype), draw.aval.shape)  # type: ignore[attr-defined]
+    elif not 0 <= p <= 1:
+        raise RangeError(f"bernoulli with p={p}", "bernoulli_ expects p to be in [0, 1]", "0.5")
+    return cast(ew.lt(draw, p), dtype)
+
+
+@method()
+def bernoulli(
+    input: Tensor, p: float | None = None, *, generator: Generator | None = None
+) -> Tensor:
+    """1 with the probability that each element, or ``p`` for all, gives, else 0.
+
+    Example:
+        >>> import fusegrad as fg
+        >>> fg.bernoulli(fg.tensor([0.0, 1.0])).tolist(), fg.ones(2).bernoulli(0.0).tolist()
+        ([0.0, 1.0], [0.0, 0.0])
+    """
+    if p is not None:
+        return _hits(input.aval.shape, p, input.dtype, generator)
     draw = _uniform(input.aval.shape, input.dtype, generator)
-    return cast(ew.lt(draw, input.detach()), input.dtype)  # type: ignore[attr-defined]
+    return ew.abs_(ew.ceil(ew.sub(input, draw)))  # draw < input, with PyTorch's gradient: zero
 
 
 @method("uniform_")
@@ -215,6 +283,11 @@ def uniform_(
     self: Tensor, a: float = 0.0, b: float = 1.0, *, generator: Generator | None = None
 ) -> Tensor:
     """Fill with uniform numbers in [a, b) in place."""
+    if a > b:
+        raise RangeError(
+            f"uniform_ from {a} to {b}",
+            f"uniform_ expects to return a [from, to) range, {a} > {b}.",
+        )
     draw = _uniform(self.aval.shape, self.dtype, generator)
     return self._assign(ew.add(ew.mul(draw, b - a), a), "uniform_")
 
@@ -224,12 +297,12 @@ def normal_(
     self: Tensor, mean: float = 0.0, std: float = 1.0, *, generator: Generator | None = None
 ) -> Tensor:
     """Fill with normal numbers in place."""
+    _check_spread("normal_", std)
     draw = randn(self.aval.shape, dtype=self.dtype, generator=generator)
     return self._assign(ew.add(ew.mul(draw, std), mean), "normal_")
 
 
 @method("bernoulli_")
-def bernoulli_(self: Tensor, p: float = 0.5, *, generator: Generator | None = None) -> Tensor:
-    """Fill with ones of probability ``p`` and zeros in place."""
-    draw = _uniform(self.aval.shape, self.dtype, generator)
-    return self._assign(cast(ew.lt(draw, p), self.dtype), "bernoulli_")
+def bernoulli_(self: Tensor, p: Any = 0.5, *, generator: Generator | None = None) -> Tensor:
+    """Fill with ones of probability ``p``, a number or a tensor, and zeros in place."""
+    return self._assign(_hits(self.aval.shape, p, self.dtype, generator), "bernoulli_")

@@ -1,19 +1,19 @@
-"""Reductions, statistics and what is composed of them (softmax, norms)."""
+"""Reductions, statistics and what is composed of them (softmax); norms are in ``norms.py``."""
 
 from __future__ import annotations
 
 import math
 from typing import Any, NamedTuple
 
-from ..dtypes import DType, int64, uint8
-from ..errors import ArgumentError, DimError, DTypeError, ShapeError
+from ..dtypes import DType, bool_, int64, uint8
+from ..errors import DimError, DTypeError, ShapeError
 from ..ops import elementwise as ew
 from ..ops import movement, reduce, source
 from ..tensor import Tensor
-from .common import axes_of, axis_of, cast, floating, method, owned, pointwise
-from .complex import view_as_real
+from .common import as_tensor_operand, axes_of, axis_of, cast, floating, method, owned, pointwise
+from .complex import real, view_as_real
 from .indexing import gather
-from .pointwise import abs, as_bool, where
+from .pointwise import as_bool, where
 from .refusals import floats_only, no_booleans
 from .rounding import rounds_once
 
@@ -113,31 +113,37 @@ def std(
     correction: Any = None,
 ) -> Tensor:
     """Standard deviation over ``dim``."""
-    return _root(var(input, dim, unbiased, keepdim, correction=correction), 0.5)
+    return root(var(input, dim, unbiased, keepdim, correction=correction), 0.5)
 
 
-def _not_empty(name: str, input: Tensor, dim: Any) -> None:
-    if 0 in input.aval.shape and dim not in (None, ()):
-        empty = [a for a in axes_of(dim, input.aval.ndim) if input.aval.shape[a] == 0]
-        if empty:
+def _need_elements(name: str, x: Tensor, dim: Any) -> None:
+    """Refuse a maximum of nothing."""
+    if x.aval.size:
+        return
+    if dim is None or dim == ():
+        raise ShapeError(
+            f"{name} of {x.aval}",
+            "Expected reduction dim to be specified for input.numel() == 0.",
+            "an axis that is not empty",
+        )
+    for axis in axes_of(dim, x.aval.ndim):
+        if x.aval.ndim and x.aval.shape[axis] == 0:
             raise DimError(
-                f"{name} of {input.aval} over axis {empty[0]}",
-                "There is no extreme element among none.",
-                "reduce an axis that has elements",
+                f"{name} of {x.aval}", f"Expected reduction dim {axis} to have non-zero size."
             )
 
 
 @method()
 def amax(input: Tensor, dim: Any = (), keepdim: bool = False) -> Tensor:
     """Maximum over ``dim``; equal maxima share the gradient."""
-    _not_empty("amax", input, dim)
+    _need_elements("amax", input, dim)
     return _reduce(reduce.max_, input, dim, keepdim)
 
 
 @method()
 def amin(input: Tensor, dim: Any = (), keepdim: bool = False) -> Tensor:
     """Minimum over ``dim``; equal minima share the gradient."""
-    _not_empty("amin", input, dim)
+    _need_elements("amin", input, dim)
     return _reduce(reduce.min_, input, dim, keepdim)
 
 
@@ -146,7 +152,7 @@ def _arg(primitive: Any, input: Tensor, dim: int | None, keepdim: bool) -> Tenso
     name = primitive.name
     if dim is None and not x.aval.size:
         raise DimError(f"{name} of {x.aval}", "There is no element.", "give a dim that has some")
-    _not_empty(name, input, dim)
+    _need_elements(name, input, dim)
     if dim is None:
         x, axis = movement.reshape(input, shape=(input.aval.size,)), 0
     else:
@@ -163,23 +169,30 @@ def _arg(primitive: Any, input: Tensor, dim: int | None, keepdim: bool) -> Tenso
     return index
 
 
+def _ordered(name: str, x: Tensor) -> Tensor:
+    if x.dtype is bool_:
+        raise DTypeError(f"{name} of {x.aval}", "Booleans have no order.", "x.to(fg.uint8)")
+    return x
+
+
 @method()
 def argmax(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
     """Index of the first maximum along ``dim`` (of the flattened tensor when ``None``)."""
     no_booleans("argmax", input)
-    return _arg(reduce.argmax, input, dim, keepdim)
+    return _arg(reduce.argmax, _ordered("argmax", input), dim, keepdim)
 
 
 @method()
 def argmin(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
     """Index of the first minimum along ``dim`` (of the flattened tensor when ``None``)."""
     no_booleans("argmin", input)
-    return _arg(reduce.argmin, input, dim, keepdim)
+    return _arg(reduce.argmin, _ordered("argmin", input), dim, keepdim)
 
 
-def _extremum(
-    primitive: Any, position: Any, pair: Any, input: Tensor, dim: Any, keepdim: bool
-) -> Any:
+def _extremum(primitive: Any, position: Any, pair: Any, input: Any, dim: Any, keepdim: bool) -> Any:
+    input = as_tensor_operand(input)
+    if not isinstance(dim, Tensor):
+        _need_elements(position.name.removeprefix("arg"), input, dim)
     if dim is None:
         return _reduce(primitive, input, None, False)
     if isinstance(dim, Tensor):
@@ -231,7 +244,7 @@ def logsumexp(input: Tensor, dim: Any, keepdim: bool = False) -> Tensor:
     axes = axes_of(dim, x.aval.ndim)
     if 0 in [x.aval.shape[a] for a in axes]:
         return ew.log(_reduce(reduce.sum_, ew.exp(x), axes, keepdim))
-    top = amax(x.detach(), axes, True)
+    top = amax(real(x).detach(), axes, True)
     finite = ew.isfinite(top)
     shift = where(finite, top, 0.0)
     total = _reduce(reduce.sum_, ew.exp(pointwise(ew.sub, x, shift)), axes, True)
@@ -248,6 +261,8 @@ def softmax(input: Tensor, dim: int, dtype: DType | None = None) -> Tensor:
     """exp(x) / sum(exp(x)) along ``dim``."""
     x = cast(input, dtype) if dtype else input
     floats_only("softmax", x)
+    if not x.aval.size:
+        return ew.exp(x)
     shifted = pointwise(ew.sub, x, amax(x.detach(), dim, True))
     e = ew.exp(shifted)
     return pointwise(ew.div, e, _reduce(reduce.sum_, e, dim, True))
@@ -259,47 +274,14 @@ def log_softmax(input: Tensor, dim: int, dtype: DType | None = None) -> Tensor:
     """log(softmax(x)) along ``dim``."""
     x = cast(input, dtype) if dtype else input
     floats_only("log_softmax", x)
+    if not x.aval.size:
+        return ew.exp(x)
     shifted = pointwise(ew.sub, x, amax(x.detach(), dim, True))
     total = _reduce(reduce.sum_, ew.exp(shifted), dim, True)
     return pointwise(ew.sub, shifted, ew.log(total))
 
 
-@method()
-@rounds_once
-def norm(input: Tensor, p: Any = 2, dim: Any = None, keepdim: bool = False) -> Tensor:
-    """p-norm over ``dim`` (all axes when ``None``); p may be "fro", inf, -inf or a number."""
-    floats_only("norm", input)
-    x = abs(input) if input.dtype.is_complex else input
-    if p in ("fro", None):
-        if isinstance(dim, (tuple, list)) and len(dim) > 2:
-            raise ShapeError(f"norm of {x.aval} over {dim}", "A matrix has two axes.", "p=2")
-        p = 2
-    if p == math.inf:
-        return amax(ew.abs_(x), dim, keepdim)
-    if p == -math.inf:
-        return amin(ew.abs_(x), dim, keepdim)
-    if p == 2:
-        return _root(_reduce(reduce.sum_, pointwise(ew.mul, x, x), dim, keepdim), 0.5)
-    if p == 1:
-        return _reduce(reduce.sum_, ew.abs_(x), dim, keepdim)
-    if p == 0:
-        return _reduce(reduce.sum_, cast(pointwise(ew.ne, x, 0.0), x.dtype), dim, keepdim)
-    if not isinstance(p, (int, float)):
-        raise ArgumentError(f"norm with p={p!r}", "p is a number, inf, -inf or 'fro'.")
-    powers = _powers(x, float(p))
-    return _root(_reduce(reduce.sum_, powers, dim, keepdim), 1.0 / p)
-
-
-def _powers(x: Tensor, p: float) -> Tensor:
-    """``|x| ** p``; for p < 1 the slope at zero counts as 0, not infinite."""
-    if p >= 1:
-        return pointwise(ew.pow_, ew.abs_(x), p)
-    zero = pointwise(ew.eq, x, 0.0)
-    power = pointwise(ew.pow_, ew.abs_(where(zero, 1.0, x)), p)
-    return where(zero, 0.0 if p > 0 else math.inf, power)
-
-
-def _root(total: Tensor, power: float) -> Tensor:
+def root(total: Tensor, power: float) -> Tensor:
     """``total ** power``; the gradient at zero is the subgradient 0, not nan."""
     if power < 0:
         return pointwise(ew.pow_, total, power)

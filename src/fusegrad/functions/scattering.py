@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ..dtypes import int64
+from ..dtypes import bool_, int64
 from ..errors import DimError, DTypeError, RangeError, ShapeError
 from ..ops import elementwise as ew
 from ..ops import indexing as ops
@@ -22,8 +22,9 @@ from ..tensor import Tensor
 from .arrangement import diagonal
 from .common import Number, axis_of, broadcast_shapes, broadcast_to, cast, method, pointwise
 from .indexing import checked, gather, getitem, wrap_index
-from .pointwise import as_bool, in_place, mul, where
+from .pointwise import as_bool, mul, where
 from .shape import expand, reshape, select
+from .twins import in_place
 
 _REDUCTIONS = ("sum", "prod", "mean", "amax", "amin")
 
@@ -247,10 +248,16 @@ def index_fill(input: Tensor, dim: int, index: Tensor, value: Any) -> Tensor:
     if isinstance(value, Tensor):
         if value.aval.shape:
             raise ShapeError(f"index_fill with a value {value.aval}", "The value is one number.")
-        values = broadcast_to(cast(value, input.dtype), shape)
-    else:
-        values = _constant(shape, value, input)
+        # a mask, so that a position that is named twice has the gradient of one
+        line = index_copy(_constant((x.aval.shape[axis],), 0, input).bool(), 0, index, _yes(index))
+        place = reshape(line, tuple(-1 if k == axis else 1 for k in range(x.aval.ndim)))
+        return reshape(where(place, cast(value, input.dtype), x), input.aval.shape)
+    values = _constant(shape, value, input)
     return reshape(index_copy(x, axis, index, values), input.aval.shape)
+
+
+def _yes(index: Tensor) -> Tensor:
+    return Tensor(source.full(shape=index.aval.shape, dtype=bool_, value=True))
 
 
 @method()
@@ -349,6 +356,8 @@ def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Te
     """
     if dim is None:
         return gather(reshape(input, -1), 0, reshape(indices, -1))
+    if not input.aval.shape:
+        raise DimError(f"take_along_dim of {input.aval} along {dim}", "There is no dimension.")
     axis = axis_of(dim, input.aval.ndim)
     if input.aval.ndim != indices.aval.ndim:
         raise ShapeError(
@@ -366,6 +375,11 @@ def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Te
 
 
 # --- masks ----------------------------------------------------------------------------------------
+def _check_mask(name: str, mask: Tensor) -> None:
+    if mask.dtype is not bool_:
+        raise DTypeError(f"{name} with a mask {mask.aval}", "expected BoolTensor for mask.")
+
+
 @method()
 def masked_scatter(input: Tensor, mask: Tensor, source: Tensor) -> Tensor:
     """``input`` with the elements under ``mask`` replaced by those of ``source``, in order.
@@ -380,6 +394,7 @@ def masked_scatter(input: Tensor, mask: Tensor, source: Tensor) -> Tensor:
         raise DTypeError(
             f"masked_scatter of {source.aval} into {input.aval}", "One dtype is needed."
         )
+    _check_mask("masked_scatter", mask)
     shape = broadcast_shapes(input.aval.shape, mask.aval.shape, op="masked_scatter")
     flat = reshape(broadcast_to(as_bool(mask), shape), -1)
     x = broadcast_to(input, shape)
@@ -402,8 +417,10 @@ def masked_select(input: Tensor, mask: Tensor) -> Tensor:
         >>> fg.masked_select(fg.tensor([1, 2, 3]), fg.tensor([True, False, True])).tolist()
         [1, 3]
     """
+    _check_mask("masked_select", mask)
     shape = broadcast_shapes(input.aval.shape, mask.aval.shape, op="masked_select")
-    return getitem(broadcast_to(input, shape), broadcast_to(mask, shape))
+    x, chosen = broadcast_to(input, shape), broadcast_to(mask, shape)
+    return getitem(reshape(x, -1), reshape(chosen, -1))
 
 
 # --- parts ----------------------------------------------------------------------------------------

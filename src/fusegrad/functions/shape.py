@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import ArgumentError, DimError, RangeError, ShapeError
+from ..errors import ArgumentError, ArgumentTypeError, DimError, RangeError, ShapeError
 from ..ops import elementwise, movement
 from ..ops.indexing import take
 from ..tensor import Tensor
@@ -93,7 +93,7 @@ def unflatten(input: Tensor, dim: int, sizes: Sequence[int]) -> Tensor:
 def squeeze(input: Tensor, dim: Any = None) -> Tensor:
     """Drop axes of extent 1 (all, or those named)."""
     shape = input.aval.shape
-    axes = axes_of(dim, len(shape))
+    axes = () if dim == () or dim == [] else axes_of(dim, len(shape))
     return reshape(input, tuple(n for k, n in enumerate(shape) if k not in axes or n != 1))
 
 
@@ -143,6 +143,14 @@ def movedim(input: Tensor, source: Any, destination: Any) -> Tensor:
     ndim = input.aval.ndim
     if not ndim:
         return reshape(input, ())
+    named = [[a] if isinstance(a, int) else list(a) for a in (source, destination)]
+    if len(named[0]) != len(named[1]) or any(
+        len({axis_of(a, ndim) for a in axes}) < len(axes) for axes in named
+    ):
+        raise ShapeError(
+            f"movedim of {input.aval} from {source} to {destination}",
+            "There are as many sources as destinations, and each axis appears once.",
+        )
     sources = [axis_of(s, ndim) for s in ([source] if isinstance(source, int) else source)]
     places = [
         axis_of(d, ndim) for d in ([destination] if isinstance(destination, int) else destination)
@@ -158,6 +166,10 @@ def expand(input: Tensor, *sizes: Any) -> Tensor:
     """Repeat unit axes without copying; -1 keeps an extent."""
     target = list(shape_args(sizes))
     offset = len(target) - input.aval.ndim
+    if offset < 0:
+        raise ShapeError(
+            f"expand of {input.aval} to {target}", "There is a size for each axis, or more."
+        )
     for k, n in enumerate(target):
         if n == -1 and k >= offset:
             target[k] = input.aval.shape[k - offset]
@@ -239,8 +251,29 @@ def repeat_interleave(
     return _merged(x, input, (*shape[:axis], shape[axis] * repeats, *shape[axis + 1 :]))
 
 
+def check_tensors(name: str, tensors: Any, least: int = 0) -> None:
+    """Refuse what is no sequence of tensors.
+
+    Raises:
+        TypeError: a tensor, or a sequence of something else.
+        RuntimeError: fewer than ``least``.
+    """
+    if not isinstance(tensors, (tuple, list)):
+        raise ArgumentTypeError(
+            f"{name} of a {type(tensors).__name__}", "tensors must be a tuple or list of tensors."
+        )
+    for k, x in enumerate(tensors):
+        if not isinstance(x, Tensor):
+            raise ArgumentTypeError(
+                f"{name} of {len(tensors)} operands", f"Element {k} is a {type(x).__name__}."
+            )
+    if len(tensors) < least:
+        raise ShapeError(f"{name} of no tensors", f"{name} expects a non-empty TensorList.")
+
+
 def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     """Join tensors along an existing axis."""
+    check_tensors("cat", tensors)
     if not len(tensors):
         raise ArgumentError("cat of no tensors", "At least one tensor is needed.")
     dtype = promote(*tensors)
@@ -258,8 +291,7 @@ concat = concatenate = cat
 
 def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     """Join tensors along a new axis."""
-    if not len(tensors):
-        raise ArgumentError("stack of no tensors", "At least one tensor is needed.")
+    check_tensors("stack", tensors, 1)
     first = tensors[0].aval.shape
     for x in tensors:
         if x.aval.shape != first:
@@ -281,17 +313,20 @@ def _at_least(x: Tensor, ndim: int) -> Tensor:
 
 def hstack(tensors: Sequence[Tensor]) -> Tensor:
     """Join along the second axis, vectors along their only one."""
+    check_tensors("hstack", tensors, 1)
     parts = [_at_least(x, 1) for x in tensors]
     return cat(parts, 0 if parts and parts[0].aval.ndim == 1 else 1)
 
 
 def vstack(tensors: Sequence[Tensor]) -> Tensor:
     """Join along the first axis, vectors as rows."""
+    check_tensors("vstack", tensors, 1)
     return cat([_at_least(x, 2) for x in tensors], 0)
 
 
 def dstack(tensors: Sequence[Tensor]) -> Tensor:
     """Join along the third axis."""
+    check_tensors("dstack", tensors, 1)
     return cat([_at_least(x, 3) for x in tensors], 2)
 
 
@@ -304,7 +339,20 @@ def column_stack(tensors: Sequence[Tensor]) -> Tensor:
 def narrow(input: Tensor, dim: int, start: int, length: int) -> Tensor:
     """``length`` elements from ``start`` along one axis."""
     shape = input.aval.shape
+    if not shape:
+        raise ShapeError(f"narrow of {input.aval}", "narrow() cannot be applied to a 0-dim tensor.")
     axis = axis_of(dim, len(shape))
+    if isinstance(start, Tensor):
+        if start.aval.ndim or start.dtype.category != 1:
+            raise ShapeError(
+                f"narrow from {start.aval}", "start must be an 0-dim integral Tensor.", "start=0"
+            )
+        start = int(np.asarray(start._concrete("narrow from a tensor")))
+    if not -shape[axis] <= start <= shape[axis]:
+        raise DimError(
+            f"narrow of {input.aval} from {start}",
+            f"start is in [-{shape[axis]}, {shape[axis]}] along axis {axis}.",
+        )
     start = start + shape[axis] if start < 0 else start
     if not 0 <= start <= start + length <= shape[axis]:
         raise ShapeError(
@@ -335,6 +383,8 @@ def select(input: Tensor, dim: int, index: int) -> Tensor:
 @method()
 def split(input: Tensor, split_size_or_sections: Any, dim: int = 0) -> tuple[Tensor, ...]:
     """Pieces along one axis, of one size or of the sizes given."""
+    if not input.aval.shape:
+        raise ShapeError(f"split of {input.aval}", "It takes at least one axis.")
     extent = input.aval.shape[axis_of(dim, input.aval.ndim)]
     sizes = split_size_or_sections
     if isinstance(sizes, int):
@@ -362,15 +412,21 @@ def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
 @method()
 def unbind(input: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
     """All slices along one axis."""
+    if not input.aval.shape:
+        raise DimError(f"unbind of {input.aval}", "The tensor has no dimensions.", "reshape(1)")
     return tuple(
         select(input, dim, k) for k in range(input.aval.shape[axis_of(dim, input.aval.ndim)])
     )
 
 
 @method()
-def flip(input: Tensor, *dims: Any) -> Tensor:
-    """Reverse the order along axes."""
-    return movement.flip(input, axes=axes_of(shape_args(dims), input.aval.ndim))
+def flip(input: Tensor, *args: Any, dims: Any = None) -> Tensor:
+    """Reverse the order along axes, as in ``flip(x, 0, 1)``; without one, a copy."""
+    given = shape_args(args if dims is None else (dims,))
+    axes = axes_of(given, input.aval.ndim) if given else ()
+    if not axes:
+        return elementwise.convert(input, dtype=input.dtype)
+    return movement.flip(input, axes=axes)
 
 
 def pad_constant(input: Tensor, pad: Sequence[int], value: float = 0.0) -> Tensor:

@@ -226,7 +226,7 @@ def _quantile(
     n = x.aval.shape[-1]
     if n == 0:
         raise RangeError(f"{name} of {input.aval}", "The tensor must not be empty.")
-    ranks = _ranks(x.detach(), reshape(q.detach(), -1), n, ignore)
+    ranks = _ranks(x.detach(), reshape(q, -1), n, ignore)
     values = sort(x).values
     out = _between(values, ranks, how)
     count = out.aval.ndim - 1

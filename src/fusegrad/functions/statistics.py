@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from ..dtypes import DType
-from ..errors import DTypeError, ShapeError
+from ..errors import DTypeError, RangeError, ShapeError
+from ..ir.primitive import current_builder
 from ..ops import elementwise as ew
 from ..tensor import Tensor
 from .arithmetic import div
 from .common import axis_of, cast, floating, method, pointwise
-from .complex import adjoint
+from .complex import adjoint, real, view_as_complex, view_as_real
 from .elementary import register_in_place
 from .linear import matmul
+from .norms import norm
 from .pointwise import mul, sub, where
-from .reduction import amax, amin, mean, norm, std, sum, var
+from .reduction import amax, amin, mean, std, sum, var
 from .rounding import rounds_once
 from .shape import reshape
 
@@ -139,14 +143,9 @@ def renorm(input: Tensor, p: float, dim: int, maxnorm: float) -> Tensor:
     if input.aval.ndim < 2:
         raise ShapeError(f"renorm of {input.aval}", "It takes at least two axes.")
     rest = [k for k in range(input.aval.ndim) if k != axis]
-    size = norm(input, p, rest, True)
-    large = pointwise(ew.gt, size, maxnorm)
-    scale = ew.div(_like(size, maxnorm), pointwise(ew.add, size, 1e-7))
-    return mul(input, where(large, scale, 1.0))
-
-
-def _like(x: Tensor, value: float) -> Tensor:
-    return ew.add(ew.mul(x.detach(), 0.0), float(value))
+    large = pointwise(ew.gt, norm(input.detach(), p, rest, True), maxnorm)
+    size = norm(where(large, input, 1.0), p, rest, True)  # nan of other slices stays out of slopes
+    return mul(input, where(large, div(float(maxnorm), pointwise(ew.add, size, 1e-7)), 1.0))
 
 
 @method()
@@ -176,13 +175,10 @@ def cov(
     x = reshape(x, (1, -1)) if x.aval.ndim < 2 else x
     n = x.aval.shape[1]
     weights: Any = None
-    if fweights is not None:
-        if fweights.dtype.category != 1:
-            raise DTypeError(f"cov with fweights {fweights.aval}", "They are integers.")
-        weights = cast(fweights, x.dtype)
-    if aweights is not None:
-        extra = cast(aweights, x.dtype)
-        weights = extra if weights is None else ew.mul(weights, extra)
+    for name, given, category in (("fweights", fweights, 1), ("aweights", aweights, 2)):
+        if given is not None:
+            _check_weights(name, given, category, n)
+            weights = given if weights is None else mul(weights, given)
     if weights is None:
         centered = sub(x, mean(x, 1, True))
         product = matmul(centered, adjoint(centered))
@@ -194,10 +190,24 @@ def cov(
         product = matmul(mul(centered, weights), adjoint(centered))
         lost: Any = correction
         if aweights is not None:
-            lost = div(mul(sum(mul(weights, cast(aweights, x.dtype))), correction), total)
+            lost = div(mul(sum(mul(weights, aweights)), correction), total)
         left = sub(total, lost)
-        out = div(product, where(pointwise(ew.lt, left, 0), 0.0, left))
+        size = real(left)
+        out = div(product, where(pointwise(ew.lt, size, 0), 0.0, size))
     return reshape(out, ()) if out.aval.shape == (1, 1) else out
+
+
+def _check_weights(name: str, weights: Tensor, category: int, count: int) -> None:
+    kind = "integers" if category == 1 else "floating numbers"
+    if weights.dtype.category != category or weights.aval.shape != (count,):
+        raise DTypeError(
+            f"cov of {count} observations with {name} {weights.aval}",
+            f"{name} are {kind}, one per observation.",
+            f"{name} of shape [{count}]",
+        )
+    values = weights._value
+    if isinstance(values, np.ndarray) and current_builder() is None and (values < 0).any():
+        raise RangeError(f"cov with {name} {weights.aval}", f"{name} cannot be negative.")
 
 
 @method()
@@ -214,7 +224,10 @@ def corrcoef(input: Tensor) -> Tensor:
         return div(c, c)
     spread = ew.sqrt(c.diagonal())  # type: ignore[attr-defined]
     c = div(div(c, reshape(spread, (-1, 1))), reshape(spread, (1, -1)))
-    return c.clamp(-1, 1)  # type: ignore[attr-defined,no-any-return]
+    if not c.dtype.is_complex:
+        return c.clamp(-1, 1)  # type: ignore[attr-defined,no-any-return]
+    parts = view_as_real(c)
+    return view_as_complex(parts.clamp(-1, 1))  # type: ignore[attr-defined]
 
 
 register_in_place()

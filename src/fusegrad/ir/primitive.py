@@ -56,7 +56,7 @@ class Primitive:
             ``schedule/index.py``.
         expand: the composition that stands for the record in kernels, ``(*operands, **params)``;
             for records that kernels need not know.
-        holomorphic: for complex operands, whether the rules are derivatives by the complex variable;
+        holomorphic: for complex operands, whether the rules are derivatives by that variable;
             then reverse mode conjugates what they multiply by. Records of complex numbers that
             have no such derivative (the absolute value) say ``False``, and their rules are used
             as they are, as are rules that read no complex value.
@@ -120,6 +120,14 @@ class Primitive:
     def differentiable(self) -> bool:
         """Whether any operand has a derivative rule."""
         return any(rule is not None for rule in self.derivs)
+
+    @property
+    def runs_as(self) -> str:
+        """What runs it in a compiled program: a ``native`` kernel, the kernels of the
+        ``composition`` it expands to, or on the ``host`` its NumPy reference."""
+        if self.expand is not None:
+            return "composition"
+        return "host" if self.kind == "host" else "native"
 
     @property
     def gathers(self) -> bool:

@@ -1,9 +1,9 @@
 """Records of complex numbers: their memory as pairs of real numbers, conjugates, absolute values.
 
 A complex array and the real array of its parts, with a last axis of 2, are one piece of memory, so
-parts are slices of ``view_as_real`` and every function of parts is a composition. The derivative by
-a complex variable follows PyTorch's convention: the gradient of a real L by z is
-dL/d(re z) + i dL/d(im z) (Kreutz-Delgado 2009, "The complex gradient operator and the CR-calculus").
+parts are slices of ``view_as_real`` and every function of parts is a composition. Derivatives by
+a complex variable follow PyTorch's convention: the gradient of a real L by z is dL/d(re z) +
+i dL/d(im z) (Kreutz-Delgado 2009, "The complex gradient operator and the CR-calculus").
 """
 
 from __future__ import annotations
@@ -128,7 +128,7 @@ view_as_complex: Primitive = Primitive(
 )
 
 
-# --- what has no composition on parts ---------------------------------------------------------------
+# --- what has no composition on parts -------------------------------------------------------------
 def _complex_avals(avals: Sequence[Aval], parts: Sequence[bool]) -> list[Aval]:
     return [_as_complex_aval(a) if p else a for a, p in zip(avals, parts, strict=True)]
 
@@ -146,9 +146,7 @@ def _on_parts_reference(
     return _as_real(np.ascontiguousarray(out)) if out.dtype.kind == "c" else out
 
 
-def _on_parts_samples(
-    rng: np.random.Generator, dtype: DType, domain: tuple[float, float]
-) -> Drawn:
+def _on_parts_samples(rng: np.random.Generator, dtype: DType, domain: tuple[float, float]) -> Drawn:
     params = {"record": "asin", "parts": (True,)}
     return [((draw(rng, s, dtype, domain),), params) for s in ((2,), (3, 2), (0, 2))]
 

@@ -29,7 +29,6 @@ from .kinds import (
     by_category,
     common_shape,
     elementwise,
-    not_differentiable,
     typed,
 )
 from .samples import Drawn, draw
@@ -46,6 +45,12 @@ def _flat(g: Any, x_aval: Aval) -> Any:
     from .source import full  # source imports this module
 
     return full(shape=x_aval.shape, dtype=x_aval.dtype, value=0)
+
+
+def _trigamma(x: Any) -> Any:
+    from .advanced import polygamma  # advanced imports this module
+
+    return polygamma(x, n=1)
 
 
 def _not_negative(y: Any, aval: Aval) -> Any:
@@ -90,7 +95,7 @@ div: Primitive = elementwise(
     "div",
     np.divide,
     "{0} / {1}",
-    [lambda g, y: div(g, y), lambda g, y, out: neg(mul(g, div(out, y)))],
+    [lambda g, y: div(g, y), lambda g, x, y: neg(mul(g, div(div(x, y), y)))],
     FIELD,
     cost=4,
     pair=pairs.div,
@@ -109,11 +114,13 @@ abs_: Primitive = elementwise(
 )
 sign: Primitive = elementwise(
     "sign",
-    np.sign,
-    by_category("sign({0})", "{T}(({0} > 0) - ({0} < 0))"),
+    lambda x: ((x > 0).astype(np.int8) - (x < 0).astype(np.int8)).astype(x.dtype),
+    by_category(
+        "where({0} > 0, {T}(1), where({0} < 0, {T}(-1), {T}(0)))", "{T}(({0} > 0) - ({0} < 0))"
+    ),
     [_flat],
     REAL,
-    doc="Sign: -1, 0, 1 or nan.",
+    doc="Sign: -1, 0 or 1; 0 of nan.",
 )
 floor_div: Primitive = elementwise(
     "floor_div",
@@ -177,8 +184,8 @@ maximum: Primitive = elementwise(
     np.maximum,
     "maximum({0}, {1})",
     [
-        lambda g, x, y: where(gt(x, y), g, where(eq(x, y), mul(g, 0.5), 0.0)),
-        lambda g, x, y: where(lt(x, y), g, where(eq(x, y), mul(g, 0.5), 0.0)),
+        lambda g, x, y: where(lt(x, y), 0.0, where(eq(x, y), mul(g, 0.5), g)),
+        lambda g, x, y: where(gt(x, y), 0.0, where(eq(x, y), mul(g, 0.5), g)),
     ],
     REAL,
     commutative=True,
@@ -189,8 +196,8 @@ minimum: Primitive = elementwise(
     np.minimum,
     "minimum({0}, {1})",
     [
-        lambda g, x, y: where(lt(x, y), g, where(eq(x, y), mul(g, 0.5), 0.0)),
-        lambda g, x, y: where(gt(x, y), g, where(eq(x, y), mul(g, 0.5), 0.0)),
+        lambda g, x, y: where(gt(x, y), 0.0, where(eq(x, y), mul(g, 0.5), g)),
+        lambda g, x, y: where(lt(x, y), 0.0, where(eq(x, y), mul(g, 0.5), g)),
     ],
     REAL,
     commutative=True,
@@ -368,7 +375,7 @@ erfinv: Primitive = elementwise(
     "erfinv",
     special.erfinv,
     "erfinv({0})",
-    [lambda g, out: mul(g, mul(1.0 / _ERF, exp(mul(out, out))))],
+    [lambda g, x: mul(g, mul(1.0 / _ERF, exp(mul(erfinv(x), erfinv(x)))))],
     cost=20,
     domain=(-0.9, 0.9),
     doc="Inverse error function.",
@@ -386,7 +393,7 @@ digamma: Primitive = elementwise(
     "digamma",
     special.digamma,
     "digamma({0})",
-    [not_differentiable("digamma")],
+    [lambda g, x: mul(g, _trigamma(x))],
     cost=30,
     domain=(0.3, 4.0),
     doc="Derivative of lgamma.",
@@ -394,7 +401,14 @@ digamma: Primitive = elementwise(
 
 # --- trigonometric and hyperbolic -----------------------------------------------------------------
 sin: Primitive = elementwise(
-    "sin", np.sin, "sin({0})", [lambda g, x: mul(g, cos(x))], cost=15, dtypes=FIELD, pair=pairs.sin, doc="Sine."
+    "sin",
+    np.sin,
+    "sin({0})",
+    [lambda g, x: mul(g, cos(x))],
+    cost=15,
+    dtypes=FIELD,
+    pair=pairs.sin,
+    doc="Sine.",
 )
 cos: Primitive = elementwise(
     "cos",
@@ -487,11 +501,20 @@ asinh: Primitive = elementwise(
     dtypes=FIELD,
     doc="Inverse hyperbolic sine.",
 )
+
+
+def _acosh_slope(x: Any, aval: Aval) -> Any:
+    """1 / sqrt(x**2 - 1); of complex numbers the root that is positive on the right of 1."""
+    if aval.dtype.is_complex:
+        return mul(rsqrt(sub(x, 1.0)), rsqrt(add(x, 1.0)))
+    return rsqrt(sub(mul(x, x), 1.0))
+
+
 acosh: Primitive = elementwise(
     "acosh",
     np.arccosh,
     "acosh({0})",
-    [lambda g, x: mul(g, rsqrt(sub(mul(x, x), 1.0)))],
+    [lambda g, x, x_aval: mul(g, _acosh_slope(x, x_aval))],
     cost=20,
     domain=(1.3, 4.0),
     dtypes=FIELD,
@@ -522,10 +545,24 @@ round_: Primitive = elementwise(
 
 # --- comparison, selection, logic -----------------------------------------------------------------
 eq: Primitive = elementwise(
-    "eq", np.equal, "{0} == {1}", dtypes=EVERY, result=bool_, commutative=True, pair=pairs.eq, doc="x == y."
+    "eq",
+    np.equal,
+    "{0} == {1}",
+    dtypes=EVERY,
+    result=bool_,
+    commutative=True,
+    pair=pairs.eq,
+    doc="x == y.",
 )
 ne: Primitive = elementwise(
-    "ne", np.not_equal, "{0} != {1}", dtypes=EVERY, result=bool_, commutative=True, pair=pairs.ne, doc="x != y."
+    "ne",
+    np.not_equal,
+    "{0} != {1}",
+    dtypes=EVERY,
+    result=bool_,
+    commutative=True,
+    pair=pairs.ne,
+    doc="x != y.",
 )
 lt: Primitive = elementwise("lt", np.less, "{0} < {1}", dtypes=ANY, result=bool_, doc="x < y.")
 le: Primitive = elementwise(
@@ -536,7 +573,13 @@ ge: Primitive = elementwise(
     "ge", np.greater_equal, "{0} >= {1}", dtypes=ANY, result=bool_, doc="x >= y."
 )
 isnan: Primitive = elementwise(
-    "isnan", np.isnan, "{0} != {0}", result=bool_, dtypes=FIELD, pair=pairs.isnan, doc="Whether x is nan."
+    "isnan",
+    np.isnan,
+    "{0} != {0}",
+    result=bool_,
+    dtypes=FIELD,
+    pair=pairs.isnan,
+    doc="Whether x is nan.",
 )
 isfinite: Primitive = elementwise(
     "isfinite",

@@ -17,18 +17,18 @@ from . import lapack
 from . import matrix as mx
 from .elementwise import add, convert, sub
 from .indexing import take_along
-from .linalg import definite, drawn, host, regular, square, triangular, triangular_right
+from .linalg import definite, drawn, host, regular, solve_triangle, square, triangular_right
 from .samples import Drawn
 
 
 # --- LU -------------------------------------------------------------------------------------------
-def _lu_aval(a: Aval) -> Aval:
+def _lu_aval(a: Aval, check: str) -> Aval:
     if a.ndim < 2:
         raise ShapeError(f"lu of {a}", "It takes matrices.")
     return Aval((*a.shape[:-1], a.shape[-1] + 1), a.dtype)
 
 
-def _pivots(packed: Any, k: int) -> Any:
+def pivot_rows(packed: Any, k: int) -> Any:
     """The pivots of a packed LU, counted from 0."""
     n = aval_of(packed).shape[-1] - 1
     column = mx.transposed(mx.rows(mx.columns(packed, n, n + 1), 0, k))
@@ -47,7 +47,7 @@ def _lu_parts(out: Any) -> tuple[Any, Any, Any, int]:
     k = min(m, n)
     factors = mx.columns(out, 0, n)
     head = mx.columns(mx.rows(factors, 0, k), 0, k)
-    return factors, head, _pivots(out, k), k
+    return factors, head, pivot_rows(out, k), k
 
 
 def _lu_rule(g: Any, out: Any, a_aval: Aval) -> Any:
@@ -68,10 +68,10 @@ def _lu_rule(g: Any, out: Any, a_aval: Aval) -> Any:
     if n > k:
         beside = mx.columns(g, k, n)
         low = sub(low, mx.matmul(beside, mx.transposed(mx.columns(factors, k, n))))
-        right = triangular(mx.transposed(head), beside, upper=True, unit=True)
+        right = solve_triangle(mx.transposed(head), beside, upper=True, unit=True)
         parts.append(mx.placed(right, m, n, column=k))
     inner = add(mx.tril(low, -1), mx.triu(high))
-    inner = triangular(mx.transposed(head), inner, upper=True, unit=True)
+    inner = solve_triangle(mx.transposed(head), inner, upper=True, unit=True)
     inner = triangular_right(mx.transposed(head), inner, upper=False)
     moved = mx.placed(inner, m, n)
     for part in parts:
@@ -83,7 +83,7 @@ def _lu_tangent(t: Any, out: Any, a_aval: Aval) -> Any:
     factors, head, pivots, k = _lu_parts(out)
     m, n = a_aval.shape[-2:]
     t = exchange(t, pivots, False)
-    inner = triangular(head, mx.columns(mx.rows(t, 0, k), 0, k), upper=False, unit=True)
+    inner = solve_triangle(head, mx.columns(mx.rows(t, 0, k), 0, k), upper=False, unit=True)
     inner = triangular_right(head, inner, upper=True)
     low, high = mx.tril(inner, -1), mx.triu(inner)
     lower = add(mx.tril(head, -1), mx.identity(aval_of(head)))
@@ -93,7 +93,7 @@ def _lu_tangent(t: Any, out: Any, a_aval: Aval) -> Any:
         below = sub(below, mx.matmul(mx.rows(factors, k, m), high))
         moved = add(moved, mx.placed(below, m, n + 1, row=k))
     if n > k:
-        right = triangular(head, mx.columns(t, k, n), upper=False, unit=True)
+        right = solve_triangle(head, mx.columns(t, k, n), upper=False, unit=True)
         right = sub(right, mx.matmul(low, mx.columns(factors, k, n)))
         moved = add(moved, mx.placed(right, m, n + 1, column=k))
     return moved
@@ -106,11 +106,11 @@ lu: Primitive = host(
     lapack.lu,
     drawn(
         regular,
-        ([(3, 3)], {}),
-        ([(2, 4, 4)], {}),
-        ([(2, 4)], {}),
-        ([(5, 3)], {}),
-        ([(0, 2)], {}),
+        ([(3, 3)], {"check": "linalg.lu_factor"}),
+        ([(2, 4, 4)], {"check": ""}),
+        ([(2, 4)], {"check": ""}),
+        ([(5, 3)], {"check": ""}),
+        ([(0, 2)], {"check": ""}),
     ),
     derivs=(_lu_rule,),
     jvps=(_lu_tangent,),
@@ -144,18 +144,18 @@ def _first_zero_aval(packed: Aval) -> Aval:
     return Aval(packed.shape[:-2], int32)
 
 
-lu_info: Primitive = host(
-    "lu_info",
+pivot_info: Primitive = host(
+    "pivot_info",
     ("packed",),
     _first_zero_aval,
     lapack.first_zero,
     drawn(regular, ([(3, 4)], {}), ([(2, 2, 3)], {})),
-    "0, or the number (from 1) of the first zero on the diagonal of a packed LU.",
+    "0, or the number (from 1) of the first zero pivot of a packed LU or LDL.",
 )
 
 
 # --- symmetric indefinite -------------------------------------------------------------------------
-def _ldl_aval(a: Aval, hermitian: bool) -> Aval:
+def _ldl_aval(a: Aval, hermitian: bool, check: str) -> Aval:
     square("ldl", a)
     return Aval((*a.shape[:-1], a.shape[-1] + 1), a.dtype)
 
@@ -165,7 +165,11 @@ ldl: Primitive = host(
     ("a",),
     _ldl_aval,
     lapack.ldl,
-    drawn(definite, ([(3, 3)], {"hermitian": True}), ([(2, 4, 4)], {"hermitian": False})),
+    drawn(
+        definite,
+        ([(3, 3)], {"hermitian": True, "check": "linalg.ldl_factor"}),
+        ([(2, 4, 4)], {"hermitian": False, "check": ""}),
+    ),
     "L and the blocks of D of P a P^T = L D L^T and, as a last column, pivots as LAPACK's sytrf.",
 )
 
@@ -175,7 +179,7 @@ def _ldl_solve_samples(rng: np.random.Generator, dtype: DType, domain: Any) -> D
     for shape, width in (((3, 3), 2), ((2, 4, 4), 1)):
         packed = lapack.ldl(definite(rng, shape, dtype), False)
         right = rng.uniform(-1, 1, (*shape[:-1], width)).astype(dtype.np)
-        pivots = packed[..., -1].astype(np.int64)
+        pivots = packed[..., -1].real.astype(np.int64)
         found.append(((packed[..., :-1].copy(), pivots, right), {"hermitian": False}))
     return found
 

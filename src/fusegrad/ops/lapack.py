@@ -60,11 +60,11 @@ def solve(a: Array, b: Array, check: str) -> Array:
 
 def _singular(check: str, matrix: Array, batch: Sequence[int], number: int) -> LinAlgError:
     where = place_in_batch(batch, number)
-    order = int(first_zero(lu(matrix[None]))[0])
+    order = int(first_zero(lu(matrix)))
     why = (
         f"{where}The diagonal element {order} is zero, the inversion could not be completed "
         "because the input matrix is singular."
-        if check.endswith("inv")
+        if ".inv" in check
         else f"{where}The solver failed because the input matrix is singular."
     )
     return LinAlgError(
@@ -150,8 +150,10 @@ def _failing_minor(a: Array) -> int:
 
 
 # --- LU -------------------------------------------------------------------------------------------
-def lu(a: Array) -> Array:
+def lu(a: Array, check: str = "") -> Array:
     """L below the diagonal, U above; as a last column the pivot rows, counted from 1.
+
+    A zero on the diagonal of U raises when ``check`` names the caller.
 
     Row ``i`` was exchanged with row ``pivots[i]``, for all i in order (LAPACK's getrf; recursive:
     S. Toledo 1997, "Locality of reference in LU decomposition with partial pivoting").
@@ -162,7 +164,26 @@ def lu(a: Array) -> Array:
     k = min(m, n)
     pivots[:, :k] = _eliminate(work) + 1 if work.size else np.arange(1, k + 1)
     packed = np.concatenate([work, pivots[:, :, None].astype(a.dtype)], -1)
-    return packed.reshape(*a.shape[:-1], n + 1)
+    packed = packed.reshape(*a.shape[:-1], n + 1)
+    _check_pivots(
+        check,
+        first_zero(packed),
+        "U[{0},{0}] is zero and using it on lu_solve would result in a division by zero.",
+        "fg.linalg.lu(A) or lu_factor_ex(A)",
+    )
+    return packed
+
+
+def _check_pivots(check: str, info: Array, why: str, hint: str) -> None:
+    if not check or not info.any():
+        return
+    number = int(info.reshape(-1).nonzero()[0][0])
+    order = int(info.reshape(-1)[number])
+    raise LinAlgError(
+        f"{check} of a singular matrix",
+        place_in_batch(info.shape, number) + why.format(order),
+        hint,
+    )
 
 
 def _eliminate(a: Array) -> Array:
@@ -204,9 +225,10 @@ def permutation(pivots: Array, m: int) -> Array:
 
 
 def first_zero(packed: Array) -> Array:
-    """LAPACK's info of a packed LU: 0, or the first k with ``U[k, k] == 0``, counted from 1."""
+    """LAPACK's info of a packed LU or LDL: 0, or the first k (from 1) with a zero pivot."""
     diagonal = np.diagonal(packed[..., :-1], axis1=-2, axis2=-1)
-    zero = diagonal == 0
+    k = diagonal.shape[-1]
+    zero = (diagonal == 0) & (packed[..., :k, -1].real > 0)  # pairs of pivots are negative
     if not zero.shape[-1]:
         return np.zeros(zero.shape[:-1], np.int32)
     return np.where(zero.any(-1), zero.argmax(-1) + 1, 0).astype(np.int32)
@@ -248,8 +270,10 @@ def geqrf(a: Array) -> Array:
 ALPHA = (1 + 17**0.5) / 8  # bounds the growth of elements
 
 
-def ldl(a: Array, hermitian: bool) -> Array:
+def ldl(a: Array, hermitian: bool, check: str = "") -> Array:
     """L and the blocks of D from the lower triangle; as a last column the pivots.
+
+    A zero block of D raises when ``check`` names the caller.
 
     Diagonal pivoting with blocks of order 1 and 2 (Bunch & Kaufman 1977, LAPACK's sytf2): a pivot
     ``p > 0`` exchanged rows and columns with p, a pair ``-p`` belongs to a block of order 2.
@@ -257,9 +281,10 @@ def ldl(a: Array, hermitian: bool) -> Array:
     n = a.shape[-1]
     work = batch_of(np.array(np.tril(a), order="C"))
     pivots = np.array([_diagonal_pivoting(x, hermitian) for x in work]).reshape(len(work), n, 1)
-    upper = np.triu(a, 1).reshape(work.shape)
-    packed = np.concatenate([work + upper, pivots.astype(a.dtype)], -1)
-    return packed.reshape(*a.shape[:-1], n + 1)
+    packed = np.concatenate([work, pivots.astype(a.dtype)], -1)
+    packed = packed.reshape(*a.shape[:-1], n + 1)
+    _check_pivots(check, first_zero(packed), "D[{0},{0}] is zero.", "fg.linalg.ldl_factor_ex(A)")
+    return packed
 
 
 def _diagonal_pivoting(a: Array, hermitian: bool) -> list[int]:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..dtypes import int64
+from ..dtypes import DType, int64, real_dtype
 from ..ir.aval import Aval, aval_of
+from . import complex as ops
 from .contract import dot
-from .elementwise import add, and_, convert, div, eq, ge, mul, sub, where
+from .elementwise import add, and_, convert, div, eq, ge, isnan, mul, sub, where
 from .movement import broadcast, pad, reshape, slice_
 from .movement import transpose as permute
-from .reduce import sum_
+from .reduce import any_, sum_
 from .source import full, iota
 
 
@@ -33,12 +34,28 @@ def transposed(x: Any) -> Any:
 
 def conj(x: Any) -> Any:
     """The complex conjugate; real values are their own."""
-    return x
+    return ops.conj(x) if aval_of(x).dtype.is_complex else x
+
+
+def real_values(x: Any) -> Any:
+    """The real part, in a real dtype."""
+    dtype = aval_of(x).dtype
+    return convert(x, dtype=real_dtype(dtype)) if dtype.is_complex else x
+
+
+def as_dtype(x: Any, dtype: DType) -> Any:
+    """``x`` in another dtype."""
+    return x if aval_of(x).dtype is dtype else convert(x, dtype=dtype)
 
 
 def real(x: Any) -> Any:
     """The real part, of the dtype of ``x``."""
-    return x
+    return as_dtype(real_values(x), aval_of(x).dtype)
+
+
+def imaginary(x: Any) -> Any:
+    """i times the imaginary part."""
+    return mul(sub(x, conj(x)), 0.5)
 
 
 def adjoint(x: Any) -> Any:
@@ -132,6 +149,11 @@ def distance(aval: Aval) -> Any:
     return sub(iota(shape=aval.shape, dtype=int64, axis=aval.ndim - 1), down)
 
 
+def row_numbers(shape: Any) -> Any:
+    """The row number of every element."""
+    return iota(shape=tuple(shape), dtype=int64, axis=len(shape) - 2)
+
+
 def triu(x: Any, k: int = 0) -> Any:
     """Zeros below diagonal ``k``."""
     return where(ge(distance(aval_of(x)), k), x, 0.0)
@@ -206,3 +228,14 @@ def total(x: Any) -> Any:
 def zeros(aval: Aval) -> Any:
     """Zeros of an aval."""
     return full(shape=aval.shape, dtype=aval.dtype, value=0)
+
+
+def squared_columns(x: Any) -> Any:
+    """The sum of ``|x|^2`` over the rows of every matrix."""
+    return real_values(sum_(mul(x, conj(x)), axes=(aval_of(x).ndim - 2,)))
+
+
+def any_nan(x: Any) -> Any:
+    """Whether a matrix has a nan."""
+    n = aval_of(x).ndim
+    return any_(isnan(x), axes=(n - 2, n - 1))

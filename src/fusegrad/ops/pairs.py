@@ -1,8 +1,9 @@
 """Functions of complex numbers as compositions on real and imaginary parts, for kernels.
 
 These are the ``pair`` rules of the records; ``passes/complex.py`` applies them. A complex operand
-comes as ``(re, im)``. Formulas that need care for large numbers and cancellation follow Smith (1962,
-"Algorithm 116: Complex division") and Kahan (1987, "Branch cuts for complex elementary functions").
+comes as ``(re, im)``. Formulas that need care for large numbers and cancellation follow Smith
+(1962, "Algorithm 116: Complex division") and Kahan (1987, "Branch cuts for complex elementary
+functions").
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ def scaled(z: Pair, factor: float) -> Pair:
     return ew.mul(z[0], factor), ew.mul(z[1], factor)
 
 
-# --- arithmetic ---------------------------------------------------------------------------------
+# --- arithmetic -----------------------------------------------------------------------------------
 def conj(x: Pair) -> Pair:
     """x*."""
     return x[0], ew.neg(x[1])
@@ -68,7 +69,7 @@ def dot(x: Pair, y: Pair, **params: Any) -> Pair:
     return re, ew.add(real(a, d, **params), real(b, c, **params))
 
 
-# --- absolute value, logarithms ---------------------------------------------------------------------
+# --- absolute value, logarithms -------------------------------------------------------------------
 def _ordered(z: Pair) -> tuple[Any, Any, Any]:
     """The larger size of the parts, the smaller one divided by it, whether either is infinite."""
     a, b = ew.abs_(z[0]), ew.abs_(z[1])

@@ -7,8 +7,8 @@ from typing import Any
 
 from ..errors import ArgumentError
 from ..functions.linear import matmul
+from ..functions.norms import norm
 from ..functions.pointwise import clamp
-from ..functions.reduction import norm
 from ..functions.shape import transpose
 from ..tensor import Tensor
 from .compiled import CompiledOptimizer, Fresh, check_non_negative, rate, zeros_state

@@ -13,11 +13,13 @@ from collections.abc import Callable
 from typing import Any
 
 from ...dtypes import DType
-from ...errors import ArgumentError, ShapeError
+from ...errors import ArgumentError, RangeError, ShapeError
 from ...functions import reduction
 from ...functions.arithmetic import div
 from ...functions.common import axis_of, cast, floating, pointwise, wrapped
 from ...functions.creation import zeros_like
+from ...functions.norms import norm
+from ...functions.pointwise import abs as magnitude
 from ...functions.pointwise import clamp, sub, where
 from ...functions.pointwise import relu as _relu
 from ...functions.pointwise import sigmoid as _sigmoid
@@ -51,6 +53,10 @@ def hardtanh(
     input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False
 ) -> Tensor:
     """x limited to [min_val, max_val]; no gradient at the limits."""
+    if min_val > max_val:
+        raise ArgumentError(
+            f"hardtanh from {min_val} to {max_val}", "min_val cannot be greater than max_val."
+        )
     min_val, max_val = _like(input, min_val), _like(input, max_val)
     limited = where(ew.ge(input, max_val), max_val, input)
     return _put(input, where(ew.le(input, min_val), min_val, limited), inplace)
@@ -76,6 +82,11 @@ def rrelu(
     inplace: bool = False,
 ) -> Tensor:
     """Leaky ReLU whose slope is drawn from [lower, upper] in training, else their mean."""
+    if lower > upper:
+        raise RangeError(
+            f"rrelu with slopes from {lower} to {upper}",
+            "Lower bound should be less than or equal to the upper bound.",
+        )
     if not training:
         return leaky_relu(input, (lower + upper) / 2, inplace)
     slope = ew.add(ew.mul(rand_like(input), upper - lower), lower)
@@ -88,7 +99,7 @@ def prelu(input: Tensor, weight: Tensor) -> Tensor:
     if weight.aval.size != 1:
         ndim = input.aval.ndim
         channels = input.aval.shape[1] if ndim > 1 else 1
-        if ndim == 0 or weight.aval.size != channels:
+        if ndim == 0 or weight.aval.ndim != 1 or weight.aval.size != channels:
             raise ShapeError(
                 f"prelu got input {input.aval} and weight {weight.aval}",
                 f"The weight has one element, or one per channel ({channels}).",
@@ -134,7 +145,7 @@ def gelu(input: Tensor, approximate: str = "none") -> Tensor:
         cdf = ew.mul(ew.add(ew.erf(ew.mul(input, math.sqrt(0.5))), 1.0), 0.5)
         return ew.mul(input, cdf)
     if approximate != "tanh":
-        raise ArgumentError(
+        raise RangeError(
             f"gelu with approximate={approximate!r}",
             "approximate argument must be either none or tanh.",
         )
@@ -193,7 +204,7 @@ def logsigmoid(input: Tensor) -> Tensor:
 @rounds_once
 def softsign(input: Tensor) -> Tensor:
     """x / (1 + abs(x))."""
-    return div(input, ew.add(ew.abs_(input), 1))
+    return div(input, ew.add(magnitude(input), 1))
 
 
 @rounds_once
@@ -206,9 +217,7 @@ def tanhshrink(input: Tensor) -> Tensor:
 def softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
     """x moved towards 0 by ``lambd``, 0 within."""
     if lambd < 0:
-        raise ArgumentError(
-            f"softshrink with lambd={lambd}", "lambda must be greater or equal to 0."
-        )
+        raise RangeError(f"softshrink with lambd={lambd}", "lambda must be greater or equal to 0.")
     low = where(ew.lt(input, -lambd), ew.add(input, lambd), ew.mul(input, 0.0))
     return where(ew.gt(input, lambd), ew.sub(input, lambd), low)
 
@@ -291,7 +300,7 @@ def normalize(
     input: Tensor, p: float = 2.0, dim: Any = 1, eps: float = 1e-12, out: Tensor | None = None
 ) -> Tensor:
     """x / max(norm(x), eps) along ``dim``; written to ``out`` when given."""
-    size = clamp(reduction.norm(input, p, dim, keepdim=True), min=eps)
+    size = clamp(norm(input, p, dim, keepdim=True), min=eps)
     unit = pointwise(ew.div, input, size)
     return unit if out is None else out._assign(unit, "normalize")
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from ...autograd import Function
 from ...dtypes import int64
-from ...errors import ArgumentError, DTypeError, ShapeError
+from ...errors import ArgumentError, DTypeError, RangeError, ShapeError
 from ...functions.common import broadcast_to, pointwise
 from ...functions.indexing import wrap_index
 from ...functions.reduction import mean
@@ -39,6 +39,10 @@ _MAX = {1: max_pool1d, 2: max_pool2d, 3: max_pool3d}
 
 def _sizes(name: str, input: Tensor, n: int, output_size: Any) -> tuple[int, ...]:
     shape = input.aval.shape
+    if n > 1 and 0 < len(shape) <= n:
+        raise ArgumentError(
+            f"{name} got {input.aval}", f"Input dimension should be at least {n + 1}."
+        )
     if len(shape) not in (n + 1, n + 2) or 0 in shape[1:]:
         raise ShapeError(
             f"{name} got {input.aval}",
@@ -46,8 +50,12 @@ def _sizes(name: str, input: Tensor, n: int, output_size: Any) -> tuple[int, ...
         )
     wanted = tuple(output_size) if isinstance(output_size, Sequence) else (output_size,) * n
     if len(wanted) != n:
-        raise ArgumentError(
+        raise RangeError(
             f"{name} with output_size={output_size}", f"Expected an integer or {n} of them."
+        )
+    if any(w is not None and w < 0 for w in wanted):
+        raise RangeError(
+            f"{name} with output_size={output_size}", "Elements of output_size are at least 0."
         )
     return tuple(shape[len(shape) - n + k] if w is None else int(w) for k, w in enumerate(wanted))
 

@@ -15,9 +15,10 @@ from ...errors import ArgumentError, DTypeError, ShapeError
 from ...functions.common import broadcast_to, cast, pointwise
 from ...functions.indexing import checked, wrap_index
 from ...functions.linear import linear
+from ...functions.norms import norm
 from ...functions.pointwise import add, where
 from ...functions.random import Generator, rand
-from ...functions.reduction import mean, norm, sum, var
+from ...functions.reduction import mean, sum, var
 from ...functions.rounding import rounds_once, rounds_to_input
 from ...functions.shape import unsqueeze
 from ...ops import contract, indexing, source
@@ -146,7 +147,7 @@ def feature_alpha_dropout(
     input: Tensor, p: float = 0.5, training: bool = False, inplace: bool = False
 ) -> Tensor:
     """``alpha_dropout`` of whole channels of ``(N, C, ...)``."""
-    if input.aval.ndim < 2:
+    if training and p and input.aval.ndim < 2:
         raise ShapeError(
             f"feature_alpha_dropout got {input.aval}",
             "Feature dropout requires at least 2 dimensions in the input.",
@@ -264,6 +265,8 @@ def embedding(
         scale_grad_by_freq: divide gradients by how often a row is used.
         sparse: accepted; gradients are dense.
     """
+    if weight.aval.ndim != 2:
+        raise ShapeError(f"embedding with weight {weight.aval}", "'weight' must be 2-D.")
     rows = weight.aval.shape[0]
     if input.dtype.category != 1:
         raise DTypeError(

@@ -15,7 +15,7 @@ import numpy as np
 
 from ...autograd import Function
 from ...dtypes import DType, int32, int64, stored, uint8
-from ...errors import ArgumentError
+from ...errors import RangeError
 from ...functions.arithmetic import div
 from ...functions.common import broadcast_to, cast, pointwise, unshared
 from ...functions.pointwise import pow as power
@@ -151,6 +151,7 @@ def _flat_indices(position: Tensor, axes: Sequence[Axis]) -> Tensor:
 def _max_pool(input: Tensor, axes: tuple[Axis, ...], return_indices: bool) -> Any:
     if return_indices or (grad_mode.enabled and input.requires_grad):
         best, position = _MaxPool.apply(input, axes)
+        best = unshared(best, input)
         return (best, _flat_indices(position, axes)) if return_indices else best
     out = input
     for axis in reversed(axes):
@@ -264,7 +265,7 @@ def _avg_pool(
     input: Tensor, axes: tuple[Axis, ...], count_include_pad: bool, divisor: int | None
 ) -> Tensor:
     if divisor == 0:
-        raise ArgumentError("avg_pool with divisor_override=0", "divisor must be not zero.")
+        raise RangeError("avg_pool with divisor_override=0", "divisor must be not zero.")
     apart = all(a.apart for a in axes)
     sums = _SumPool.apply(input, axes) if apart else _window_sums(input, axes)
     sizes = np.asarray(float(divisor)) if divisor else _sizes(axes, count_include_pad)

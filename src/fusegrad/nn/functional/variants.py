@@ -12,7 +12,8 @@ import numpy as np
 
 from ...errors import ShapeError
 from ...functions.convolution import conv1d
-from ...functions.reduction import norm, sum
+from ...functions.norms import norm
+from ...functions.reduction import sum
 from ...functions.shape import permute, reshape
 from ...ops import elementwise as ew
 from ...ops import indexing

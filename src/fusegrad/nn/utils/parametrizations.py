@@ -13,8 +13,9 @@ from ...functions.common import cast
 from ...functions.conversion import clone
 from ...functions.creation import eye, zeros
 from ...functions.linear import dot, mv
+from ...functions.norms import norm
 from ...functions.random import randn
-from ...functions.reduction import norm, sum
+from ...functions.reduction import sum
 from ...functions.shape import cat, flatten, permute, unsqueeze
 from ...ops import elementwise as ew
 from ...tensor import Tensor
