@@ -234,7 +234,7 @@ def div(input: Any, other: Any, *, rounding_mode: str | None = None) -> Tensor:
     return pointwise(ops.div, input, other, dtype=_float_of(input, other))
 
 
-@method("__rtruediv__")
+@method("__rtruediv__", "__rdiv__")
 def rdiv(input: Any, other: Any) -> Tensor:
     """other / input."""
     return div(other, input)
