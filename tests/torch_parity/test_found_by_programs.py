@@ -150,6 +150,13 @@ EAGER = {
     "lerp of two dtypes": program(
         [floats(3), floats(3, dtype="float32")], "m.lerp(v0, v1, 0.5)", raises=True
     ),
+    "quantile of nothing": program([floats(0, 2)], "m.quantile(v0, 0.5, dim=1)", raises=True),
+    "masked_scatter of too few": program(
+        [NUMBER], "m.masked_scatter(v0, m.tensor([True, False, True]), v0)", raises=True
+    ),
+    "tensordot of two dtypes": program(
+        [of("uint8", 2), floats(2)], "m.tensordot(v0, v1, dims=1)", raises=True
+    ),
     "select outside": program([floats(3)], "m.select(v0, 0, 3)", raises=True),
     "a step of zero": program([floats(3)], "v0[::0]", raises=True),
     "outer of matrices": program([floats(2, 1)], "m.outer(v0, v0)", raises=True),

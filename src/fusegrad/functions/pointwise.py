@@ -275,6 +275,8 @@ def fmod(input: Any, other: Any) -> Tensor:
 @method("pow", "__pow__")
 def pow(input: Any, exponent: Any) -> Tensor:
     """input ** exponent; small integer exponents become products, 0.5 a square root."""
+    if isinstance(input, Tensor) and input.dtype is bool_ and isinstance(exponent, int):
+        input = cast(input, dtypes.int64)
     if (
         isinstance(input, Tensor)
         and isinstance(exponent, Number)
