@@ -83,7 +83,7 @@ group(3, "float", """
     m.deg2rad({x})
     m.rad2deg({x} * 0.01)
     m.frac({x})
-    m.special.entr({x}.abs() + 0.1)
+    m.special.entr(m.nan_to_num({x}, 0.0, 1.0, -1.0).abs() + 0.1)
     m.special.ndtr({x})
     m.special.expit({x})
     m.special.xlog1py({x}, {y}.abs())
@@ -173,7 +173,7 @@ group(3, "number", """
     m.rsub({x}, {y})
     m.addcmul({x}, {y}, {z}, value=2)
     m.atan2({x} * 1.0, {y} + 0.06)
-    m.float_power({x}.abs() + 1, {of:0.5|2|-1})
+    m.float_power({x}.abs() + 1, {of:0.5|2|-1}) + 0
     m.true_divide({x}, {y}.abs() + 1)
     m.exp({x} * 0.1)
     m.sqrt({x}.abs())
@@ -184,14 +184,14 @@ group(3, "number", """
 group(1.5, "float", """
     m.pow({x}.abs() + 0.5, {y})
     {x} ** {of:0|1|-2|1.5}
-    {x} ** {of:0.5|-1} + 0
+    ({x} + 0.0) ** {of:0.5|-1} + 0
     {of:2|0.5|1} ** {x}
     m.addcdiv({x}, {y}, {z}.abs() + 1, value=0.5)
     m.lerp({x}, {same}, {of:0.25|0.75|1.5})
     m.lerp({x}, {same}, m.sigmoid({same}))
     m.hypot({x}, {y})
-    m.logaddexp({x}, {y})
-    m.logaddexp2({x}, {y})
+    m.logaddexp(m.nan_to_num({x}), {y})
+    m.logaddexp2(m.nan_to_num({x}), {y})
     m.xlogy({x}, {y}.abs() + 0.5)
     m.add({x}, {y}, alpha=0.5)
     m.dist({x}, {y} + 0.06)
@@ -231,7 +231,7 @@ group(1.5, "any", """
     m.isinf({x})
     m.isfinite({x})
     m.isclose({x}, {same})
-    m.signbit({x})
+    m.signbit({x} + 0.0)
     m.isreal({x})
     m.isin({x}, {y})
 """, exact=True)
@@ -301,8 +301,8 @@ group(2.5, "float", """
     m.var({x}, {dim}, unbiased={keep})
     {x}.var()
     {x}.std()
-    m.var_mean({x}, {dims}, correction={of:0|1})[{of:0|1}]
-    m.std_mean({x}, {dim}, keepdim={keep})[{of:0|1}]
+    m.var_mean(m.nan_to_num({x}, 0.0, 1.0, -1.0), {dims}, correction={of:0|1})[{of:0|1}]
+    m.std_mean(m.nan_to_num({x}, 0.0, 1.0, -1.0), {dim}, keepdim={keep})[{of:0|1}]
     m.nanmean({x}, {dims})
     m.norm({x})
     m.norm({x}, {of:1|2|3|float('inf')}, {dim}, keepdim={keep})
@@ -312,7 +312,7 @@ group(2.5, "float", """
     m.log_softmax({x}, {dim})
     F.softmin({x}, {dim})
     m.softmax({x}, {dim}, dtype=m.float64)
-    m.logcumsumexp({x}, {dim})
+    m.logcumsumexp({x}.detach(), {dim})
     m.cov({x:2-2})
     m.corrcoef({x:2-2})
     m.trapezoid(m.nan_to_num({full:1}, 0.0, 1.0, -1.0), dim={dim})
@@ -351,10 +351,10 @@ group(3, "number", """
     m.nonzero({x})
 """, exact=True)
 group(0.7, "float", """
-    m.quantile({x}, {of:0.25|0.5|1.0}, dim={dim}, keepdim={keep})
-    m.quantile({x}, m.tensor([0.1, 0.7], dtype={x}.dtype), dim={dim})
-    m.quantile({x}, 0.3, interpolation={of:'lower'|'higher'|'nearest'|'midpoint'|'linear'})
-    m.nanquantile({x}, 0.6, dim={dim})
+    m.quantile({full} + {spread}, {of:0.25|0.5|1.0}, dim={dim}, keepdim={keep})
+    m.quantile({full}.double() + {spread}, m.tensor([0.1, 0.7], dtype=m.float64), dim={dim})
+    m.quantile({full} + {spread}, 0.3, interpolation={of:'lower'|'higher'|'nearest'|'midpoint'|'linear'})
+    m.nanquantile(m.nan_to_num({x}) + {spread}, 0.6, dim={dim})
     m.histc({x}, bins=5, min=-2, max=2)
 """)
 
@@ -577,7 +577,7 @@ group(2.5, "float", """
     F.adaptive_avg_pool1d({full:2-3}, {of:1|2|3})
     F.adaptive_avg_pool2d({full:3-4}, {of:1|2|(2, 3)})
     F.adaptive_max_pool2d({full:3-4}, {of:1|2})
-    F.lp_pool1d({x:2-3}.abs() + 0.5, 2, 1)
+    F.lp_pool1d({x:2-3}.abs() + 0.5, 2, 1) + 0
     F.interpolate({full:3-3}, size={of:2|5}, mode={of:'nearest'|'linear'|'nearest-exact'})
     F.interpolate({full:4-4}, size={of:(2, 3)|(5, 4)}, mode={of:'nearest'|'bilinear'|'bicubic'|'area'})
     F.interpolate({full:4-4}, scale_factor={of:2|1.5|0.5}, mode='bilinear', align_corners={keep})
@@ -591,7 +591,7 @@ group(2, "float", """
     F.huber_loss({x}, {same}, reduction={reduction}, delta={of:1.0|0.5})
     F.binary_cross_entropy(m.sigmoid({x}.to(m.float32)), m.sigmoid({same}).to(m.float32).detach(), reduction={reduction})
     F.binary_cross_entropy_with_logits({x}, m.sigmoid({same}), reduction={reduction})
-    F.kl_div(m.log_softmax({x:1}, -1), m.softmax({same:1}, -1), reduction={of:'batchmean'|'sum'|'none'})
+    F.kl_div(m.log_softmax({full:1}, -1), m.softmax({same:1}, -1), reduction={of:'batchmean'|'sum'|'none'})
     F.cross_entropy({x:2-2}, {labels}, reduction={reduction}, label_smoothing={of:0.0|0.1})
     F.cross_entropy({x:2-2}, {labels}, ignore_index=0)
     F.cross_entropy({x:2-2}, m.softmax({same:2}, 1))

@@ -356,6 +356,8 @@ def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Te
     """
     if dim is None:
         return gather(reshape(input, -1), 0, reshape(indices, -1))
+    if not input.aval.shape:
+        raise DimError(f"take_along_dim of {input.aval} along {dim}", "There is no dimension.")
     axis = axis_of(dim, input.aval.ndim)
     if input.aval.ndim != indices.aval.ndim:
         raise ShapeError(
