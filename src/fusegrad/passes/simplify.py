@@ -295,7 +295,7 @@ def _slice(rw: Rewriter, eqn: Eqn) -> Atom | None:
         axis, begin = joined.params["axis"], 0
         for part in joined.inputs:
             end = begin + part.aval.shape[axis]
-            if begin <= start[axis] and last[axis] < end:
+            if begin == start[axis] and last[axis] == end - 1:  # all of what was joined
                 by = [begin if k == axis else 0 for k in range(len(start))]
                 return _shifted_slice(rw, part, eqn, by)
             begin = end
