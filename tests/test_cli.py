@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from fusegrad import cli
+from fusegrad.ir.primitive import REGISTRY
 from fusegrad.runtime import cache
 
 PROGRAM = """
@@ -125,3 +126,15 @@ def test_module_entry_point(folder):
         env=dict(os.environ),
     )
     assert done.returncode == 0 and "cache entries" in done.stdout, done.stderr
+
+
+def test_info_ops_lists_every_primitive(folder, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "400")
+    assert cli.main(["info", "--ops"]) == 0
+    text = capsys.readouterr().out
+    rows = {line.split("│")[1].strip(): line for line in text.splitlines() if "│" in line}
+    assert set(REGISTRY) <= set(rows)
+    for name, way in (("add", "native"), ("conv", "native"), ("svd", "host")):
+        assert f" {way} " in rows[name]
+    hosted = [p for p in REGISTRY.values() if p.runs_as == "host"]
+    assert f"{len(hosted)} host" in text and all(p.kind == "host" for p in hosted)

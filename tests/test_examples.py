@@ -45,6 +45,7 @@ def test_every_example_is_tested():
         ("autograd_basics", 0),
         ("linear_regression", 1e-4),
         ("custom_loss_function", 0.02),
+        ("gaussian_process", 0.01),
         ("tabular_regression", 0.01),
     ],
 )
@@ -123,6 +124,11 @@ def test_ode_parameters_lie_within_their_error_bars(capsys):
     assert (abs(found - module["TRUE"].numpy()) < 2 * bars).all() and (bars < 0.05).all()
     assert len(step.history) == 1
     same_lines("ode_fit", capsys)
+
+
+def test_gaussian_process_finds_the_noise():
+    noise, inside, step = load("gaussian_process")["main"](200)
+    assert abs(noise - 0.1) < 0.02 and inside > 0.9 and len(step.history) == 1
 
 
 def test_reinforce_balances_the_pole(capsys):

@@ -281,6 +281,19 @@ def test_a_changed_constant_retraces_and_is_named() -> None:
     assert "scale" in step.history[-1].reason
 
 
+def test_a_function_that_changes_its_own_closure_is_traced_once() -> None:
+    """What the trace itself did to a list is no reason to trace again, without end."""
+    seen: list[int] = []
+
+    @fg.jit
+    def step(x: fg.Tensor) -> fg.Tensor:
+        seen.append(len(seen))
+        return x * 2
+
+    assert [step(fg.ones(2)).tolist() for _ in range(3)] == [[2.0, 2.0]] * 3
+    assert seen == [0]
+
+
 def test_a_changed_list_in_the_closure_retraces() -> None:
     weights = [1.0, 2.0]
     step = fg.jit(lambda x: x * sum(weights))

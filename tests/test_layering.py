@@ -37,6 +37,7 @@ LAYERS = (
         "special",
         "utils",
         "vision",
+        "signal",
         "fft",
         "stft",
         "special",

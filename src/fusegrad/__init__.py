@@ -404,8 +404,9 @@ from .runtime.threads import get_num_threads, set_num_threads
 from .serialization import load, save
 from .tensor import Size, Tensor
 
-from . import cuda, fft, linalg, nn, optim, special, utils  # isort: skip  # they build on the above
+from . import cuda, fft, linalg, nn, optim, signal, special, utils  # isort: skip  # build on these
 from .stft import istft, stft  # isort: skip
+from .linalg.spectra import lobpcg  # isort: skip
 from .linalg.classic import (  # isort: skip
     cholesky,
     cholesky_inverse,
@@ -449,7 +450,21 @@ from .nn.functional import (  # isort: skip
     threshold,
 )
 from .nn.functional import toplevel as _toplevel  # isort: skip
+from .functions import memory as _memory, numeric as _numeric, samplers as _samplers  # isort: skip
+from .functions import settings as _settings  # isort: skip
 
+# Families whose modules list what they offer at the top level.
+for _module in (_toplevel, _samplers, _memory, _numeric, _settings):
+    for _name in _module.__all__:
+        globals()[_name] = getattr(_module, _name)
+i0, igamma, igammac, polygamma = special.i0, special.igamma, special.igammac, special.polygamma
+for _function in (*signal.TOP_LEVEL, *_memory.COPIES.values()):
+    globals()[_function.__name__] = _function
+# An in-place method is also a function: fg.relu_(x) is x.relu_().
+for _owner in (Tensor, nn.functional):
+    for _name in dir(_owner):
+        if _name.endswith("_") and not _name.startswith("_"):
+            globals().setdefault(_name, getattr(_owner, _name))
 _out.accept(globals())
 _out.accept(vars(nn.functional), _out.LAYERS)
 
@@ -464,8 +479,6 @@ fix = trunc
 cfloat, cdouble = complex64, complex128
 detach = Tensor.detach  # type: ignore[attr-defined]
 broadcast_to = Tensor.broadcast_to  # type: ignore[attr-defined]
-for _name in _toplevel.__all__:
-    globals()[_name] = getattr(_toplevel, _name)
 
 
 def is_tensor(obj: object) -> _bool:
@@ -530,8 +543,8 @@ __all__ = [
 ]  # fmt: skip
 __all__ += [
     "cholesky", "cholesky_inverse", "cholesky_solve", "det", "frobenius_norm", "geqrf",
-    "inverse", "linalg", "logdet", "lu", "lu_solve", "lu_unpack", "matrix_exp", "matrix_power",
-    "nuclear_norm", "orgqr", "ormqr", "pca_lowrank", "pinverse", "qr", "slogdet", "svd",
+    "inverse", "linalg", "lobpcg", "logdet", "lu", "lu_solve", "lu_unpack", "matrix_exp",
+    "matrix_power", "nuclear_norm", "orgqr", "ormqr", "pca_lowrank", "pinverse", "qr", "slogdet", "svd",
     "svd_lowrank", "triangular_solve",
 ]  # fmt: skip
 __all__ += [

@@ -10,11 +10,13 @@ import argparse
 import os
 import runpy
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from . import config
@@ -22,11 +24,13 @@ from .bench import command as bench
 from .bench.machine import machine_facts
 from .errors import FusegradError
 from .explain import Report
+from .ir.primitive import REGISTRY
 from .runtime import cache, machine
 from .runtime.threads import available_cores, get_num_threads
 from .traced import Trace, hooks
 from .views import human_bytes
 
+ROOM_FOR_TEXT = 120  # columns of a terminal that also shows what each primitive is
 PACKAGES = ("fusegrad", "numpy", "numba", "llvmlite", "safetensors", "rich", "torch", "jax")
 # Features that change what kernels are generated for.
 FEATURES = ("avx2", "fma", "avx512f", "avx512bw", "avx512vl", "avx512bf16", "neon", "sve")
@@ -51,6 +55,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="fusegrad", description="A JIT autodiff framework.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     info = commands.add_parser("info", help="versions, CPU, threads, kernel cache, settings")
+    info.add_argument("--ops", action="store_true", help="the primitives and what runs them")
     info.set_defaults(handler=info_command)
     caching = commands.add_parser("cache", help="look at the kernel cache, empty or check it")
     actions = caching.add_subparsers(dest="action", required=True, metavar="ACTION")
@@ -73,9 +78,33 @@ def make_parser() -> argparse.ArgumentParser:
 
 # --- info ---------------------------------------------------------------------------------------
 def info_command(args: argparse.Namespace) -> int:
-    """Print what a bug report needs."""
-    Console().print(info_table())
+    """Print what a bug report needs, or the primitives."""
+    console = Console()
+    console.print(ops_table(console.width >= ROOM_FOR_TEXT) if args.ops else info_table())
     return 0
+
+
+def ops_table(described: bool = True) -> Table:
+    """Every primitive record: its kind, what runs it inside a jitted function, derivative, purpose.
+
+    *native* is a compiled kernel, *composition* the kernels of what the record expands to, *host*
+    its NumPy reference, called from within the program.
+    """
+    records = sorted(REGISTRY.values(), key=lambda p: (p.kind, p.name))
+    counts = Counter(p.runs_as for p in records)
+    table = Table(
+        title=f"{len(records)} primitives: "
+        + ", ".join(f"{counts[way]} {way}" for way in ("native", "composition", "host"))
+    )
+    for heading in ("primitive", "kind", "under jit", "derivative"):
+        table.add_column(heading, no_wrap=True)
+    if described:
+        table.add_column("what it is")
+    for p in records:
+        derivative = "yes" if p.differentiable else "of its body" if p.kind == "control" else "no"
+        row = [p.name, p.kind, p.runs_as, derivative]
+        table.add_row(*row, *([escape(p.doc)] if described else []))
+    return table
 
 
 def info_table() -> Table:

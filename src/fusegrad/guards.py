@@ -37,6 +37,11 @@ class Constant:
             return self.container.cell_contents
         return self.container.get(self.key)
 
+    def renew(self) -> None:
+        """Take the current value as what it was."""
+        self.value = self.read()
+        self.snapshot = snapshot(self.value)
+
     def holds(self) -> bool:
         """Whether the value is what it was."""
         now = self.read()

@@ -34,7 +34,7 @@ from .ir.primitive import Boxed, Primitive, bind, current_builder
 from .ops import movement
 from .trace.capture import Capture, Cell
 from .transform.vjp import Node, PrimitiveNode, residual_names
-from .viewpath import Path, memory_root, reshapes_in_place, update_view
+from .viewpath import Path, memory_root, overlaps, reshapes_in_place, update_view
 
 _epoch = itertools.count(1)
 epoch = [0]
@@ -209,9 +209,15 @@ class Tensor(Boxed):
         return self._value
 
     # --- history ------------------------------------------------------------------------------
+    def _root(self) -> Tensor | None:
+        """What this is a view of; past a base that became a view itself (``squeeze_``)."""
+        while self._base is not None and self._base._base is not None:
+            self._base = self._base._base
+        return self._base
+
     def _history(self) -> Any:
         """The edge ``(node or leaf, index)`` gradients flow to, ``None`` without history."""
-        base = self._base
+        base = self._root()
         if base is not None and self._seen != base._edits:
             edge = base._history()
             value = base
@@ -337,7 +343,8 @@ class Tensor(Boxed):
 
         Nodes numbered from ``since`` computed ``new``; what they saved of the old value is kept.
         """
-        base = self._base if self._base is not None else self
+        root = self._root()
+        base = self if root is None else root
         if grad_mode.enabled:
             if self._requires_grad and self._edge is None:
                 raise InPlaceError(
@@ -383,9 +390,12 @@ class Tensor(Boxed):
         """Put a raw value into the storage."""
         capture = current_builder()
         if capture is None:
-            if self._value.size and any(
-                s == 0 and n > 1
-                for s, n in zip(self._value.strides, self._value.shape, strict=True)
+            if self._value.size and (
+                overlaps(self._path)
+                or any(
+                    s == 0 and n > 1
+                    for s, n in zip(self._value.strides, self._value.shape, strict=True)
+                )
             ):
                 raise InPlaceError(
                     f"in-place change of an expanded tensor {self.aval}",
@@ -469,7 +479,8 @@ def _wrap(
             out = Tensor(value, source._storage, (*source._path, step))
             if capture is not None:
                 out._vseen = source._cell(capture).version
-            out._base = source._base if source._base is not None else source
+            root = source._root()
+            out._base = source if root is None else root
             out._seen = out._base._edits
             out._weak = source._weak
             return out

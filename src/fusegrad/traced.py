@@ -127,6 +127,8 @@ class Trace:
         previous = set_builder(self.capture)
         try:
             result = self.function(*new_args, **new_kwargs)
+            for constant in self.constants:  # the function itself may have changed them
+                constant.renew()
             self._result_leaves: list[Any] = []
             self.result_structure = flatten(result, self._result_leaves)
             self._read_results()

@@ -7,13 +7,13 @@ Each check raises ``Difference`` at the first stage that differs.
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from operator_samples import (
-    SHAPE_IN_PLACE,
     SPECIAL,
     STRIDED,
     Call,
@@ -182,12 +182,35 @@ def _next(call: Call, level: int, last: Any) -> list[Any] | None:
     return differentiated(call, level, tensors(last, fg.Tensor))
 
 
+def compilable(call: Call, order: int) -> tuple[Callable[..., list[Any]], list[Any]]:
+    """The call and its derivatives as a function of its tensors, and those tensors."""
+
+    def function(*operands: Any) -> list[Any]:
+        args, kwargs = replaced((call.args, call.kwargs), iter(operands))
+        found = levels(Call(fg, call.function, args, kwargs, call.shown), order)
+        return [t.detach() for t in tensors(found, fg.Tensor)]
+
+    return function, tensors((call.args, call.kwargs), fg.Tensor)
+
+
+def replaced(value: Any, operands: Iterator[Any]) -> Any:
+    """A nesting with other tensors, in the order of ``tensors``."""
+    if isinstance(value, fg.Tensor):
+        return next(operands)
+    if isinstance(value, (list, tuple)):
+        return type(value)(replaced(v, operands) for v in value)
+    if isinstance(value, dict):
+        return {k: replaced(v, operands) for k, v in value.items()}
+    return value
+
+
 def check_jit(sample: Sample, order: int, values: bool) -> None:
     """Compare jit with eager: everything in one compiled call."""
     call = sample.ours
     eager = tensors(levels(call, order), fg.Tensor)
+    function, operands = compilable(call, order)
     try:
-        compiled = fg.jit(lambda: [t.detach() for t in tensors(levels(call, order), fg.Tensor)])()
+        compiled = fg.jit(function)(*operands)
     except Exception as error:
         if isinstance(error, fg.errors.TracedValueError) and needs_values(sample.name):
             return
@@ -222,7 +245,7 @@ def _check_form(stage: str, sample: Sample, theirs: Any, ours: Any, in_place: bo
     ours = ours if ours is not None else getattr(fg.Tensor, name, None)
     stage = f"{stage} {name}"
     values = sample.comparable
-    if not isinstance(sample.drawn.input, torch.Tensor) or name in (*SHAPE_IN_PLACE, "<lambda>"):
+    if not isinstance(sample.drawn.input, torch.Tensor) or name == "<lambda>":
         return
     refused: Exception | None = None
     try:
@@ -252,7 +275,7 @@ def _form_results(call: Call, function: Any, in_place: bool) -> list[Any]:
     first, *rest = call.args
     if in_place:
         first = first.clone()
-    out = function(first, *rest, **call.kwargs)
+    out = call.shown(function(first, *rest, **call.kwargs))
     results = [first, out] if in_place else [out]
     return [results, differentiated(call, 0, tensors(results, call.lib.Tensor)) or []]
 

@@ -31,6 +31,7 @@ OUTSIDE = {
     "to_sparse": "sparse storage",
     "jiterator_*": "CUDA source text given by the user; here @fg.primitive",
     "masked.*": "prototype of masked tensors",
+    "torch._*": "an internal of PyTorch for 8-bit floating formats",
     "torch.ops.*": "an operator of the dispatcher without a public name",
     "_*": "an internal of PyTorch; the public function that uses it has a record",
     "max_pool2d_with_indices_backward": "an internal of PyTorch: the gradient of max_pool2d",
@@ -56,17 +57,13 @@ UNINITIALISED = (
     "empty", "empty_like", "empty_permuted", "empty_strided", "new_empty", "new_empty_strided",
 )  # fmt: skip
 # What these mean depends on the strides of the operand, so it cannot be kept in other memory.
-STRIDED = ("as_strided*", "new_empty_strided", "empty_strided")
-# In-place forms that are not offered: a tensor object keeps its shape, only its elements change.
-SHAPE_IN_PLACE = (
-    "as_strided_", "resize_", "resize_as_", "squeeze_", "swapaxes_", "swapdims_", "t_",
-    "transpose_", "unsqueeze_",
-)  # fmt: skip
+STRIDED = ("as_strided*", "new_empty_strided", "empty_strided", "view_as_complex")
 # Part of the message of an error that PyTorch raises for what is right here -> why it is.
 ACCEPTED = {
     "unsupported operation": "a result is complete before it is written to an out that overlaps",
     "single memory location": "the same",
     "Expected out": "an out of a wider dtype receives the converted result",
+    "scalar type": "the same",
     "step must be nonzero": "an integer out of a fractional range is refused for its dtype",
 }
 # Names whose record calls what no public name of either side says: name -> (theirs, ours).
@@ -218,9 +215,13 @@ def tensors(value: Any, kind: type) -> list[Any]:
 def needs_values(name: str) -> bool:
     """Whether shape or type of the results depend on values, so that no trace can have them."""
     tags = (torch.Tag.dynamic_output_shape, torch.Tag.data_dependent_output)
-    packet = getattr(torch.ops.aten, name.rpartition(".")[2], None)
-    overloads = packet.overloads() if packet is not None else []
-    return any(tag in getattr(packet, overload).tags for overload in overloads for tag in tags)
+    short = name.rpartition(".")[2]
+    for internal in (short, f"_{short}", f"_{short}2"):
+        packet = getattr(torch.ops.aten, internal, None)
+        for overload in packet.overloads() if packet is not None else []:
+            if any(tag in getattr(packet, overload).tags for tag in tags):
+                return True
+    return False
 
 
 # --- samples ------------------------------------------------------------------------------------

@@ -119,12 +119,13 @@ RANGES: dict[str, tuple[float, float]] = {
     "tanh": (-12, 12), "sigmoid": (-105, 90), "sinh": (-90, 90), "cosh": (-90, 90),
     "acosh": (1, 50), "atanh": (-1, 1), "erf": (-5, 5), "erfc": (-5, 11), "erfinv": (-1, 1),
     "sin": (-100, 100), "cos": (-100, 100), "tan": (-100, 100), "asin": (-1, 1), "acos": (-1, 1),
-    "lgamma": (-20, 40), "digamma": (-20, 40),
+    "lgamma": (-20, 40), "digamma": (-20, 40), "i0e": (-40, 40), "i1e": (-40, 40),
+    "erfcx": (-9, 30),
 }  # fmt: skip
 RANGES64: dict[str, tuple[float, float]] = {
     "exp": (-746, 710), "exp2": (-1076, 1025), "expm1": (-45, 710), "tanh": (-22, 22),
     "sigmoid": (-746, 40), "sinh": (-711, 711), "cosh": (-711, 711), "erf": (-6.5, 6.5),
-    "erfc": (-6.2, 27.3),
+    "erfc": (-6.2, 27.3), "erfcx": (-26, 60),
 }  # fmt: skip
 
 
@@ -166,6 +167,24 @@ def _mp_lgamma(x: Any) -> Any:
     return mpmath.re(mpmath.loggamma(x))
 
 
+def _mp_scaled_bessel(n: int, x: Any) -> Any:
+    if abs(x) > 1e6:  # mpmath's series needs too many terms; two terms of the asymptotic one
+        value = (1 + (1 - 4 * n) / (8 * abs(x)) + (9 - 24 * n) / (128 * x * x)) / mpmath.sqrt(
+            2 * mpmath.pi * abs(x)
+        )
+        return mpmath.sign(x) ** n * value
+    return mpmath.besseli(n, x) * mpmath.exp(-abs(x))
+
+
+def _mp_erfcx(x: Any) -> Any:
+    if x < -1000:
+        return mpmath.inf
+    if x > 1e4:
+        return (1 - 1 / (2 * x * x) + 3 / (4 * x**4)) / (x * mpmath.sqrt(mpmath.pi))
+    with mpmath.extraprec(60):
+        return mpmath.exp(x * x) * mpmath.erfc(x)
+
+
 # Looked up in mpmath by name unless listed here; arguments are finite.
 MPMATH: dict[str, Callable[..., Any]] = {
     "exp2": lambda x: mpmath.mpf(2) ** x,
@@ -175,6 +194,9 @@ MPMATH: dict[str, Callable[..., Any]] = {
     "pow": mpmath.power,
     "erfc": lambda x: mpmath.erfc(x) if x < 1000 else mpmath.mpf(0),
     "lgamma": _mp_lgamma,
+    "i0e": lambda x: _mp_scaled_bessel(0, x),
+    "i1e": lambda x: _mp_scaled_bessel(1, x),
+    "erfcx": lambda x: _mp_erfcx(x),
 }
 # Functions that NumPy computes without error (or, for fma, that the samples leave out).
 NUMPY_EXACT: dict[str, Callable[..., Any]] = {

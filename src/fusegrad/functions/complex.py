@@ -41,6 +41,7 @@ def complex(real: Tensor, imag: Tensor) -> Tensor:
         >>> fg.complex(fg.tensor([1.0, 2.0]), fg.tensor([3.0, 4.0])).tolist()
         [(1+3j), (2+4j)]
     """
+    real, imag = as_tensor_operand(real), as_tensor_operand(imag)
     _check_parts("complex", real, imag)
     shape = broadcast_shapes(real.aval.shape, imag.aval.shape, op="complex")
     parts = [
@@ -72,6 +73,7 @@ def polar(abs: Tensor, angle: Tensor) -> Tensor:
         >>> fg.polar(fg.tensor([2.0]), fg.tensor([0.0])).tolist()
         [(2+0j)]
     """
+    abs, angle = as_tensor_operand(abs), as_tensor_operand(angle)
     _check_parts("polar", abs, angle)
     shape = broadcast_shapes(abs.aval.shape, angle.aval.shape, op="polar")
     size, turn = broadcast_to(abs, shape), broadcast_to(angle, shape)

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from ..dtypes import int64, stored, widen
-from ..errors import RangeError, ShapeError
+from ..dtypes import float32, float64, int64, stored, widen
+from ..errors import RangeError, ShapeError, TracedValueError
+from ..ir.graph import Var
 from ..ops import elementwise as ew
 from ..ops import indexing as ops
 from ..tensor import Tensor
@@ -47,23 +48,46 @@ def argwhere(input: Tensor) -> Tensor:
 
 @method()
 def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -> Tensor:
-    """How often each non-negative integer occurs, or the sums of its weights; eager only.
+    """How often each non-negative integer occurs, or the sums of its weights.
+
+    In a compiled function, which does not know the largest number, the result has ``minlength``
+    elements and larger numbers are not counted.
+
+    Raises:
+        RuntimeError: not a vector of integers at least 0; traced without ``minlength``.
 
     Example:
         >>> import fusegrad as fg
         >>> fg.bincount(fg.tensor([0, 2, 2])).tolist()
         [1, 0, 2]
     """
-    array = widen(input._concrete("bincount"))
-    if array.ndim != 1 or input.dtype.category != 1 or (array.size and array.min() < 0):
+    if input.aval.ndim != 1 or input.dtype.category != 1 or minlength < 0:
         raise ShapeError(f"bincount of {input.aval}", "It takes a vector of numbers >= 0.")
-    if weights is None:
-        return Tensor(np.bincount(array, minlength=minlength).astype(np.int64))
-    given = widen(weights._concrete("bincount"))
-    if given.shape != array.shape:
+    if weights is not None and weights.aval.shape != input.aval.shape:
         raise ShapeError(f"bincount with weights {weights.aval}", "One weight per element.")
-    counts = np.bincount(array, given, minlength)
-    return Tensor(counts.astype(given.dtype if given.dtype == np.float32 else np.float64))
+    size = minlength
+    if not isinstance(input._read(), Var):
+        array = np.asarray(input._value)
+        if array.size and array.min() < 0:
+            raise ShapeError(f"bincount of {input.aval}", "It takes a vector of numbers >= 0.")
+        size = max(minlength, int(array.max()) + 1 if array.size else 0)
+    elif not minlength:
+        raise TracedValueError(
+            f"bincount of a traced tensor {input.aval}",
+            "The extent of the result depends on values, which a trace does not have.",
+            "minlength= with a bound",
+        )
+    at = cast(input, int64)
+    inside = ew.and_(ew.ge(at, 0), ew.lt(at, size))
+    if weights is None:
+        mass = cast(inside, int64)
+    else:
+        kind = weights.dtype if weights.dtype is float32 else float64
+        mass = ew.where(inside, cast(weights.detach(), kind), 0)  # type: ignore[attr-defined]
+    if not size:
+        return mass
+    at = ew.minimum(ew.maximum(at, 0), size - 1)
+    return ops.take_add(mass, at, axis=0, extent=size)
 
 
 @method()

@@ -11,7 +11,7 @@ import numpy as np
 from ..dtypes import bool_, complex128, finfo, float64, stored
 from ..errors import DTypeError
 from ..ops import elementwise as ops
-from ..ops import source
+from ..ops import source, whole
 from ..tensor import Tensor
 from .common import (
     Number,
@@ -287,22 +287,19 @@ def ldexp(input: Tensor, other: Tensor) -> Tensor:
     return mul(input, ops.exp2(floating(other)))
 
 
-def _whole(name: str, combine: Callable[..., Any]) -> Callable[[Tensor, Tensor], Tensor]:
+def _divisor(primitive: Any) -> Callable[[Tensor, Tensor], Tensor]:
     def function(input: Tensor, other: Tensor) -> Tensor:
-        input, other = as_tensor_operand(input), as_tensor_operand(other)
-        dtype = promote(input, other)
+        dtype = promote(as_tensor_operand(input), as_tensor_operand(other))
         if dtype.category != 1:
-            raise DTypeError(f"{name} of {input.aval} and {other.aval}", "It takes integers.")
-        x, y = (np.asarray(v._concrete(name)).astype(dtype.np) for v in (input, other))
-        return Tensor(np.asarray(combine(x, y), dtype.np))
+            raise DTypeError(f"{primitive.name} of {dtype} operands", "It takes integers.")
+        return pointwise(primitive, input, other)
 
-    function.__name__ = name
-    function.__doc__ = f"{name} of integers, elementwise; eager only."
-    return method(name)(function)
+    function.__name__ = primitive.name
+    function.__doc__ = f"{primitive.doc} Elementwise, for integers; on the host."
+    return method(primitive.name)(function)
 
 
-gcd = _whole("gcd", np.gcd)
-lcm = _whole("lcm", np.lcm)
+gcd, lcm = _divisor(whole.gcd), _divisor(whole.lcm)
 
 
 def _shift(primitive: Any, name: str, *names: str) -> Callable[[Any, Any], Tensor]:

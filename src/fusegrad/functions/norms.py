@@ -231,7 +231,6 @@ def norm(
     p: Any = "fro",
     dim: Any = None,
     keepdim: bool = False,
-    out: Tensor | None = None,
     dtype: DType | None = None,
 ) -> Tensor:
     """The p-norm of all elements or along ``dim``; p may be 'fro', 'nuc', inf, -inf or a number.
@@ -243,13 +242,12 @@ def norm(
     """
     if isinstance(p, str) and p != "fro":
         axes = tuple(range(input.aval.ndim)) if dim is None else dim
-        found = matrix_norm(input, p, axes, keepdim, dtype=dtype)
-    else:
-        if isinstance(dim, (tuple, list)) and len(dim) > 2 and p == "fro":
-            _matrix_axes("norm", input, dim)
-        order = 2.0 if p is None or p == "fro" else p
-        found = vector_norm(input, order, dim, keepdim, dtype=dtype)
-    return found if out is None else out._assign(found, "norm")
+        return matrix_norm(input, p, axes, keepdim, dtype=dtype)
+
+    if isinstance(dim, (tuple, list)) and len(dim) > 2 and p == "fro":
+        _matrix_axes("norm", input, dim)
+    order = 2.0 if p is None or p == "fro" else p
+    return vector_norm(input, order, dim, keepdim, dtype=dtype)
 
 
 def nuclear_norm(input: Tensor, dim: Any = (-2, -1), keepdim: bool = False) -> Tensor:

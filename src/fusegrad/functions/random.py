@@ -19,7 +19,7 @@ from ..errors import RangeError
 from ..ops import elementwise as ew
 from ..ops import source
 from ..tensor import Tensor, grad_mode
-from .common import broadcast_shapes, cast, method, promote, sizes_of
+from .common import broadcast_shapes, broadcast_to, cast, method, promote, sizes_of
 from .complex import view_as_complex
 
 
@@ -250,8 +250,30 @@ def _check_spread(name: str, std: float) -> None:
         raise RangeError(f"{name} with std={std}", f"{name} expects std >= 0.0.")
 
 
-def bernoulli(input: Tensor, *, generator: Generator | None = None) -> Tensor:
-    """1 with the probability given by each element, else 0."""
+def _hits(shape: Sequence[int], p: Any, dtype: DType, generator: Generator | None) -> Tensor:
+    """1 with probability ``p`` (a number, or a tensor that broadcasts to ``shape``), else 0."""
+    fine = p.dtype if isinstance(p, Tensor) and p.dtype.is_floating_point else dtype
+    draw = _uniform(shape, fine if fine in (dtypes.float32, float64) else dtypes.float32, generator)
+    if isinstance(p, Tensor):
+        p = broadcast_to(cast(p.detach(), draw.dtype), draw.aval.shape)  # type: ignore[attr-defined]
+    elif not 0 <= p <= 1:
+        raise RangeError(f"bernoulli with p={p}", "bernoulli_ expects p to be in [0, 1]", "0.5")
+    return cast(ew.lt(draw, p), dtype)
+
+
+@method()
+def bernoulli(
+    input: Tensor, p: float | None = None, *, generator: Generator | None = None
+) -> Tensor:
+    """1 with the probability that each element, or ``p`` for all, gives, else 0.
+
+    Example:
+        >>> import fusegrad as fg
+        >>> fg.bernoulli(fg.tensor([0.0, 1.0])).tolist(), fg.ones(2).bernoulli(0.0).tolist()
+        ([0.0, 1.0], [0.0, 0.0])
+    """
+    if p is not None:
+        return _hits(input.aval.shape, p, input.dtype, generator)
     draw = _uniform(input.aval.shape, input.dtype, generator)
     return ew.abs_(ew.ceil(ew.sub(input, draw)))  # draw < input, with PyTorch's gradient: zero
 
@@ -281,7 +303,6 @@ def normal_(
 
 
 @method("bernoulli_")
-def bernoulli_(self: Tensor, p: float = 0.5, *, generator: Generator | None = None) -> Tensor:
-    """Fill with ones of probability ``p`` and zeros in place."""
-    draw = _uniform(self.aval.shape, self.dtype, generator)
-    return self._assign(cast(ew.lt(draw, p), self.dtype), "bernoulli_")
+def bernoulli_(self: Tensor, p: Any = 0.5, *, generator: Generator | None = None) -> Tensor:
+    """Fill with ones of probability ``p``, a number or a tensor, and zeros in place."""
+    return self._assign(_hits(self.aval.shape, p, self.dtype, generator), "bernoulli_")

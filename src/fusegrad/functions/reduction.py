@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
-from ..dtypes import DType, int64, uint8
+from ..dtypes import DType, bool_, int64, uint8
 from ..errors import DimError, DTypeError, ShapeError
 from ..ops import elementwise as ew
 from ..ops import movement, reduce, source
@@ -168,16 +168,22 @@ def _arg(primitive: Any, input: Tensor, dim: int | None, keepdim: bool) -> Tenso
     return index
 
 
+def _ordered(name: str, x: Tensor) -> Tensor:
+    if x.dtype is bool_:
+        raise DTypeError(f"{name} of {x.aval}", "Booleans have no order.", "x.to(fg.uint8)")
+    return x
+
+
 @method()
 def argmax(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
     """Index of the first maximum along ``dim`` (of the flattened tensor when ``None``)."""
-    return _arg(reduce.argmax, input, dim, keepdim)
+    return _arg(reduce.argmax, _ordered("argmax", input), dim, keepdim)
 
 
 @method()
 def argmin(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
     """Index of the first minimum along ``dim`` (of the flattened tensor when ``None``)."""
-    return _arg(reduce.argmin, input, dim, keepdim)
+    return _arg(reduce.argmin, _ordered("argmin", input), dim, keepdim)
 
 
 def _extremum(primitive: Any, position: Any, pair: Any, input: Any, dim: Any, keepdim: bool) -> Any:

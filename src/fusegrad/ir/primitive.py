@@ -122,6 +122,14 @@ class Primitive:
         return any(rule is not None for rule in self.derivs)
 
     @property
+    def runs_as(self) -> str:
+        """What runs it in a compiled program: a ``native`` kernel, the kernels of the
+        ``composition`` it expands to, or on the ``host`` its NumPy reference."""
+        if self.expand is not None:
+            return "composition"
+        return "host" if self.kind == "host" else "native"
+
+    @property
     def gathers(self) -> bool:
         """Whether it reads at computed positions (and so is inlined where it is used)."""
         return self.kind == "indexing" and not self.combine

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from ..errors import ArgumentError, ShapeError
 from ..functions.common import broadcast_shapes, broadcast_to, cast, method
 from ..functions.linear import matmul
+from ..functions.out import accepting
 from ..functions.pointwise import log
 from ..functions.random import randn
 from ..functions.reduction import mean
@@ -58,10 +59,7 @@ def cholesky(input: Tensor, upper: bool = False) -> Tensor:
         >>> fg.cholesky(fg.tensor([[4.0]])).tolist()
         [[2.0]]
     """
-    square("cholesky", input)
-    lower = mx.adjoint(input) if upper else input
-    out = ops.cholesky(lower, check="cholesky")
-    return mx.adjoint(out) if upper else out
+    return factors.cholesky_factor("cholesky", input, upper, True)
 
 
 @method()
@@ -232,15 +230,19 @@ def ormqr(
 
 
 # --- LU -------------------------------------------------------------------------------------------
-def lu(A: Tensor, pivot: bool = True, get_infos: bool = False, out: Any = None) -> Any:
+@accepting
+def lu(A: Tensor, pivot: bool = True, get_infos: bool = False) -> Any:
     """``(LU, pivots)``, and infos when asked for; see ``fg.linalg.lu_factor_ex``.
+
+    Raises:
+        LinAlgError: U has a zero on its diagonal and infos are not asked for.
 
     Example:
         >>> import fusegrad as fg
         >>> fg.lu(fg.eye(2))[1].tolist()
         [1, 2]
     """
-    found = factors.lu_factor_ex(A, pivot=pivot)
+    found = factors.lu_factor_ex(A, pivot=pivot, check_errors=not get_infos)
     return tuple(found) if get_infos else tuple(found[:2])
 
 

@@ -27,10 +27,10 @@ from .checks import (
 
 
 # --- Cholesky -------------------------------------------------------------------------------------
-def _cholesky(name: str, A: Tensor, upper: bool, check: bool) -> Tensor:
+def cholesky_factor(name: str, A: Tensor, upper: bool, check: bool) -> Tensor:
+    """The factor that ``name`` returns."""
     square(name, A)
-    lower = mx.adjoint(A) if upper else A
-    out = ops.cholesky(lower, check=name if check else "")
+    out = ops.cholesky(A, upper=bool(upper), check=name if check else "")
     return mx.adjoint(out) if upper else out
 
 
@@ -52,7 +52,7 @@ def cholesky(A: Tensor, *, upper: bool = False) -> Tensor:
         >>> fg.linalg.cholesky(fg.tensor([[4.0, 2.0], [2.0, 2.0]])).tolist()
         [[2.0, 0.0], [1.0, 1.0]]
     """
-    return _cholesky("linalg.cholesky", A, upper, True)
+    return cholesky_factor("linalg.cholesky", A, upper, True)
 
 
 def cholesky_ex(A: Tensor, *, upper: bool = False, check_errors: bool = False) -> CholeskyEx:
@@ -67,7 +67,7 @@ def cholesky_ex(A: Tensor, *, upper: bool = False, check_errors: bool = False) -
         >>> fg.linalg.cholesky_ex(fg.tensor([[1.0, 2.0], [2.0, 1.0]])).info.item()
         2
     """
-    L = _cholesky("linalg.cholesky_ex", A, upper, check_errors)
+    L = cholesky_factor("linalg.cholesky_ex", A, upper, check_errors)
     return CholeskyEx(L, ops.cholesky_info(mx.adjoint(A.detach()) if upper else A.detach()))  # type: ignore[attr-defined]
 
 

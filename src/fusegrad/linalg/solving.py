@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..dtypes import DType, int32, int64
+from ..dtypes import DType, int32, int64, real_dtype
 from ..errors import DTypeError, RangeError, ShapeError
 from ..functions.common import broadcast_shapes, broadcast_to, cast
 from ..functions.reduction import amax, sum
@@ -275,10 +275,10 @@ def tolerance(name: str, value: Any, x: Tensor, default: float) -> Tensor:
     if isinstance(value, Tensor):
         if value.dtype.is_complex:
             raise DTypeError(f"{name} with a complex tolerance", "Tolerances are real numbers.")
-        limit = cast(value.detach(), x.dtype)  # type: ignore[attr-defined]
+        limit = cast(value.detach(), real_dtype(x.dtype))  # type: ignore[attr-defined]
         return broadcast_to(limit, broadcast_shapes(limit.aval.shape, batch, op=name))
     number = default if value is None else float(value)
-    return Tensor(source.full(shape=batch, dtype=x.dtype, value=number))
+    return Tensor(source.full(shape=batch, dtype=real_dtype(x.dtype), value=number))
 
 
 def epsilon(dtype: DType) -> float:
@@ -349,16 +349,16 @@ def lstsq(A: Tensor, B: Tensor, rcond: float | None = None, *, driver: str | Non
         misfit = ew.sub(mx.matmul(a, solution), b)
         residuals = mx.squared_columns(misfit)
     else:
-        residuals = _empty(A.dtype)
+        residuals = _empty(real_dtype(A.dtype))
     return Lstsq(squeeze(solution, -1) if vector else solution, residuals, rank, values)
 
 
 def _rank_and_values(a: Tensor, relative: Tensor, driver: str) -> tuple[Tensor, Tensor]:
     if driver == "gels":
-        return _empty(int64), _empty(a.dtype)
+        return _empty(int64), _empty(real_dtype(a.dtype))
     values = spectral.svdvals(a.detach())  # type: ignore[attr-defined]
     rank = count_above(values, tolerance("linalg.lstsq", None, a, 0.0), relative)
-    return rank, _empty(a.dtype) if driver == "gelsy" else values
+    return rank, _empty(real_dtype(a.dtype)) if driver == "gelsy" else values
 
 
 def count_above(values: Tensor, atol: Tensor, rtol: Tensor) -> Tensor:

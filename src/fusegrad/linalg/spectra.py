@@ -5,15 +5,16 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ..errors import RangeError
+from ..errors import ArgumentError, RangeError
 from ..functions.norms import matrix_norm
-from ..functions.shape import select
+from ..functions.shape import flip, narrow, select
+from ..ops import eigen, spectral
 from ..ops import elementwise as ew
 from ..ops import linalg as ops
 from ..ops import matrix as mx
-from ..ops import spectral
 from ..tensor import Tensor
 from .checks import SVD, Eigen, matrix, option, square
+from .factors import cholesky
 from .solving import count_above, tolerances
 
 
@@ -76,6 +77,41 @@ def svdvals(A: Tensor, *, driver: str | None = None) -> Tensor:
     return mx.real_values(spectral.svdvals(A))
 
 
+def eig(A: Tensor) -> Eigen:
+    """Eigenvalues and eigenvectors of square matrices.
+
+    Args:
+        A: ``(*, n, n)``.
+
+    Returns:
+        ``(eigenvalues, eigenvectors)``, complex: ``(*, n)`` in no particular order, and vectors of
+        length 1 as columns ``(*, n, n)``.
+
+    Raises:
+        RuntimeError: nan or inf; in the backward pass, a loss that depends on the phase of a
+            vector, which is arbitrary.
+
+    Example:
+        >>> import fusegrad as fg
+        >>> fg.linalg.eig(fg.tensor([[0.0, 1.0], [-1.0, 0.0]])).eigenvalues.imag.tolist()
+        [1.0, -1.0]
+    """
+    square("linalg.eig", A)
+    return Eigen(*eigen.split_eig(eigen.eig(A)))
+
+
+def eigvals(A: Tensor) -> Tensor:
+    """Eigenvalues of square matrices, complex; see ``eig``.
+
+    Example:
+        >>> import fusegrad as fg
+        >>> fg.linalg.eigvals(fg.tensor([[2.0]])).tolist()
+        [(2+0j)]
+    """
+    square("linalg.eigvals", A)
+    return eigen.split_eig(eigen.eig(A))[0]
+
+
 def _lower(name: str, A: Tensor, UPLO: str) -> Tensor:
     square(name, A)
     option(name, "UPLO", UPLO.upper() if isinstance(UPLO, str) else UPLO, ("L", "U"))
@@ -100,7 +136,7 @@ def eigh(A: Tensor, UPLO: str = "L") -> Eigen:
         >>> fg.linalg.eigh(fg.tensor([[2.0, 0.0], [0.0, 1.0]])).eigenvalues.tolist()
         [1.0, 2.0]
     """
-    values, vectors = spectral.split_eig(spectral.eigh(_lower("linalg.eigh", A, UPLO)))
+    values, vectors = eigen.split_eig(eigen.eigh(_lower("linalg.eigh", A, UPLO)))
     return Eigen(mx.real_values(values), vectors)
 
 
@@ -112,7 +148,7 @@ def eigvalsh(A: Tensor, UPLO: str = "L") -> Tensor:
         >>> fg.linalg.eigvalsh(fg.tensor([[2.0, 0.0], [0.0, 1.0]])).tolist()
         [1.0, 2.0]
     """
-    return mx.real_values(spectral.eigvalsh(_lower("linalg.eigvalsh", A, UPLO)))
+    return mx.real_values(eigen.eigvalsh(_lower("linalg.eigvalsh", A, UPLO)))
 
 
 # --- rank, condition, pseudo-inverse --------------------------------------------------------------
@@ -147,7 +183,7 @@ def matrix_rank(
     absolute, relative = tolerances(name, x, tol if atol is None else atol, _zero_for(tol, rtol))
     if hermitian:
         square(name, A)
-        values = ew.abs_(mx.real_values(spectral.eigvalsh(x)))
+        values = ew.abs_(mx.real_values(eigen.eigvalsh(x)))
     else:
         values = mx.real_values(spectral.svdvals(x))
     return count_above(values, absolute, relative)
@@ -218,3 +254,64 @@ def cond(A: Tensor, p: Any = None) -> Tensor:
 
 def _nothing_for_nan(x: Tensor) -> Tensor:
     return ew.where(ew.isnan(x.detach()), 0.0, x)  # type: ignore[attr-defined]
+
+
+def lobpcg(
+    A: Tensor,
+    k: int | None = None,
+    B: Tensor | None = None,
+    X: Tensor | None = None,
+    n: int | None = None,
+    iK: Tensor | None = None,
+    niter: int | None = None,
+    tol: float | None = None,
+    largest: bool | None = None,
+    method: str | None = None,
+    tracker: None = None,
+    ortho_iparams: Any = None,
+    ortho_fparams: Any = None,
+    ortho_bparams: Any = None,
+) -> tuple[Tensor, Tensor]:
+    """The k largest (or smallest) eigenvalues of ``A x = e B x`` and their vectors.
+
+    Computed by ``eigh`` of the whole matrix, which is what the iteration of that name converges
+    to; its start ``X`` (which tells k), preconditioner, tolerances and options are accepted.
+
+    Args:
+        A: ``(*, m, m)``, Hermitian, with m >= 3 k.
+        k: how many; 1 when neither ``k`` nor ``X`` is given.
+        B: Hermitian positive definite; the identity when ``None``.
+        largest: which end of the spectrum.
+
+    Returns:
+        eigenvalues ``(*, k)``, the outermost first, and vectors ``(*, m, k)`` with ``X^H B X = I``.
+
+    Raises:
+        ValueError: m < 3 k.
+
+    Example:
+        >>> import fusegrad as fg
+        >>> fg.lobpcg(fg.diag(fg.tensor([1.0, 3.0, 2.0])))[0].tolist()
+        [3.0]
+    """
+    m = square("lobpcg", A)
+    count = k if k is not None else 1 if X is None else X.aval.shape[-1]
+    if m < 3 * count:
+        raise ArgumentError(
+            f"lobpcg of {A.aval} with k={count}",
+            f"It is not applicable when the number of A rows (={m}) is smaller than 3 x the "
+            f"number of requested eigenpairs (={count}).",
+            "fg.linalg.eigh",
+        )
+    factor = None if B is None else mx.adjoint(cholesky(B))
+    inner = A
+    if factor is not None:  # U^-H A U^-1 for B = U^H U
+        inner = ops.triangular_right(factor, A, upper=True)
+        inner = ops.solve_triangle(mx.adjoint(factor), inner, upper=False)
+    values, vectors = eigh(inner)
+    if largest is None or largest:
+        values, vectors = flip(values, -1), flip(vectors, -1)
+    vectors = mx.columns(vectors, 0, count)
+    if factor is not None:
+        vectors = ops.solve_triangle(factor, vectors, upper=True)
+    return narrow(values, -1, 0, count), vectors

@@ -5,10 +5,12 @@ themselves, so second derivatives and fusion of derivative code need nothing mor
 """
 
 from . import (
+    advanced,
     complex,
     contract,
     control,
     diagonals,
+    eigen,
     elementwise,
     elimination,
     fourier,
@@ -16,16 +18,36 @@ from . import (
     linalg,
     movement,
     reduce,
+    sampling,
     scan,
     scatter,
     sort,
     source,
     spectral,
+    whole,
     window,
 )
 
 __all__ = [
-    "complex", "contract", "control", "diagonals", "elementwise", "elimination", "fourier",
-    "indexing", "linalg", "movement", "reduce", "scan", "scatter", "sort", "source", "spectral",
+    "advanced",
+    "complex",
+    "contract",
+    "control",
+    "diagonals",
+    "eigen",
+    "elementwise",
+    "elimination",
+    "fourier",
+    "indexing",
+    "linalg",
+    "movement",
+    "reduce",
+    "sampling",
+    "scan",
+    "scatter",
+    "sort",
+    "source",
+    "spectral",
+    "whole",
     "window",
-]  # fmt: skip
+]

@@ -29,7 +29,6 @@ from .kinds import (
     by_category,
     common_shape,
     elementwise,
-    not_differentiable,
     typed,
 )
 from .samples import Drawn, draw
@@ -46,6 +45,12 @@ def _flat(g: Any, x_aval: Aval) -> Any:
     from .source import full  # source imports this module
 
     return full(shape=x_aval.shape, dtype=x_aval.dtype, value=0)
+
+
+def _trigamma(x: Any) -> Any:
+    from .advanced import polygamma  # advanced imports this module
+
+    return polygamma(x, n=1)
 
 
 def _not_negative(y: Any, aval: Aval) -> Any:
@@ -109,11 +114,13 @@ abs_: Primitive = elementwise(
 )
 sign: Primitive = elementwise(
     "sign",
-    np.sign,
-    by_category("sign({0})", "{T}(({0} > 0) - ({0} < 0))"),
+    lambda x: ((x > 0).astype(np.int8) - (x < 0).astype(np.int8)).astype(x.dtype),
+    by_category(
+        "where({0} > 0, {T}(1), where({0} < 0, {T}(-1), {T}(0)))", "{T}(({0} > 0) - ({0} < 0))"
+    ),
     [_flat],
     REAL,
-    doc="Sign: -1, 0, 1 or nan.",
+    doc="Sign: -1, 0 or 1; 0 of nan.",
 )
 floor_div: Primitive = elementwise(
     "floor_div",
@@ -177,8 +184,8 @@ maximum: Primitive = elementwise(
     np.maximum,
     "maximum({0}, {1})",
     [
-        lambda g, x, y: where(gt(x, y), g, where(eq(x, y), mul(g, 0.5), 0.0)),
-        lambda g, x, y: where(lt(x, y), g, where(eq(x, y), mul(g, 0.5), 0.0)),
+        lambda g, x, y: where(lt(x, y), 0.0, where(eq(x, y), mul(g, 0.5), g)),
+        lambda g, x, y: where(gt(x, y), 0.0, where(eq(x, y), mul(g, 0.5), g)),
     ],
     REAL,
     commutative=True,
@@ -189,8 +196,8 @@ minimum: Primitive = elementwise(
     np.minimum,
     "minimum({0}, {1})",
     [
-        lambda g, x, y: where(lt(x, y), g, where(eq(x, y), mul(g, 0.5), 0.0)),
-        lambda g, x, y: where(gt(x, y), g, where(eq(x, y), mul(g, 0.5), 0.0)),
+        lambda g, x, y: where(gt(x, y), 0.0, where(eq(x, y), mul(g, 0.5), g)),
+        lambda g, x, y: where(lt(x, y), 0.0, where(eq(x, y), mul(g, 0.5), g)),
     ],
     REAL,
     commutative=True,
@@ -368,7 +375,7 @@ erfinv: Primitive = elementwise(
     "erfinv",
     special.erfinv,
     "erfinv({0})",
-    [lambda g, out: mul(g, mul(1.0 / _ERF, exp(mul(out, out))))],
+    [lambda g, x: mul(g, mul(1.0 / _ERF, exp(mul(erfinv(x), erfinv(x)))))],
     cost=20,
     domain=(-0.9, 0.9),
     doc="Inverse error function.",
@@ -386,7 +393,7 @@ digamma: Primitive = elementwise(
     "digamma",
     special.digamma,
     "digamma({0})",
-    [not_differentiable("digamma")],
+    [lambda g, x: mul(g, _trigamma(x))],
     cost=30,
     domain=(0.3, 4.0),
     doc="Derivative of lgamma.",

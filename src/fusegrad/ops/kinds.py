@@ -138,4 +138,5 @@ def not_differentiable(name: str) -> Rule:
     def rule(g: Any) -> Any:
         raise GradientError(f"{name} has no derivative rule", "Its derivative is not implemented.")
 
+    rule.refuses = True  # type: ignore[attr-defined]  # property tests leave such records out
     return rule

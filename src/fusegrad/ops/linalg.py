@@ -5,8 +5,8 @@ would be slow. What a LAPACK routine returns in several arrays is packed into on
 has one result: LU with its pivots as a last column, eigenvalues as a first row over eigenvectors.
 Functions that take them apart are compositions (``fusegrad/linalg``).
 
-Rules pull cotangents back without conjugating: for holomorphic functions transposes stand where
-the adjoint would. The others conjugate the cotangent on the way in and out.
+Rules of holomorphic functions multiply by transposes, which reverse mode conjugates; the others
+have the adjoints themselves.
 
 Next files: ``elimination.py`` (LU, LDL), ``spectral.py`` (QR, SVD, eigenvalues).
 
@@ -28,14 +28,14 @@ from ..ir.primitive import Primitive, Rule
 from . import lapack
 from . import matrix as mx
 from .elementwise import add, eq, mul, neg, or_, sub, where
-from .kinds import FLOAT
+from .kinds import FIELD
 from .movement import broadcast, concat, reshape
 from .reduce import prod
 from .samples import Drawn
 from .source import iota
 
 Shape = tuple[int, ...]
-MATRIX = FLOAT  # dtypes of matrices that LAPACK takes
+MATRIX = FIELD  # dtypes of matrices that LAPACK takes
 
 
 def host(
@@ -48,6 +48,7 @@ def host(
     derivs: Sequence[Rule | None] = (),
     jvps: Sequence[Rule | None] = (),
     hermitian: bool = False,
+    holomorphic: bool = True,
 ) -> Primitive:
     """Declare a record that runs its reference inside compiled programs, too."""
     return Primitive(
@@ -62,6 +63,7 @@ def host(
         samples=samples,
         dtypes=MATRIX,
         hermitian=hermitian,
+        holomorphic=holomorphic,
         doc=doc,
     )
 
@@ -70,6 +72,8 @@ def regular(rng: np.random.Generator, shape: Shape, dtype: DType) -> np.ndarray:
     """Random matrices with singular values that are apart and away from zero."""
     m, n = shape[-2:]
     x = rng.uniform(-0.4, 0.4, shape)
+    if dtype.is_complex:
+        x = x + 1j * rng.uniform(-0.4, 0.4, shape)
     for k in range(min(m, n)):
         x[..., k, k] += 1.5 + k
     return x.astype(dtype.np)
@@ -197,16 +201,22 @@ def triangular_right(a: Any, b: Any, upper: bool, unit: bool = False) -> Any:
 
 
 # --- Cholesky -------------------------------------------------------------------------------------
-def _cholesky_aval(a: Aval, check: str) -> Aval:
+def _cholesky_aval(a: Aval, upper: bool, check: str) -> Aval:
     square("cholesky", a)
     return a
 
 
 def _cholesky_rule(g: Any, out: Any) -> Any:
-    """Murray 2016, symmetrised: the gradient with respect to a Hermitian matrix."""
-    phi = mx.half_diagonal(mx.tril(mx.matmul(mx.adjoint(out), mx.conj(g))))
-    left = solve_triangle(mx.adjoint(out), phi, upper=True, unit=False)
-    return mx.conj(mx.hermitian_part(triangular_right(out, left, upper=False)))
+    """Murray 2016, symmetrised: the gradient with respect to a Hermitian matrix.
+
+    The imaginary part of the diagonal stays: a direction in which no Hermitian matrix moves, but
+    PyTorch's gradient has it.
+    """
+    inner = mx.tril(mx.matmul(mx.adjoint(out), g))
+    below = mx.tril(inner, -1)
+    inner = mul(add(inner, mx.adjoint(below)), 0.5)
+    left = solve_triangle(mx.adjoint(out), inner, upper=True)
+    return triangular_right(out, left, upper=False)
 
 
 def _cholesky_tangent(t: Any, out: Any) -> Any:
@@ -219,17 +229,18 @@ cholesky: Primitive = host(
     "cholesky",
     ("a",),
     _cholesky_aval,
-    lapack.cholesky,
+    lambda a, upper, check: lapack.cholesky(lapack.adjoint(a) if upper else a, check),
     drawn(
         definite,
-        ([(3, 3)], {"check": ""}),
-        ([(2, 4, 4)], {"check": "linalg.cholesky"}),
-        ([(0, 0)], {"check": ""}),
+        ([(3, 3)], {"upper": False, "check": ""}),
+        ([(2, 4, 4)], {"upper": True, "check": "linalg.cholesky"}),
+        ([(0, 0)], {"upper": False, "check": ""}),
     ),
     derivs=(_cholesky_rule,),
     jvps=(_cholesky_tangent,),
     hermitian=True,
-    doc="The lower factor L of a = L L^H from the lower triangle; check as for solve.",
+    holomorphic=False,
+    doc="The lower factor L of a = L L^H from the lower or upper triangle; check as for solve.",
 )
 
 
@@ -317,18 +328,21 @@ def _slogdet_reference(a: np.ndarray) -> np.ndarray:
     return np.stack([sign, size], -1).astype(a.dtype)
 
 
-def _inverse_transposed(a: Any) -> Any:
-    return solve(mx.transposed(a), mx.identity(aval_of(a)), check="")
+def _inverse_adjoint(a: Any) -> Any:
+    return solve(mx.adjoint(a), mx.identity(aval_of(a)), check="")
 
 
-def _slogdet_rule(g: Any, a: Any, a_aval: Aval) -> Any:
-    size = mx.spread_scalars(_last(g, 1), a_aval)
-    return mul(_inverse_transposed(a), size)
+def _slogdet_rule(g: Any, a: Any, out: Any, a_aval: Aval) -> Any:
+    """The sign of a complex determinant turns by Im tr(a^-1 da)."""
+    moved = _last(g, 1)
+    if a_aval.dtype.is_complex:
+        moved = sub(mx.real(moved), mx.imaginary(mul(mx.conj(_last(g, 0)), _last(out, 0))))
+    return mul(_inverse_adjoint(a), mx.spread_scalars(moved, a_aval))
 
 
-def _slogdet_tangent(t: Any, a: Any) -> Any:
-    moved = mx.total(mul(_inverse_transposed(a), t))
-    return _pair(mul(moved, 0.0), moved)
+def _slogdet_tangent(t: Any, a: Any, out: Any) -> Any:
+    moved = mx.total(mul(mx.conj(_inverse_adjoint(a)), t))
+    return _pair(mul(_last(out, 0), mx.imaginary(moved)), mx.real(moved))
 
 
 def _last(x: Any, k: int) -> Any:
@@ -357,6 +371,7 @@ slogdet: Primitive = host(
     drawn(regular, ([(3, 3)], {}), ([(2, 4, 4)], {}), ([(0, 0)], {})),
     derivs=(_slogdet_rule,),
     jvps=(_slogdet_tangent,),
+    holomorphic=False,
     doc="The sign of the determinant and the logarithm of its absolute value, beside each other.",
 )
 

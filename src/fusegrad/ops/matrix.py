@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..dtypes import int64
+from ..dtypes import DType, int64, real_dtype
 from ..ir.aval import Aval, aval_of
+from . import complex as ops
 from .contract import dot
 from .elementwise import add, and_, convert, div, eq, ge, isnan, mul, sub, where
 from .movement import broadcast, pad, reshape, slice_
@@ -33,12 +34,28 @@ def transposed(x: Any) -> Any:
 
 def conj(x: Any) -> Any:
     """The complex conjugate; real values are their own."""
-    return x
+    return ops.conj(x) if aval_of(x).dtype.is_complex else x
+
+
+def real_values(x: Any) -> Any:
+    """The real part, in a real dtype."""
+    dtype = aval_of(x).dtype
+    return convert(x, dtype=real_dtype(dtype)) if dtype.is_complex else x
+
+
+def as_dtype(x: Any, dtype: DType) -> Any:
+    """``x`` in another dtype."""
+    return x if aval_of(x).dtype is dtype else convert(x, dtype=dtype)
 
 
 def real(x: Any) -> Any:
     """The real part, of the dtype of ``x``."""
-    return x
+    return as_dtype(real_values(x), aval_of(x).dtype)
+
+
+def imaginary(x: Any) -> Any:
+    """i times the imaginary part."""
+    return mul(sub(x, conj(x)), 0.5)
 
 
 def adjoint(x: Any) -> Any:
@@ -215,15 +232,10 @@ def zeros(aval: Aval) -> Any:
 
 def squared_columns(x: Any) -> Any:
     """The sum of ``|x|^2`` over the rows of every matrix."""
-    return sum_(mul(x, x), axes=(aval_of(x).ndim - 2,))
+    return real_values(sum_(mul(x, conj(x)), axes=(aval_of(x).ndim - 2,)))
 
 
 def any_nan(x: Any) -> Any:
     """Whether a matrix has a nan."""
     n = aval_of(x).ndim
     return any_(isnan(x), axes=(n - 2, n - 1))
-
-
-def real_values(x: Any) -> Any:
-    """Numbers that are real whatever the dtype, in a real dtype."""
-    return x

@@ -14,7 +14,7 @@ import numpy as np
 
 from ..ir.aval import Aval
 from ..ir.primitive import Primitive, Rule
-from .elementwise import add, and_, convert, div, eq, mul, where
+from .elementwise import add, convert, div, eq, mul, sub, where
 from .indexing import along_add, open_index, take_along
 from .kinds import EVERY, REAL
 from .samples import indexed
@@ -147,14 +147,25 @@ def _others(index: Any, y: Any, x_aval: Aval, axis: int) -> Any:
 
 
 def _slopes(x: Any, index: Any, y: Any, x_aval: Aval, axis: int) -> Any:
-    """The derivative of each product with respect to each element of y, zeros told apart."""
+    """The derivative of each product with respect to each element of y, zeros told apart.
+
+    Written so that its own derivatives are right: by a factor that is not zero the product is
+    divided; beside one zero the rest remains, and beside two of them the other one is a factor.
+    """
+
+    def at(value: Any) -> Any:
+        return take_along(value, index, axis=axis)
+
+    def summed(value: Any) -> Any:
+        return along_add(value, index, axis=axis, shape=x_aval.shape)
+
     gone, none = eq(x, 0), eq(y, 0)
+    count = add(summed(convert(none, dtype=x_aval.dtype)), convert(gone, dtype=x_aval.dtype))
+    others = sub(at(add(summed(where(none, y, 0.0)), where(gone, x, 0.0))), y)
+    others = where(eq(at(count), 1), 1.0, where(eq(at(count), 2), others, 0.0))
     rest = along_mul(where(gone, 1.0, x), index, where(none, 1.0, y), axis=axis)
-    zeros = along_add(convert(none, dtype=x_aval.dtype), index, axis=axis, shape=x_aval.shape)
-    zeros = take_along(add(zeros, convert(gone, dtype=x_aval.dtype)), index, axis=axis)
-    rest = take_along(rest, index, axis=axis)
-    only = where(and_(none, eq(zeros, 1)), rest, 0.0)
-    return where(eq(zeros, 0), div(rest, where(none, 1.0, y)), only)
+    whole = along_mul(x, index, y, axis=axis)
+    return where(none, mul(at(rest), others), div(at(whole), where(none, 1.0, y)))
 
 
 along_mul: Primitive = _along(

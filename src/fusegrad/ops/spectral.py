@@ -1,4 +1,4 @@
-"""Orthogonal factorisations and spectra as records of kind host; see ``linalg.py``.
+"""QR, singular values and the pseudo-inverse as records of kind host; see ``linalg.py``.
 
 Sources: S. F. Walter and L. Lehmann 2010, "Algorithmic differentiation of linear algebra functions
 with application in optimum experimental design" (QR); J. Townsend 2016, "Differentiating the
@@ -13,14 +13,14 @@ from typing import Any
 
 import numpy as np
 
-from ..dtypes import DType
+from ..dtypes import DType, real_dtype
 from ..errors import GradientError, LinAlgError, ShapeError
 from ..ir.aval import Aval, aval_of
 from ..ir.primitive import Primitive
 from . import lapack
 from . import matrix as mx
 from .elementwise import add, mul, sub
-from .linalg import definite, drawn, host, regular, square, triangular_right
+from .linalg import drawn, host, regular, triangular_right
 from .samples import Drawn
 
 
@@ -85,7 +85,7 @@ def _qr_rule(g: Any, out: Any, a_aval: Aval, mode: str) -> Any:
     _differentiable_qr(a_aval, mode)
     m, n, k = _matrix("qr", a_aval)
     q, r = qr_parts(out, a_aval, mode)
-    gq, gr = qr_parts(mx.conj(g), a_aval, mode)
+    gq, gr = qr_parts(g, a_aval, mode)
     beside = None
     if n > k:
         others, beside = mx.columns(r, k, n), mx.columns(gr, k, n)
@@ -98,7 +98,7 @@ def _qr_rule(g: Any, out: Any, a_aval: Aval, mode: str) -> Any:
     moved = triangular_right(mx.adjoint(r), add(mx.matmul(q, inner), gq), upper=False)
     if beside is not None:
         moved = add(mx.placed(moved, m, n), mx.placed(beside, m, n, column=k))
-    return mx.conj(moved)
+    return moved
 
 
 def _qr_tangent(t: Any, a: Any, out: Any, a_aval: Aval, mode: str) -> Any:
@@ -134,6 +134,7 @@ qr: Primitive = host(
     ),
     derivs=(_qr_rule,),
     jvps=(_qr_tangent,),
+    holomorphic=False,
     doc="Q and R beside each other (mode reduced or complete), or R alone (mode r).",
 )
 
@@ -148,8 +149,35 @@ geqrf: Primitive = host(
 )
 
 
+# --- phases ---------------------------------------------------------------------------------------
+def _phase_reference(x: np.ndarray, name: str) -> np.ndarray:
+    if x.size and not np.all(np.abs(x.imag) <= 1e-2):
+        raise GradientError(
+            f"the derivative of {name} of complex matrices",
+            "The vectors are specified up to multiplication by e^{i phi}. The specified loss "
+            "function depends on this phase term, making it ill-defined.",
+            "a loss of absolute values, or of products v v^H",
+        )
+    return np.array(x)
+
+
+# Raises in compiled programs, too; a comparison outside of a record has no place to raise.
+phase_free: Primitive = host(
+    "phase_free",
+    ("x",),
+    lambda x, name: x,
+    _phase_reference,
+    lambda rng, dtype, domain: [
+        ((rng.uniform(-1, 1, s).astype(dtype.np),), {"name": "svd"}) for s in ((3,), (2, 3))
+    ],
+    derivs=(lambda g: g,),
+    jvps=(lambda t: t,),
+    doc="The operand; an imaginary part that is not small raises: a loss depends on phases.",
+)
+
+
 # --- singular values ------------------------------------------------------------------------------
-def _converged(name: str, function: Any, *args: Any, **options: Any) -> Any:
+def converged(name: str, function: Any, *args: Any, **options: Any) -> Any:
     try:
         return function(*args, **options)
     except np.linalg.LinAlgError:
@@ -169,7 +197,7 @@ def _svd_aval(a: Aval, full: bool) -> Aval:
 def _svd_reference(a: np.ndarray, full: bool) -> np.ndarray:
     m, n = a.shape[-2:]
     k = min(m, n)
-    u, s, vh = _converged("svd", np.linalg.svd, a, full_matrices=full)
+    u, s, vh = converged("svd", np.linalg.svd, a, full_matrices=full)
     out = np.zeros(_svd_aval(aval_of(a), full).shape, a.dtype)
     out[..., :m, : u.shape[-1]] = u
     out[..., m, :k] = s
@@ -202,7 +230,7 @@ def _svd_rule(g: Any, out: Any, a_aval: Aval, full: bool) -> Any:
     """Townsend 2016. Equal singular values matter only where the loss sees their vectors."""
     m, n, k = _matrix("svd", a_aval)
     u, s, v = _reduced(out, a_aval, full)
-    gu, gs, gv = _reduced(mx.conj(g), a_aval, full)
+    gu, gs, gv = _reduced(g, a_aval, full)
     gaps = mx.differences(mul(s, s))
     left = mul(mx.skew_part(mx.matmul(mx.adjoint(u), gu)), 2.0)
     right = mul(mx.skew_part(mx.matmul(mx.adjoint(v), gv)), 2.0)
@@ -210,7 +238,10 @@ def _svd_rule(g: Any, out: Any, a_aval: Aval, full: bool) -> Any:
     inner = mx.quotient(mx.off_diagonal(inner), gaps)
     inner = add(inner, mx.embedded(mx.real(gs)))
     if a_aval.dtype.is_complex:
-        inner = add(inner, mx.embedded(mx.quotient(mul(mx.diagonal(left), 0.5), s)))
+        turned = mul(mx.diagonal(left), 0.5)
+        free = phase_free(add(turned, mul(mx.diagonal(right), 0.5)), name="linalg.svd")
+        turned = sub(free, mul(mx.diagonal(right), 0.5))
+        inner = add(inner, mx.embedded(mx.quotient(turned, s)))
     moved = mx.matmul(mx.matmul(u, inner), mx.adjoint(v))
     if m > k:
         beside = mx.quotient(gu, mx.spread_rows(s, m))
@@ -220,7 +251,7 @@ def _svd_rule(g: Any, out: Any, a_aval: Aval, full: bool) -> Any:
         beside = mx.quotient(gv, mx.spread_rows(s, n))
         beside = sub(beside, mx.matmul(v, mx.matmul(mx.adjoint(v), beside)))
         moved = add(moved, mx.matmul(u, mx.adjoint(beside)))
-    return mx.conj(moved)
+    return moved
 
 
 def _svd_tangent(t: Any, out: Any, a_aval: Aval, full: bool) -> Any:
@@ -261,22 +292,24 @@ svd: Primitive = host(
     ),
     derivs=(_svd_rule,),
     jvps=(_svd_tangent,),
+    holomorphic=False,
     doc="U, S as a row, and V below each other, of a = U diag(S) V^H.",
 )
 
 
 def _values(a: Aval) -> Aval:
-    return Aval((*a.shape[:-2], _matrix("svdvals", a)[2]), a.dtype)
+    return Aval((*a.shape[:-2], _matrix("svdvals", a)[2]), real_dtype(a.dtype))
 
 
 def _svdvals_rule(g: Any, a: Any) -> Any:
     u, _, vh = svd_parts(a)
-    return mx.conj(mx.matmul(mx.scale_columns(u, mx.real(mx.conj(g))), vh))
+    return mx.matmul(mx.scale_columns(u, mx.as_dtype(g, aval_of(u).dtype)), vh)
 
 
 def _svdvals_tangent(t: Any, a: Any) -> Any:
     u, _, vh = svd_parts(a)
-    return mx.real(mx.diagonal(mx.matmul(mx.adjoint(u), mx.matmul(t, mx.adjoint(vh)))))
+    inner = mx.matmul(mx.adjoint(u), mx.matmul(t, mx.adjoint(vh)))
+    return mx.real_values(mx.diagonal(inner))
 
 
 # Values alone are several times cheaper, and have a derivative where the vectors have none.
@@ -284,88 +317,12 @@ svdvals: Primitive = host(
     "svdvals",
     ("a",),
     _values,
-    lambda a: np.asarray(_converged("svdvals", np.linalg.svd, a, compute_uv=False), a.dtype),
+    lambda a: np.asarray(converged("svd", np.linalg.svd, a, compute_uv=False)),
     drawn(regular, ([(3, 3)], {}), ([(2, 4, 2)], {}), ([(2, 3)], {}), ([(0, 2)], {})),
     derivs=(_svdvals_rule,),
     jvps=(_svdvals_tangent,),
+    holomorphic=False,
     doc="The singular values, largest first.",
-)
-
-
-# --- Hermitian eigenvalues ------------------------------------------------------------------------
-def _eig_aval(name: str) -> Any:
-    def rule(a: Aval) -> Aval:
-        square(name, a)
-        return Aval((*a.shape[:-2], a.shape[-1] + 1, a.shape[-1]), a.dtype)
-
-    return rule
-
-
-def split_eig(packed: Any) -> tuple[Any, Any]:
-    """Eigenvalues and eigenvectors of a packed decomposition."""
-    n = aval_of(packed).shape[-1]
-    return mx.as_vector(mx.rows(packed, 0, 1)), mx.rows(packed, 1, n + 1)
-
-
-def _eigh_reference(a: np.ndarray) -> np.ndarray:
-    values, vectors = _converged("eigh", np.linalg.eigh, a)
-    return np.concatenate([values[..., None, :].astype(a.dtype), vectors], -2)
-
-
-def _eigh_rule(g: Any, out: Any) -> Any:
-    """Giles 2008. Equal eigenvalues matter only where the loss sees their vectors."""
-    values, vectors = split_eig(out)
-    gvalues, gvectors = split_eig(mx.conj(g))
-    inner = mx.skew_part(mx.matmul(mx.adjoint(vectors), gvectors))
-    inner = mx.quotient(mx.off_diagonal(inner), mx.differences(values))
-    inner = add(inner, mx.embedded(mx.real(gvalues)))
-    return mx.conj(mx.matmul(mx.matmul(vectors, inner), mx.adjoint(vectors)))
-
-
-def _eigh_tangent(t: Any, out: Any) -> Any:
-    values, vectors = split_eig(out)
-    inner = mx.matmul(mx.adjoint(vectors), mx.matmul(mx.hermitian_part(t), vectors))
-    moved = mx.quotient(mx.off_diagonal(inner), mx.differences(values))
-    n = aval_of(t).shape[-1]
-    dvalues = mx.as_row(mx.real(mx.diagonal(inner)))
-    return mx.stacked([dvalues, mx.matmul(vectors, moved)], n + 1, n)
-
-
-eigh: Primitive = host(
-    "eigh",
-    ("a",),
-    _eig_aval("eigh"),
-    _eigh_reference,
-    drawn(definite, ([(3, 3)], {}), ([(2, 4, 4)], {}), ([(0, 0)], {})),
-    derivs=(_eigh_rule,),
-    jvps=(_eigh_tangent,),
-    hermitian=True,
-    doc="Ascending eigenvalues as a row over the eigenvectors, from the lower triangle.",
-)
-
-
-def _eigvalsh_rule(g: Any, a: Any) -> Any:
-    _, vectors = split_eig(eigh(a))
-    scaled = mx.scale_columns(vectors, mx.real(mx.conj(g)))
-    return mx.conj(mx.matmul(scaled, mx.adjoint(vectors)))
-
-
-def _eigvalsh_tangent(t: Any, a: Any) -> Any:
-    _, vectors = split_eig(eigh(a))
-    inner = mx.matmul(mx.adjoint(vectors), mx.matmul(mx.hermitian_part(t), vectors))
-    return mx.real(mx.diagonal(inner))
-
-
-eigvalsh: Primitive = host(
-    "eigvalsh",
-    ("a",),
-    lambda a: Aval(_eig_aval("eigvalsh")(a).shape[:-2] + a.shape[-1:], a.dtype),
-    lambda a: np.asarray(_converged("eigvalsh", np.linalg.eigvalsh, a), a.dtype),
-    drawn(definite, ([(3, 3)], {}), ([(2, 4, 4)], {}), ([(0, 0)], {})),
-    derivs=(_eigvalsh_rule,),
-    jvps=(_eigvalsh_tangent,),
-    hermitian=True,
-    doc="Ascending eigenvalues of Hermitian matrices; see svdvals.",
 )
 
 
@@ -381,23 +338,23 @@ def _pinv_reference(
     if a.size == 0:
         return np.zeros(np.swapaxes(a, -1, -2).shape, a.dtype)
     if hermitian:
-        s, u = _converged("pinv", np.linalg.eigh, a)
+        s, u = converged("pinv", np.linalg.eigh, a)
         vh = lapack.adjoint(u)
     else:
-        u, s, vh = _converged("pinv", np.linalg.svd, a, full_matrices=False)
+        u, s, vh = converged("pinv", np.linalg.svd, a, full_matrices=False)
     large = np.abs(s) > np.maximum(atol, rtol * np.abs(s).max(-1))[..., None]
     inverse = np.where(large, 1 / np.where(large, s, 1), 0)
     return np.asarray(lapack.adjoint(vh) @ (inverse[..., :, None] * lapack.adjoint(u)), a.dtype)
 
 
 def _pinv_rule(g: Any, a: Any, out: Any) -> Any:
-    g, p = mx.adjoint(mx.conj(g)), out
+    g, p = mx.adjoint(g), out
     inner = mx.matmul(g, p)
     twice = mx.matmul(inner, mx.adjoint(p))
     moved = sub(twice, mx.adjoint(mx.matmul(p, inner)))
     moved = sub(moved, mx.matmul(mx.matmul(a, p), twice))
     rest = sub(g, mx.matmul(inner, a))
-    return mx.conj(add(moved, mx.matmul(mx.matmul(mx.adjoint(p), p), rest)))
+    return add(moved, mx.matmul(mx.matmul(mx.adjoint(p), p), rest))
 
 
 def _pinv_tangent(t: Any, a: Any, out: Any) -> Any:
@@ -412,7 +369,7 @@ def _pinv_tangent(t: Any, a: Any, out: Any) -> Any:
 def _pinv_samples(rng: np.random.Generator, dtype: DType, domain: Any) -> Drawn:
     rows: Drawn = []
     for shape in ((3, 3), (2, 4, 2), (2, 3), (0, 2)):
-        limits = np.full(shape[:-2], 1e-6, dtype.np)
+        limits = np.full(shape[:-2], 1e-6, real_dtype(dtype).np)
         rows.append(((regular(rng, shape, dtype), limits, limits.copy()), {"hermitian": False}))
     return rows
 
@@ -426,6 +383,7 @@ pinv: Primitive = host(
     _pinv_samples,
     derivs=(_pinv_rule, None, None),
     jvps=(_pinv_tangent, None, None),
+    holomorphic=False,
     doc="The pseudo-inverse; singular values up to max(atol, rtol * largest) count as zero; of "
     "hermitian matrices the lower triangle is read.",
 )

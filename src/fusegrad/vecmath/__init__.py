@@ -3,7 +3,7 @@
 In: a function name and an ``llvmlite`` builder with values (``emit``), or NumPy scalars and arrays
 (``reference``). Out: branch-free instructions that vectorise in a loop and contain no libm call, or
 the same roundings in NumPy. The algorithms are in ``exp.py``, ``pow.py``,
-``trig.py``, ``special.py`` and ``basic.py``; the language they are written
+``trig.py``, ``special.py``, ``bessel.py`` and ``basic.py``; the language they are written
 in is ``value.py``.
 """
 
@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from llvmlite import ir
 
-from . import basic, exp, pow, special, trig
+from . import basic, bessel, exp, pow, special, trig
 from .value import IrMachine, NumpyMachine, V
 
 
@@ -95,6 +95,9 @@ _register(exp.atanh, 2.5, 2.5)
 _register(pow.power, 1.5, 2, arity=2, name="pow")
 _register(special.lgamma, 4, 4, note=_REFLECTED.format("lgamma(-x)"))
 _register(special.digamma, 4, 4, note=_REFLECTED.format("pi / tan(pi x)"))
+_register(bessel.i0e, 6, 6)
+_register(bessel.i1e, 8, 8)
+_register(bessel.erfcx, 6, 6)
 _register(basic.maximum, arity=2)
 _register(basic.minimum, arity=2)
 _register(basic.floor)

@@ -39,6 +39,10 @@ _MAX = {1: max_pool1d, 2: max_pool2d, 3: max_pool3d}
 
 def _sizes(name: str, input: Tensor, n: int, output_size: Any) -> tuple[int, ...]:
     shape = input.aval.shape
+    if n > 1 and 0 < len(shape) <= n:
+        raise ArgumentError(
+            f"{name} got {input.aval}", f"Input dimension should be at least {n + 1}."
+        )
     if len(shape) not in (n + 1, n + 2) or 0 in shape[1:]:
         raise ShapeError(
             f"{name} got {input.aval}",

@@ -147,7 +147,7 @@ def feature_alpha_dropout(
     input: Tensor, p: float = 0.5, training: bool = False, inplace: bool = False
 ) -> Tensor:
     """``alpha_dropout`` of whole channels of ``(N, C, ...)``."""
-    if input.aval.ndim < 2:
+    if training and p and input.aval.ndim < 2:
         raise ShapeError(
             f"feature_alpha_dropout got {input.aval}",
             "Feature dropout requires at least 2 dimensions in the input.",

@@ -141,6 +141,8 @@ def batch_norm(
         ValueError: training with a single value per channel.
     """
     shape = input.aval.shape
+    if shape == (0,):
+        return ew.convert(input, dtype=input.dtype)
     if len(shape) < 2:
         raise ShapeError(f"batch_norm got {input.aval}", "Expected (N, C) or (N, C, ...).")
     _check_channels(

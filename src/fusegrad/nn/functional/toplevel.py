@@ -15,12 +15,14 @@ import numpy as np
 
 from ...errors import RangeError
 from ...functions import convolution as conv
+from ...functions.common import method
 from ...functions.norms import norm
 from ...functions.reduction import mean, var
 from ...functions.shape import pad_constant, permute, reshape
 from ...ops import elementwise as ew
 from ...tensor import Tensor
 from . import (
+    activation,
     classification,
     ctc,
     layers,
@@ -313,3 +315,8 @@ def _cell(kind: str) -> Callable[..., Any]:
 
 rnn_tanh_cell, rnn_relu_cell = _cell("RNN_TANH"), _cell("RNN_RELU")
 gru_cell, lstm_cell = _cell("GRU"), _cell("LSTM")
+
+
+# --- methods --------------------------------------------------------------------------------------
+method("prelu")(activation.prelu)
+method("hardshrink")(activation.hardshrink)
