@@ -148,9 +148,10 @@ def _polygamma_method(self: Tensor, n: int) -> Tensor:
 
 
 igamma, igammac = gammainc, gammaincc
-for _name, _function in {
+_METHODS: dict[str, Callable[..., Tensor]] = {
     "i0": i0, "igamma": igamma, "igammac": igammac, "polygamma": _polygamma_method,
-}.items():  # fmt: skip
+}  # fmt: skip
+for _name, _function in _METHODS.items():
     method(_name)(_function)
     in_place(f"{_name}_", _function)
 

@@ -14,7 +14,7 @@ import numpy as np
 from . import dtypes
 from .errors import CaptureError
 from .ir.primitive import Primitive, bind
-from .ops import diagonals, movement
+from .ops import diagonals, movement, overlap
 from .ops.complex import view_as_complex, view_as_real
 from .ops.elementwise import where
 from .ops.source import full
@@ -88,6 +88,10 @@ def update_view(base: Any, path: Path, new: Any) -> Any:
         inside = full(shape=tuple(movement.aval_shape(inner)), dtype=dtypes.bool_, value=True)
         mask = movement.pad(inside, value=False, **padding)
         return where(mask, movement.pad(inner, value=0, **padding), base)
+    if primitive is overlap.unfold:
+        return overlap.unfold_set(base, inner, tuple(shape), **params)
+    if primitive is overlap.strided:
+        return overlap.strided_set(base, inner, **params)
     if primitive is view_as_real:
         return view_as_complex(inner)
     if primitive is view_as_complex:

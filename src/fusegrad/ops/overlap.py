@@ -1,0 +1,152 @@
+"""Views whose elements overlap: windows along an axis, and any strides over a vector.
+
+Movements, because both are affine in the index: a kernel that uses one reads its operand in place,
+and eagerly they share memory with it. Their transposes add what overlaps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ..dtypes import int64
+from ..errors import ShapeError
+from ..ir.aval import Aval
+from ..ir.primitive import Primitive
+from .elementwise import add, mul
+from .indexing import take_add, take_set
+from .kinds import ANY
+from .movement import Access, Shape, transpose
+from .samples import cases
+from .source import full, iota
+
+
+def _positions(size: Shape, stride: Sequence[int], offset: int = 0) -> Any:
+    """offset + sum of index times stride, as int64 of shape ``size``."""
+    out = full(shape=size, dtype=int64, value=offset)
+    for axis, step in enumerate(stride):
+        out = add(out, mul(iota(shape=size, dtype=int64, axis=axis), step))
+    return out
+
+
+def _last_behind(g: Any, ndim: int, axis: int) -> Any:
+    """The last of ``ndim + 1`` axes moved behind ``axis``."""
+    order = [*range(axis + 1), ndim, *range(axis + 1, ndim)]
+    return transpose(g, perm=tuple(order))
+
+
+# --- windows --------------------------------------------------------------------------------------
+def _unfold_aval(x: Aval, axis: int, size: int, step: int) -> Aval:
+    count = (x.shape[axis] - size) // step + 1
+    return Aval((*x.shape[:axis], count, *x.shape[axis + 1 :], size), x.dtype)
+
+
+def _unfold_reference(x: np.ndarray, axis: int, size: int, step: int) -> np.ndarray:
+    shape = _unfold_aval(Aval(x.shape, int64), axis, size, step).shape
+    strides = list(x.strides)
+    strides[axis] *= step
+    return np.lib.stride_tricks.as_strided(x, shape, (*strides, x.strides[axis]))
+
+
+def _windows(x_aval: Aval, axis: int, size: int, step: int) -> Any:
+    count = (x_aval.shape[axis] - size) // step + 1
+    return _positions((count, size), (step, 1))
+
+
+def _unfold_transpose(g: Any, x_aval: Aval, axis: int, size: int, step: int) -> Any:
+    index = _windows(x_aval, axis, size, step)
+    return take_add(_last_behind(g, x_aval.ndim, axis), index, axis=axis, extent=x_aval.shape[axis])
+
+
+unfold: Primitive = Primitive(
+    name="unfold",
+    kind="movement",
+    arg_names=("x",),
+    aval_rule=_unfold_aval,
+    reference=_unfold_reference,
+    derivs=(_unfold_transpose,),
+    linearity="linear",
+    index_map=lambda index, avals, out, params: [
+        Access(
+            tuple(
+                i * params["step"] + index[-1] if k == params["axis"] else i
+                for k, i in enumerate(index[:-1])
+            )
+        )
+    ],
+    samples=cases(
+        ([(5,)], {"axis": 0, "size": 2, "step": 1}),
+        ([(3, 4)], {"axis": 1, "size": 3, "step": 1}),
+        ([(7, 2)], {"axis": 0, "size": 2, "step": 3}),
+        ([(0, 4)], {"axis": 1, "size": 2, "step": 2}),
+    ),
+    cost=0,
+    dtypes=ANY,
+    alias=True,
+    doc="Windows of an axis, in a new last axis.",
+)
+
+
+def unfold_set(base: Any, new: Any, shape: Shape, axis: int, size: int, step: int) -> Any:
+    """``base`` with its windows replaced by ``new``; where they overlap the last one stays."""
+    index = _windows(Aval(shape, int64), axis, size, step)
+    return take_set(base, index, _last_behind(new, len(shape), axis), axis=axis)
+
+
+# --- strides --------------------------------------------------------------------------------------
+def _strided_aval(x: Aval, size: Shape, stride: Shape, offset: int) -> Aval:
+    last = offset + sum((n - 1) * s for n, s in zip(size, stride, strict=True))
+    if x.ndim != 1 or (0 not in size and not 0 <= offset <= last < x.size):
+        raise ShapeError(
+            f"strides {list(stride)} for size {list(size)} from {offset} over {x}",
+            "They must stay inside of the memory.",
+        )
+    return Aval(tuple(size), x.dtype)
+
+
+def _strided_reference(x: np.ndarray, size: Shape, stride: Shape, offset: int) -> np.ndarray:
+    if 0 in size:
+        return np.lib.stride_tricks.as_strided(x[:0], size, [x.itemsize] * len(size))
+    steps = [s * x.strides[0] for s in stride]
+    return np.lib.stride_tricks.as_strided(x[offset:], size, steps)
+
+
+def _strided_transpose(g: Any, x_aval: Aval, size: Shape, stride: Shape, offset: int) -> Any:
+    return take_add(g, _positions(size, stride, offset), axis=0, extent=x_aval.shape[0])
+
+
+def _strided_access(index: Any, params: dict[str, Any]) -> Access:
+    place: Any = params["offset"]
+    for i, step in zip(index, params["stride"], strict=True):
+        place = i * step + place
+    return Access((place,))
+
+
+strided: Primitive = Primitive(
+    name="strided",
+    kind="movement",
+    arg_names=("x",),
+    aval_rule=_strided_aval,
+    reference=_strided_reference,
+    derivs=(_strided_transpose,),
+    linearity="linear",
+    index_map=lambda index, avals, out, params: [_strided_access(index, params)],
+    samples=cases(
+        ([(7,)], {"size": (2, 3), "stride": (1, 2), "offset": 1}),
+        ([(6,)], {"size": (2, 2, 2), "stride": (2, 1, 1), "offset": 0}),
+        ([(3,)], {"size": (4,), "stride": (0,), "offset": 2}),
+        ([(3,)], {"size": (), "stride": (), "offset": 1}),
+        ([(3,)], {"size": (0, 2), "stride": (1, 1), "offset": 0}),
+    ),
+    cost=0,
+    dtypes=ANY,
+    alias=True,
+    doc="Elements of a vector at an offset plus strides.",
+)
+
+
+def strided_set(base: Any, new: Any, size: Shape, stride: Shape, offset: int) -> Any:
+    """``base`` with the elements of a strided view replaced by ``new``."""
+    return take_set(base, _positions(size, stride, offset), new, axis=0)
