@@ -134,8 +134,8 @@ def polygamma(n: int, input: Any) -> Tensor:
 
     Example:
         >>> import fusegrad as fg
-        >>> round(fg.polygamma(1, fg.tensor(1.0)).item(), 4)
-        1.6449
+        >>> f"{fg.polygamma(1, fg.tensor(1.0)).item():.4f}"
+        '1.6449'
     """
     if n < 0:
         raise RangeError(f"polygamma({n}, ...)", "polygamma(n, x) does not support negative n.")

@@ -88,9 +88,9 @@ def update_view(base: Any, path: Path, new: Any) -> Any:
         inside = full(shape=tuple(movement.aval_shape(inner)), dtype=dtypes.bool_, value=True)
         mask = movement.pad(inside, value=False, **padding)
         return where(mask, movement.pad(inner, value=0, **padding), base)
-    if primitive is overlap.unfold:
+    if primitive is overlap.unfold and overlap.apart(primitive, params):
         return overlap.unfold_set(base, inner, tuple(shape), **params)
-    if primitive is overlap.strided:
+    if primitive is overlap.strided and overlap.apart(primitive, params):
         return overlap.strided_set(base, inner, **params)
     if primitive is view_as_real:
         return view_as_complex(inner)

@@ -89,8 +89,20 @@ unfold: Primitive = Primitive(
 )
 
 
+def apart(primitive: Primitive, params: dict[str, Any]) -> bool:
+    """Whether no two elements of such a view share memory, so that it can be replaced as a whole."""
+    if primitive is unfold:
+        return bool(params["step"] >= params["size"])
+    reach = 0  # of the axes with smaller strides
+    for step, n in sorted(zip(params["stride"], params["size"], strict=True)):
+        if n > 1 and step <= reach:
+            return False
+        reach += (n - 1) * step if n > 1 else 0
+    return True
+
+
 def unfold_set(base: Any, new: Any, shape: Shape, axis: int, size: int, step: int) -> Any:
-    """``base`` with its windows replaced by ``new``; where they overlap the last one stays."""
+    """``base`` with its windows, which must be apart, replaced by ``new``."""
     index = _windows(Aval(shape, int64), axis, size, step)
     return take_set(base, index, _last_behind(new, len(shape), axis), axis=axis)
 
@@ -148,5 +160,5 @@ strided: Primitive = Primitive(
 
 
 def strided_set(base: Any, new: Any, size: Shape, stride: Shape, offset: int) -> Any:
-    """``base`` with the elements of a strided view replaced by ``new``."""
+    """``base`` with the elements of a strided view, which must be apart, replaced by ``new``."""
     return take_set(base, _positions(size, stride, offset), new, axis=0)
