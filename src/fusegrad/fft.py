@@ -13,12 +13,13 @@ from typing import Any
 
 from . import dtypes
 from .dtypes import DType, complex_dtype
-from .errors import ArgumentTypeError, DTypeError, RangeError, ShapeError
+from .errors import ArgumentTypeError, DimError, DTypeError, RangeError, ShapeError
 from .functions.arrangement import roll
 from .functions.common import axis_of, cast
 from .functions.complex import conj
 from .functions.creation import arange
 from .functions.out import accepting
+from .functions.pointwise import mul
 from .functions.shape import cat, narrow, pad_constant
 from .ops import fourier as ops
 from .tensor import Tensor
@@ -90,6 +91,8 @@ def _axes(name: str, x: Tensor, s: Any, dim: Any) -> tuple[list[int], list[int]]
         axes = list(range(ndim - count, ndim))
     else:
         axes = [axis_of(d, ndim) for d in ((dim,) if isinstance(dim, int) else dim)]
+    if axes and not ndim:
+        raise DimError(f"{name} of {x.aval}", "It needs at least one axis.", "reshape(1)")
     if len(set(axes)) != len(axes):
         raise ShapeError(f"{name} of {x.aval} with dim={dim}", "FFT dims must be unique.")
     if s is not None and len(s) != len(axes):
@@ -103,7 +106,7 @@ def _axes(name: str, x: Tensor, s: Any, dim: Any) -> tuple[list[int], list[int]]
 
 def _one(name: str, x: Tensor, n: int | None, dim: int) -> tuple[Any, Any]:
     if not x.aval.shape:
-        raise ShapeError(f"{name} of {x.aval}", "It needs at least one axis.")
+        raise DimError(f"{name} of {x.aval}", "It needs at least one axis.", "reshape(1)")
     return (None if n is None else (n,)), (dim,)
 
 
@@ -207,8 +210,8 @@ ihfft, ihfft2, ihfftn = _family(
 
 # --- frequencies ----------------------------------------------------------------------------------
 def _frequencies(ramp: Tensor, n: int, d: float, requires_grad: bool) -> Tensor:
-    out = ramp * (1.0 / (n * d))
-    return out.requires_grad_(requires_grad)
+    out = mul(ramp, 1.0 / (n * d))
+    return out.requires_grad_(requires_grad)  # type: ignore[attr-defined,no-any-return]
 
 
 def _ramp(start: int, end: int, dtype: DType | None) -> Tensor:

@@ -57,17 +57,13 @@ UNINITIALISED = (
     "empty", "empty_like", "empty_permuted", "empty_strided", "new_empty", "new_empty_strided",
 )  # fmt: skip
 # What these mean depends on the strides of the operand, so it cannot be kept in other memory.
-STRIDED = ("as_strided*", "new_empty_strided", "empty_strided")
-# In-place forms that are not offered: a tensor object keeps its shape, only its elements change.
-SHAPE_IN_PLACE = (
-    "as_strided_", "resize_", "resize_as_", "squeeze_", "swapaxes_", "swapdims_", "t_",
-    "transpose_", "unsqueeze_",
-)  # fmt: skip
+STRIDED = ("as_strided*", "new_empty_strided", "empty_strided", "view_as_complex")
 # Part of the message of an error that PyTorch raises for what is right here -> why it is.
 ACCEPTED = {
     "unsupported operation": "a result is complete before it is written to an out that overlaps",
     "single memory location": "the same",
     "Expected out": "an out of a wider dtype receives the converted result",
+    "scalar type": "the same",
     "step must be nonzero": "an integer out of a fractional range is refused for its dtype",
 }
 # Names whose record calls what no public name of either side says: name -> (theirs, ours).

@@ -65,6 +65,10 @@ EAGER = {
     "diagonal of permuted axes is a view": program(
         [floats(2, 3, 4)], "v0.permute(2, 0, 1)", "v1.diagonal(1, 0, 2).mul_(2)"
     ),
+    "unfold is a view": program([floats(2, 5)], "v0.unfold(1, 2, 1)", "v0.add_(1)"),
+    "disjoint windows may be written to": program(
+        [floats(5, 2, layout="transposed")], "v0.unfold(0, 2, 2).mul_(3)"
+    ),
     # 0-d operands
     "index_select of a 0-d tensor": program([LEAF], "m.index_select(v0, 0, m.tensor([0]))", order=1),
     "nonzero of a 0-d tensor": program([NUMBER], "m.nonzero(v0)"),
@@ -83,6 +87,7 @@ EAGER = {
     "relu6 of integers": program([of("int32", 5)], "F.relu6(v0 * 3)"),
     "threshold of integers": program([of("int32", 5)], "F.threshold(v0, 0.1, -2.0)"),
     "softsign of integers": program([of("int32", 5)], "F.softsign(v0)"),
+    "square of booleans": program([of("bool", 3)], "m.square(v0)"),
     "tril of booleans": program([of("bool", 2, 3)], "m.tril(v0)"),
     "embedding of integers": program(
         [of("int64", 3, 2)], "F.embedding(m.tensor([2, 0]), v0)"
@@ -104,9 +109,6 @@ EAGER = {
     "clamp to nan is nan": program([of("int64", 3), floats()], "v1 * m.nan", "m.clamp(v0, v0, v2)"),
     "clamp passes no gradient through nan": program(
         [VECTOR], "m.log(v0)", "v1.clamp(-5, 5)", order=1
-    ),
-    "equal maxima share a nan by selection": program(
-        [VECTOR], "v0.max()", "m.var(v1, 0)", order=1
     ),
     "renorm of a row leaves the nan of another": program(
         [floats(4, 2, grad=True, numbers="special")], "m.renorm(v0, 2, 0, 1.0)", order=1
@@ -136,7 +138,25 @@ EAGER = {
     "an erfinv may be changed after it": program(
         [VECTOR], "m.erfinv(m.tanh(v0))", "v1.add_(1)", order=1
     ),
+    "sign of nan is 0": program([floats(5, grad=True, numbers="special")], "v0.abs()", "m.sign(v1)"),
+    "lerp ends at its end": program(
+        [floats(5, numbers="special"), floats(5)], "m.lerp(v0, v1, m.ones_like(v1))", "m.lerp(v0, v1, 1.5)"
+    ),
+    "cosine of two dtypes": program([floats(3), of("int64", 3)], "F.cosine_similarity(v0, v1, dim=0)"),
     # errors
+    "indices that do not broadcast": program(
+        [floats(3, 3)], "v0[m.tensor([0, 1]), m.tensor([0, 1, 2])]", raises=True
+    ),
+    "lerp of two dtypes": program(
+        [floats(3), floats(3, dtype="float32")], "m.lerp(v0, v1, 0.5)", raises=True
+    ),
+    "quantile of nothing": program([floats(0, 2)], "m.quantile(v0, 0.5, dim=1)", raises=True),
+    "masked_scatter of too few": program(
+        [NUMBER], "m.masked_scatter(v0, m.tensor([True, False, True]), v0)", raises=True
+    ),
+    "tensordot of two dtypes": program(
+        [of("uint8", 2), floats(2)], "m.tensordot(v0, v1, dims=1)", raises=True
+    ),
     "select outside": program([floats(3)], "m.select(v0, 0, 3)", raises=True),
     "a step of zero": program([floats(3)], "v0[::0]", raises=True),
     "outer of matrices": program([floats(2, 1)], "m.outer(v0, v0)", raises=True),
@@ -161,6 +181,9 @@ COMPILED = {
     ),
     "products of integer matrices": program([of("int32", 4, 4)], "v0 @ v0.mT", "v1 + 1"),
     "products of byte matrices": program([of("uint8", 2, 3, 3)], "m.bmm(v0, v0)"),
+    "a change through traced windows": program(
+        [floats(5, 3)], "v0.t().unfold(1, 2, 2).mul_(5)", "v0 * 1"
+    ),
     "a change through a traced diagonal": program([floats(3, 4)], "v0.t().diagonal(1).mul_(5)"),
 }  # fmt: skip
 

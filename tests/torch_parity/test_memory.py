@@ -139,7 +139,7 @@ OVERLAPS: dict[str, Any] = {
 }  # fmt: skip
 
 
-# what a compiled step may write through
+# what may be written through; the others refuse, where torch lets writes meet
 APART = ("unfold apart", "as_strided", "as_strided far", "as_strided of a view")
 
 
@@ -154,7 +154,8 @@ def test_overlapping_views(name: str) -> None:
         view = function(x)
         x.mul_(2.0)
         seen = view.tolist()
-        function(x)[0].fill_(-1.0)
+        if name in APART:
+            function(x)[0].fill_(-1.0)
         results.append([seen, view.tolist(), x.tolist()])
     assert results[0] == results[1]
 
@@ -165,8 +166,9 @@ def test_overlapping_views(name: str) -> None:
 
     x = fg.arange(20.0).reshape(4, 5)
     if name not in APART:
-        with pytest.raises(RuntimeError, match="share memory"):
-            fg.jit(step)(x)
+        for call in (step, fg.jit(step)):
+            with pytest.raises(RuntimeError, match="memory"):
+                call(x)
         return
     for a, b in zip(step(x), fg.jit(step)(x), strict=True):
         assert fg.equal(a, b)

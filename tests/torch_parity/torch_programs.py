@@ -421,9 +421,7 @@ def _same_history(value: Any, own: World, k: int) -> bool:
 def _shares(own: World, ours: World, k: int) -> str | None:
     """Whether a value lies in the memory of an earlier one exactly where PyTorch's does."""
     line = own.program.lines[k - len(own.inputs)].text if k >= len(own.inputs) else ""
-    if not line or any(
-        name in line for name in ("reshape", "contiguous", "flatten", "ravel", "unfold")
-    ):
+    if not line or any(name in line for name in ("reshape", "contiguous", "flatten", "ravel")):
         return None  # a view or a copy, as the layout will have it
     for i in {int(i) for i in VALUE.findall(line)}:
         if own.values[k].numel() == 0:
@@ -470,7 +468,7 @@ def compare(expected: Expected, ours: World, stage: str) -> str | None:
 
 def family(error: BaseException) -> type:
     """The built-in class that a user would catch."""
-    if "out of DATA bounds" in str(error):  # an index outside is an IndexError elsewhere
+    if "bounds" in str(error):  # an index outside is an IndexError with most functions
         return IndexError
     return next((f for f in FAMILIES if isinstance(error, f)), Exception)
 
@@ -490,7 +488,7 @@ def _eager(program: Program, expected: Expected) -> str | None:
     assert theirs is not None
     if ours.error is None:
         return f"eager: no error, torch raises {_first_line(theirs)}"
-    if not isinstance(ours.error, family(theirs)):
+    if family(ours.error) is not family(theirs):
         return f"eager: raises {_first_line(ours.error)}, torch {_first_line(theirs)}"
     return None
 
@@ -622,13 +620,8 @@ class Draft:
             return False
         out = results[0]
         used = self._used(line.text)
-        if (
-            ".unfold(" in line.text
-            or used & self.loose
-            or not out.is_contiguous()
-            or ".reshape(" in line.text
-        ):
-            if ".unfold(" in line.text or not self._is_view(out) or used & self.loose:
+        if used & self.loose or not out.is_contiguous() or ".reshape(" in line.text:
+            if not self._is_view(out) or used & self.loose:
                 self.loose.add(len(before) - 1)
         self.program = longer
         return True
@@ -650,8 +643,11 @@ class Draft:
     def _accept_error(self, longer: Program, error: Exception) -> bool:
         """An error ends the program, except for what PyTorch merely has not built."""
         unbuilt = (
-            "not implemented", "refer to a single memory location", "Unsupported input type",
-            "returns multiple views", "A view was created in no_grad mode",
+            "not implemented",
+            "refer to a single memory location",
+            "Unsupported input type",
+            "returns multiple views",
+            "A view was created in no_grad mode",
         )
         if any(text in str(error) for text in unbuilt) or not isinstance(error, FAMILIES):
             return False

@@ -14,6 +14,7 @@ from ..errors import (
     DimError,
     DTypeError,
     RangeError,
+    ShapeError,
     TracedValueError,
 )
 from ..ir.graph import Var
@@ -99,7 +100,7 @@ def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
     axis = axis_of(dim, input.aval.ndim)
     if not input.aval.shape:
         if index.aval.size != 1:
-            raise DimError(f"index_select of a 0-d tensor by {index.aval}", "It has one element.")
+            raise RangeError(f"index_select of a 0-d tensor by {index.aval}", "It has one element.")
         return movement.reshape(index_select(_as_row(input), 0, _as_row(index)), shape=())
     extent = input.aval.shape[axis]
     out = ops.take(input, wrap_index(index, extent, "index_select"), axis=axis)
@@ -234,7 +235,10 @@ def _flat_index(
 ) -> tuple[tuple[int, ...], Tensor, tuple[int, ...]]:
     """Bring the indexed axes together; returns (perm, flat index, extents of indexed axes)."""
     axes = [a for a, _ in advanced]
-    shape = broadcast_shapes(*[i.aval.shape for _, i in advanced], op="index")
+    try:
+        shape = broadcast_shapes(*[i.aval.shape for _, i in advanced], op="index")
+    except ShapeError as error:  # PyTorch has an IndexError here
+        raise DimError(error.what, error.why, error.hint, error.site) from None
     together = axes == list(range(axes[0], axes[0] + len(axes)))
     first = axes[0] if together else 0
     rest = [a for a in range(view.aval.ndim) if a not in axes]

@@ -28,6 +28,12 @@ def _same_dtype(name: str, x: Tensor, y: Tensor, *labels: str) -> None:
         )
 
 
+@method("__rmatmul__")
+def rmatmul(input: Tensor, other: Tensor) -> Tensor:
+    """other @ input."""
+    return matmul(other, input)
+
+
 @method("matmul", "__matmul__")
 def matmul(input: Tensor, other: Tensor) -> Tensor:
     """Matrix product; vectors, batches and broadcasting as in PyTorch.

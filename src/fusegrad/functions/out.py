@@ -30,13 +30,14 @@ frexp full gather gcd ge geqrf ger greater greater_equal gt heaviside histc hsta
 igammac index_add index_copy index_reduce index_select inner inverse isin isneginf isposinf kron
 kthvalue lcm ldexp le lerp less less_equal lgamma linspace log log10 log1p log2 log_softmax
 logaddexp logaddexp2 logcumsumexp logical_and logical_not logical_or logical_xor logit logspace
-logsumexp lt lu_solve lu_unpack masked_select matmul matrix_power max maximum mean min minimum mm
-mode msort mul multinomial multiply mv mvlgamma nan_to_num nanmean nanquantile nansum ne neg
-negative nextafter nonzero norm normal not_equal ones orgqr ormqr outer polar polygamma pow prod qr
-quantile rad2deg rand randint randn randperm range reciprocal remainder renorm round row_stack rsqrt
-scatter scatter_add scatter_reduce searchsorted sgn sigmoid sign signbit sin sinc sinh slice_scatter
-slogdet softmax sort sqrt square stack std sub subtract sum svd take take_along_dim tan tanh
-tensordot topk triangular_solve tril triu true_divide trunc var vdot vstack where xlogy zeros
+logsumexp lt lu lu_solve lu_unpack masked_select matmul matrix_power max maximum mean min minimum mm
+mode msort mul multinomial multiply mv mvlgamma nan_to_num nanmean nanquantile nansum
+native_batch_norm ne neg negative nextafter nonzero norm normal not_equal ones orgqr ormqr outer
+polar polygamma pow prod qr quantile rad2deg rand randint randn randperm range reciprocal remainder
+renorm round row_stack rsqrt scatter scatter_add scatter_reduce searchsorted sgn sigmoid sign
+signbit sin sinc sinh slice_scatter slogdet softmax sort sqrt square stack std sub subtract sum svd
+take take_along_dim tan tanh tensordot topk triangular_solve tril triu true_divide trunc var vdot
+vstack where xlogy zeros
 """
 LAYERS = """
 avg_pool2d avg_pool3d gelu hardshrink linear logsigmoid normalize softplus softshrink

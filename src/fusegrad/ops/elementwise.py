@@ -114,11 +114,13 @@ abs_: Primitive = elementwise(
 )
 sign: Primitive = elementwise(
     "sign",
-    np.sign,
-    by_category("sign({0})", "{T}(({0} > 0) - ({0} < 0))"),
+    lambda x: ((x > 0).astype(np.int8) - (x < 0).astype(np.int8)).astype(x.dtype),
+    by_category(
+        "where({0} > 0, {T}(1), where({0} < 0, {T}(-1), {T}(0)))", "{T}(({0} > 0) - ({0} < 0))"
+    ),
     [_flat],
     REAL,
-    doc="Sign: -1, 0, 1 or nan.",
+    doc="Sign: -1, 0 or 1; 0 of nan.",
 )
 floor_div: Primitive = elementwise(
     "floor_div",

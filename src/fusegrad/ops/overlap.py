@@ -1,7 +1,7 @@
-"""Views whose elements overlap: windows along an axis, and any strides over a vector.
+"""Views of a vector by any strides, whose elements may overlap.
 
-Movements, because both are affine in the index: a kernel that uses one reads its operand in place,
-and eagerly they share memory with it. Their transposes add what overlaps.
+A movement, because it is affine in the index: a kernel that uses it reads its operand in place, and
+eagerly it shares memory with it. Its transpose adds what overlaps.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from ..ir.primitive import Primitive
 from .elementwise import add, mul
 from .indexing import take_add, take_set
 from .kinds import ANY
-from .movement import Access, Shape, transpose
+from .movement import Access, Shape
 from .samples import cases
 from .source import full, iota
 
@@ -31,83 +31,16 @@ def _positions(size: Shape, stride: Sequence[int], offset: int = 0) -> Any:
     return out
 
 
-def _last_behind(g: Any, ndim: int, axis: int) -> Any:
-    """The last of ``ndim + 1`` axes moved behind ``axis``."""
-    order = [*range(axis + 1), ndim, *range(axis + 1, ndim)]
-    return transpose(g, perm=tuple(order))
-
-
-# --- windows --------------------------------------------------------------------------------------
-def _unfold_aval(x: Aval, axis: int, size: int, step: int) -> Aval:
-    count = (x.shape[axis] - size) // step + 1
-    return Aval((*x.shape[:axis], count, *x.shape[axis + 1 :], size), x.dtype)
-
-
-def _unfold_reference(x: np.ndarray, axis: int, size: int, step: int) -> np.ndarray:
-    shape = _unfold_aval(Aval(x.shape, int64), axis, size, step).shape
-    strides = list(x.strides)
-    strides[axis] *= step
-    return np.lib.stride_tricks.as_strided(x, shape, (*strides, x.strides[axis]))
-
-
-def _windows(x_aval: Aval, axis: int, size: int, step: int) -> Any:
-    count = (x_aval.shape[axis] - size) // step + 1
-    return _positions((count, size), (step, 1))
-
-
-def _unfold_transpose(g: Any, x_aval: Aval, axis: int, size: int, step: int) -> Any:
-    index = _windows(x_aval, axis, size, step)
-    return take_add(_last_behind(g, x_aval.ndim, axis), index, axis=axis, extent=x_aval.shape[axis])
-
-
-unfold: Primitive = Primitive(
-    name="unfold",
-    kind="movement",
-    arg_names=("x",),
-    aval_rule=_unfold_aval,
-    reference=_unfold_reference,
-    derivs=(_unfold_transpose,),
-    linearity="linear",
-    index_map=lambda index, avals, out, params: [
-        Access(
-            tuple(
-                i * params["step"] + index[-1] if k == params["axis"] else i
-                for k, i in enumerate(index[:-1])
-            )
-        )
-    ],
-    samples=cases(
-        ([(5,)], {"axis": 0, "size": 2, "step": 1}),
-        ([(3, 4)], {"axis": 1, "size": 3, "step": 1}),
-        ([(7, 2)], {"axis": 0, "size": 2, "step": 3}),
-        ([(0, 4)], {"axis": 1, "size": 2, "step": 2}),
-    ),
-    cost=0,
-    dtypes=ANY,
-    alias=True,
-    doc="Windows of an axis, in a new last axis.",
-)
-
-
-def apart(primitive: Primitive, params: dict[str, Any]) -> bool:
-    """Whether no two elements of such a view share memory, so that it can be replaced as a whole."""
-    if primitive is unfold:
-        return bool(params["step"] >= params["size"])
+def apart(size: Shape, stride: Shape) -> bool:
+    """Whether no two elements of a strided view share memory."""
     reach = 0  # of the axes with smaller strides
-    for step, n in sorted(zip(params["stride"], params["size"], strict=True)):
+    for step, n in sorted(zip(stride, size, strict=True)):
         if n > 1 and step <= reach:
             return False
         reach += (n - 1) * step if n > 1 else 0
     return True
 
 
-def unfold_set(base: Any, new: Any, shape: Shape, axis: int, size: int, step: int) -> Any:
-    """``base`` with its windows, which must be apart, replaced by ``new``."""
-    index = _windows(Aval(shape, int64), axis, size, step)
-    return take_set(base, index, _last_behind(new, len(shape), axis), axis=axis)
-
-
-# --- strides --------------------------------------------------------------------------------------
 def _strided_aval(x: Aval, size: Shape, stride: Shape, offset: int) -> Aval:
     last = offset + sum((n - 1) * s for n, s in zip(size, stride, strict=True))
     if x.ndim != 1 or (0 not in size and not 0 <= offset <= last < x.size):

@@ -103,9 +103,9 @@ def _numpy_prod(x: np.ndarray, axes: Axes) -> np.ndarray:
 
 def _tied(g: Any, x: Any, out: Any, x_aval: Aval, axes: Axes) -> Any:
     """Share ``g`` evenly among the elements that attain the extremum, as PyTorch does."""
-    mask = eq(x, spread(out, x_aval, axes))
-    share = div(g, sum_(convert(mask, dtype=x_aval.dtype), axes=axes))
-    return where(mask, spread(share, x_aval, axes), 0.0)
+    mask = convert(eq(x, spread(out, x_aval, axes)), dtype=x_aval.dtype)
+    share = div(g, sum_(mask, axes=axes))
+    return mul(spread(share, x_aval, axes), mask)
 
 
 def _tied_tangent(t: Any, x: Any, out: Any, x_aval: Aval, axes: Axes) -> Any:

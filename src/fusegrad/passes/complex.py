@@ -166,6 +166,7 @@ class _Splitter:
         operands: list[Any] = []
         for atom in eqn.inputs:
             shape = atom.aval.shape
+            parts: tuple[Atom, ...]
             parts = self.pair(atom) if atom.aval.dtype.is_complex else (self.rw.read(atom),)
             if p.kind != "elementwise":
                 parts = tuple(self.array(part, shape) for part in parts)

@@ -146,10 +146,10 @@ def _elementwise(rw: Rewriter, eqn: Eqn) -> Atom | None:
             return x
         if _is(x, 0.0):
             return y
-        for a, b in ((x, y), (y, x)):  # LLVM takes x + -x for 0, also where x is nan
-            opposite = rw.made_by(b, ew.neg)
+        for left, right in ((x, y), (y, x)):  # LLVM takes x + -x for 0, also where x is nan
+            opposite = rw.made_by(right, ew.neg)
             if opposite:
-                return rw.emit(ew.sub, (a, opposite.inputs[0]))
+                return rw.emit(ew.sub, (left, opposite.inputs[0]))
     elif p is ew.sub and y is not None and _is(y, 0.0):
         return x
     elif p is ew.div and y is not None and _is(y, 1.0):

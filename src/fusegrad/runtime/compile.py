@@ -60,7 +60,7 @@ def _key(source: KernelSource) -> str:
             host.triple,
             host.cpu,
             host.features,
-        )  # fmt: skip
+        )
     )
 
 
