@@ -15,6 +15,7 @@ NOT_OFFERED: dict[str, str] = {}
 # Records whose function differs somewhere: name -> what and why. Each must really differ.
 DIFFERENT: dict[str, str] = {
     "nn.functional.hardsigmoid": "PyTorch's gradient has 1/6 rounded to float32, in float64 too",
+    "istft": "PyTorch's gradient by a window that it pads is zero; here it is the derivative",
     "chalf": "complex32 is no dtype here; the method says so",
 }
 
