@@ -19,6 +19,7 @@ from .functions.common import axis_of, cast
 from .functions.complex import conj
 from .functions.creation import arange
 from .functions.out import accepting
+from .functions.pointwise import mul
 from .functions.shape import cat, narrow, pad_constant
 from .ops import fourier as ops
 from .tensor import Tensor
@@ -209,8 +210,8 @@ ihfft, ihfft2, ihfftn = _family(
 
 # --- frequencies ----------------------------------------------------------------------------------
 def _frequencies(ramp: Tensor, n: int, d: float, requires_grad: bool) -> Tensor:
-    out = ramp * (1.0 / (n * d))
-    return out.requires_grad_(requires_grad)
+    out = mul(ramp, 1.0 / (n * d))
+    return out.requires_grad_(requires_grad)  # type: ignore[attr-defined,no-any-return]
 
 
 def _ramp(start: int, end: int, dtype: DType | None) -> Tensor:

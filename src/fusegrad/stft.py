@@ -99,18 +99,7 @@ def stft(
         >>> fg.stft(fg.ones(16), 4, return_complex=True).shape
         fusegrad.Size([3, 17])
     """
-    if center and align_to_window is not None:
-        raise RangeError(
-            "stft with center=True and align_to_window",
-            "stft align_to_window should only be set when center = false.",
-        )
-    whole = input.dtype.is_complex or (window is not None and window.dtype.is_complex)
-    if return_complex is None and not whole:
-        raise RangeError(
-            f"stft of {input.aval}",
-            "stft requires the return_complex parameter be given for real inputs.",
-            "return_complex=True",
-        )
+    _check_options(input, window, center, return_complex, align_to_window)
     x = _batched("stft", input, (1, 2))
     if center:
         x = _extended(x, n_fft // 2, pad_mode)
@@ -126,6 +115,27 @@ def stft(
     if input.aval.ndim == 1:
         out = reshape(out, out.aval.shape[1:])
     return out if return_complex or return_complex is None else view_as_real(out)
+
+
+def _check_options(
+    input: Tensor,
+    window: Tensor | None,
+    center: bool,
+    return_complex: bool | None,
+    align_to_window: bool | None,
+) -> None:
+    if center and align_to_window is not None:
+        raise RangeError(
+            "stft with center=True and align_to_window",
+            "stft align_to_window should only be set when center = false.",
+        )
+    whole = input.dtype.is_complex or (window is not None and window.dtype.is_complex)
+    if return_complex is None and not whole:
+        raise RangeError(
+            f"stft of {input.aval}",
+            "stft requires the return_complex parameter be given for real inputs.",
+            "return_complex=True",
+        )
 
 
 def _extended(x: Tensor, by: int, mode: str) -> Tensor:

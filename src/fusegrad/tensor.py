@@ -34,7 +34,7 @@ from .ir.primitive import Boxed, Primitive, bind, current_builder
 from .ops import movement
 from .trace.capture import Capture, Cell
 from .transform.vjp import Node, PrimitiveNode, residual_names
-from .viewpath import Path, memory_root, reshapes_in_place, update_view
+from .viewpath import Path, memory_root, overlaps, reshapes_in_place, update_view
 
 _epoch = itertools.count(1)
 epoch = [0]
@@ -390,9 +390,12 @@ class Tensor(Boxed):
         """Put a raw value into the storage."""
         capture = current_builder()
         if capture is None:
-            if self._value.size and any(
-                s == 0 and n > 1
-                for s, n in zip(self._value.strides, self._value.shape, strict=True)
+            if self._value.size and (
+                overlaps(self._path)
+                or any(
+                    s == 0 and n > 1
+                    for s, n in zip(self._value.strides, self._value.shape, strict=True)
+                )
             ):
                 raise InPlaceError(
                     f"in-place change of an expanded tensor {self.aval}",

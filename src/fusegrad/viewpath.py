@@ -14,7 +14,7 @@ import numpy as np
 from . import dtypes
 from .errors import CaptureError
 from .ir.primitive import Primitive, bind
-from .ops import diagonals, movement
+from .ops import diagonals, indexing, movement
 from .ops.complex import view_as_complex, view_as_real
 from .ops.elementwise import where
 from .ops.source import full
@@ -66,6 +66,15 @@ def reshapes_in_place(source: Any, params: dict[str, Any]) -> bool:
     return True
 
 
+def overlaps(path: Path) -> bool:
+    """Whether elements of the view at the end of ``path`` share memory because windows overlap."""
+    for primitive, items in path:
+        params = dict(items)
+        if primitive is diagonals.windows and params["size"] > params["step"]:
+            return True
+    return False
+
+
 def update_view(base: Any, path: Path, new: Any) -> Any:
     """``base`` with the view at the end of ``path`` replaced by ``new``, functionally."""
     if not path:
@@ -83,6 +92,11 @@ def update_view(base: Any, path: Path, new: Any) -> Any:
         inside = full(shape=tuple(movement.aval_shape(inner)), dtype=dtypes.bool_, value=True)
         mask = diagonals.on_diagonal(inside, tuple(shape), **params)
         return where(mask, diagonals.on_diagonal(inner, tuple(shape), **params), base)
+    if primitive is diagonals.windows and not overlaps(path[:1]):
+        count = movement.aval_shape(inner)[params["axis"]]
+        places = diagonals.window_places(count, params["size"], params["step"])
+        rows = diagonals.by_window(inner, params["axis"])
+        return indexing.take_set(base, places, rows, axis=params["axis"])
     if primitive is movement.slice_:
         padding = _slice_padding(shape, movement.aval_shape(inner), params)
         inside = full(shape=tuple(movement.aval_shape(inner)), dtype=dtypes.bool_, value=True)
@@ -92,6 +106,8 @@ def update_view(base: Any, path: Path, new: Any) -> Any:
         return view_as_complex(inner)
     if primitive is view_as_complex:
         return view_as_real(inner)
+    if 0 in movement.aval_shape(inner):
+        return base
     raise CaptureError(
         f"an in-place change through a {primitive.name} view",
         "Elements of this view share memory, so the change has no functional form.",

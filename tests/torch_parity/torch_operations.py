@@ -54,7 +54,7 @@ group(3, "float", """
     m.sin({x})
     m.cos({x})
     m.tan({x} * 0.2)
-    m.asin(m.tanh({x}))
+    m.asin(m.tanh({x}) * 0.9)
     m.acos(m.tanh({x}) * 0.9)
     m.atan({x})
     m.sinh(m.tanh({x}))
@@ -73,21 +73,21 @@ group(3, "float", """
     m.erf({x})
     m.erfc({x})
     m.erfinv(m.tanh({x}) * 0.9)
-    m.lgamma({x}.abs() + 0.5)
-    m.digamma({x}.abs() + 0.5)
+    m.lgamma({x}.abs() + 0.5).detach()
+    m.digamma({x}.abs() + 0.5).detach()
     m.reciprocal({x}.abs() + 1)
     m.square({x}) * 0.5
     m.logit(m.sigmoid({x}))
-    m.logit({x}, eps=1e-2)
+    m.logit(m.nan_to_num({x}), eps=1e-2)
     m.sinc({x} + 0.06)
     m.deg2rad({x})
     m.rad2deg({x} * 0.01)
     m.frac({x})
-    m.special.entr({x}.abs() + 0.1)
+    m.special.entr(m.nan_to_num({x}, 0.0, 1.0, -1.0).abs() + 0.1)
     m.special.ndtr({x})
     m.special.expit({x})
     m.special.xlog1py({x}, {y}.abs())
-    m.mvlgamma({x}.abs() + 2, 2)
+    m.mvlgamma({x}.abs() + 2, 2).detach()
 """)
 group(2, "float", """
     m.relu({x})
@@ -148,7 +148,7 @@ group(3, "number", """
     {x} - {y}
     {x} * {y}
     {x} / ({y}.abs() + 1)
-    {x} / {y}
+    {x} / ({y} + 0.06)
     {x} // ({y}.abs() + 1)
     {x} % ({y}.abs() + 1)
     {x} + {c}
@@ -173,7 +173,7 @@ group(3, "number", """
     m.rsub({x}, {y})
     m.addcmul({x}, {y}, {z}, value=2)
     m.atan2({x} * 1.0, {y} + 0.06)
-    m.float_power({x}.abs() + 1, {of:0.5|2|-1})
+    m.float_power({x}.abs() + 1, {of:0.5|2|-1}) + 0
     m.true_divide({x}, {y}.abs() + 1)
     m.exp({x} * 0.1)
     m.sqrt({x}.abs())
@@ -183,15 +183,16 @@ group(3, "number", """
 """)
 group(1.5, "float", """
     m.pow({x}.abs() + 0.5, {y})
-    {x} ** {of:0.5|-1|0|1|-2|1.5}
+    {x} ** {of:0|1|-2|1.5}
+    ({x} + 0.0) ** {of:0.5|-1} + 0
     {of:2|0.5|1} ** {x}
     m.addcdiv({x}, {y}, {z}.abs() + 1, value=0.5)
     m.lerp({x}, {same}, {of:0.25|0.75|1.5})
     m.lerp({x}, {same}, m.sigmoid({same}))
     m.hypot({x}, {y})
-    m.logaddexp({x}, {y})
-    m.logaddexp2({x}, {y})
-    m.xlogy({x}, {y}.abs() + 0.5)
+    m.logaddexp(m.nan_to_num({x}), {y})
+    m.logaddexp2(m.nan_to_num({x}), {y})
+    m.xlogy(m.nan_to_num({x}), m.nan_to_num({y}).abs() + 0.5)
     m.add({x}, {y}, alpha=0.5)
     m.dist({x}, {y} + 0.06)
     {x} * m.tensor({c})
@@ -230,7 +231,7 @@ group(1.5, "any", """
     m.isinf({x})
     m.isfinite({x})
     m.isclose({x}, {same})
-    m.signbit({x})
+    m.signbit(m.nan_to_num({x}) + 0.0)
     m.isreal({x})
     m.isin({x}, {y})
 """, exact=True)
@@ -282,15 +283,15 @@ group(3, "number", """
     m.trace({x:2-2})
     m.diff({x:1}, dim={dim})
     m.diff({x:1}, n=2, dim={dim})
-    m.sort({x} * 1.0 + {spread}, {dim})[{of:0|1}]
-    m.topk({x} * 1.0 + {spread}, {count}, {dim})[{of:0|1}]
-    m.topk({x} * 1.0 + {spread}, {count}, {dim}, largest={keep})[0]
-    m.kthvalue({x} * 1.0 + {spread}, {count}, {dim})[{of:0|1}]
-    m.median({x} * 1.0 + {spread}, {dim}, {keep})[{of:0|1}]
+    m.sort(m.nan_to_num({x}) * 1.0 + {spread}, {dim})[{of:0|1}]
+    m.topk(m.nan_to_num({x}) * 1.0 + {spread}, {count}, {dim})[{of:0|1}]
+    m.topk(m.nan_to_num({x}) * 1.0 + {spread}, {count}, {dim}, largest={keep})[0]
+    m.kthvalue(m.nan_to_num({x}) * 1.0 + {spread}, {count}, {dim})[{of:0|1}]
+    m.median(m.nan_to_num({x}) * 1.0 + {spread}, {dim}, {keep})[{of:0|1}]
     m.topk({x}.detach(), {count}, {dim})[0]
     m.kthvalue({x}.detach(), {count}, {dim})[0]
     m.median({x}.detach(), {dim}, {keep})[0]
-    m.mode({x}.detach(), {dim})[0]
+    m.mode(m.nan_to_num({x}).detach(), {dim})[0]
 """)
 group(2.5, "float", """
     {x}.mean()
@@ -300,9 +301,9 @@ group(2.5, "float", """
     m.var({x}, {dim}, unbiased={keep})
     {x}.var()
     {x}.std()
-    m.var_mean({x}, {dims}, correction={of:0|1})[{of:0|1}]
-    m.std_mean({x}, {dim}, keepdim={keep})[{of:0|1}]
-    m.nanmean({x}, {dims})
+    m.var_mean(m.nan_to_num({x}, 0.0, 1.0, -1.0), {dims}, correction={of:0|1})[{of:0|1}]
+    m.std_mean(m.nan_to_num({x}, 0.0, 1.0, -1.0), {dim}, keepdim={keep})[{of:0|1}]
+    m.nanmean(m.nan_to_num({x}, m.nan, 1.0, -1.0), {dims})
     m.norm({x})
     m.norm({x}, {of:1|2|3|float('inf')}, {dim}, keepdim={keep})
     {x}.norm(dim={dims})
@@ -311,7 +312,7 @@ group(2.5, "float", """
     m.log_softmax({x}, {dim})
     F.softmin({x}, {dim})
     m.softmax({x}, {dim}, dtype=m.float64)
-    m.logcumsumexp({x}, {dim})
+    m.logcumsumexp({x}.detach(), {dim})
     m.cov({x:2-2})
     m.corrcoef({x:2-2})
     m.trapezoid(m.nan_to_num({full:1}, 0.0, 1.0, -1.0), dim={dim})
@@ -345,15 +346,15 @@ group(3, "number", """
     m.unique({x}, return_inverse=True)[1]
     m.unique({x}, return_counts=True)[1]
     m.unique_consecutive({x})
-    m.searchsorted(m.sort({x:1}, -1)[0], {x})
+    m.searchsorted(m.sort(m.nan_to_num({full:1}), -1)[0], m.nan_to_num({full:1}))
     m.bucketize({x}, m.tensor([-1, 0, 1]), right={keep})
     m.nonzero({x})
 """, exact=True)
 group(0.7, "float", """
-    m.quantile({x}, {of:0.25|0.5|1.0}, dim={dim}, keepdim={keep})
-    m.quantile({x}, m.tensor([0.1, 0.7], dtype={x}.dtype), dim={dim})
-    m.quantile({x}, 0.3, interpolation={of:'lower'|'higher'|'nearest'|'midpoint'|'linear'})
-    m.nanquantile({x}, 0.6, dim={dim})
+    m.quantile(m.nan_to_num({full}) + {spread}, {of:0.25|0.5|1.0}, dim={dim}, keepdim={keep})
+    m.quantile(m.nan_to_num({full}.double()) + {spread}, m.tensor([0.1, 0.7], dtype=m.float64), dim={dim})
+    m.quantile(m.nan_to_num({full}) + {spread}, 0.3, interpolation={of:'lower'|'higher'|'nearest'|'midpoint'|'linear'})
+    m.nanquantile(m.nan_to_num({full}) + {spread}, 0.6, dim={dim})
     m.histc({x}, bins=5, min=-2, max=2)
 """)
 
@@ -465,7 +466,7 @@ group(2, "any", """
     {x}[{basic}].copy_({x}[{basic}].clone() * 0)
     {x}.masked_fill_({b}, {n})
     {x}.index_fill_({dim}, {index}, {n})
-    {x}.index_copy_({dim}, {index_once}, {sliced})
+    {x}.index_copy_({dim}, {index_once}, {sliced}.clone())
     {x}.scatter_({dim}, {gather_once}, {n})
     {x:1}.select({dim}, {pos}).fill_({n})
     {x:2}.diagonal().fill_({n})
@@ -491,8 +492,8 @@ group(2, "number", """
     {x} += {u}
     {x} -= {n}
     {x} *= {u}
-    {x}.index_add_({dim}, {index}, {sliced})
-    {x}.scatter_add_({dim}, {gather}, {same})
+    {x}.index_add_({dim}, {index}, {sliced}.clone())
+    {x}.scatter_add_({dim}, {gather}, {same}.clone())
     {x:2}.diagonal().add_({n})
     {x:2}.t().mul_(2) if {x:2}.dim() == 2 else {x:2}.mul_(2)
     {x}.cumsum_({dim})
@@ -576,7 +577,7 @@ group(2.5, "float", """
     F.adaptive_avg_pool1d({full:2-3}, {of:1|2|3})
     F.adaptive_avg_pool2d({full:3-4}, {of:1|2|(2, 3)})
     F.adaptive_max_pool2d({full:3-4}, {of:1|2})
-    F.lp_pool1d({x:2-3}.abs() + 0.5, 2, 1)
+    F.lp_pool1d({x:2-3}.abs() + 0.5, 2, 1) + 0
     F.interpolate({full:3-3}, size={of:2|5}, mode={of:'nearest'|'linear'|'nearest-exact'})
     F.interpolate({full:4-4}, size={of:(2, 3)|(5, 4)}, mode={of:'nearest'|'bilinear'|'bicubic'|'area'})
     F.interpolate({full:4-4}, scale_factor={of:2|1.5|0.5}, mode='bilinear', align_corners={keep})
@@ -590,7 +591,7 @@ group(2, "float", """
     F.huber_loss({x}, {same}, reduction={reduction}, delta={of:1.0|0.5})
     F.binary_cross_entropy(m.sigmoid({x}.to(m.float32)), m.sigmoid({same}).to(m.float32).detach(), reduction={reduction})
     F.binary_cross_entropy_with_logits({x}, m.sigmoid({same}), reduction={reduction})
-    F.kl_div(m.log_softmax({x:1}, -1), m.softmax({same:1}, -1), reduction={of:'batchmean'|'sum'|'none'})
+    F.kl_div(m.log_softmax({full:1}, -1), m.softmax({same:1} * 0.5, -1) * 0.9, reduction={of:'batchmean'|'sum'|'none'})
     F.cross_entropy({x:2-2}, {labels}, reduction={reduction}, label_smoothing={of:0.0|0.1})
     F.cross_entropy({x:2-2}, {labels}, ignore_index=0)
     F.cross_entropy({x:2-2}, m.softmax({same:2}, 1))
@@ -603,5 +604,5 @@ group(2, "float", """
     F.cosine_embedding_loss({x:2-2}, {same:2}, m.ones({x:2-2}.shape[0]), reduction={reduction})
     F.triplet_margin_loss({x:2-2}, {same:2}, {x:2-2} * 0.5 + 1, reduction={reduction})
     F.multi_margin_loss({x:2-2}, {labels}, reduction={reduction})
-    F.multilabel_soft_margin_loss({x:2-2}, m.sigmoid({same:2}).detach(), reduction={reduction})
+    F.multilabel_soft_margin_loss({full:2-2}, m.sigmoid({same:2}).detach(), reduction={reduction})
 """)

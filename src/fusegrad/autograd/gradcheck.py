@@ -41,7 +41,7 @@ def gradcheck(
 ) -> bool:
     """Compare the gradients of ``func`` with central differences.
 
-    The function should be smooth near the inputs, and the inputs ``float64``.
+    The function should be smooth near the inputs, and the inputs ``float64`` or ``complex128``.
 
     Args:
         func: takes the inputs and returns a tensor or a tuple of tensors.
@@ -64,7 +64,7 @@ def gradcheck(
     tensors = _tensors(inputs if isinstance(inputs, (tuple, list)) else (inputs,))
     rng = np.random.default_rng(0)
     outputs = _outputs(func, tensors)
-    weights = [rng.normal(size=y.shape) for y in outputs]
+    weights = [_random(rng, y) for y in outputs]
     checked = [x for x in tensors if x.requires_grad]
     found = grad(
         outputs,
@@ -88,6 +88,12 @@ def gradcheck(
     return True
 
 
+def _random(rng: np.random.Generator, y: Tensor) -> Any:
+    """Normal numbers like ``y``."""
+    drawn = rng.normal(size=y.shape)
+    return drawn + 1j * rng.normal(size=y.shape) if y.dtype.is_complex else drawn
+
+
 def _outputs(function: Callable[..., Any], tensors: Sequence[Tensor]) -> list[Tensor]:
     result = function(*tensors)
     results = result if isinstance(result, (tuple, list)) else (result,)
@@ -101,24 +107,28 @@ def _differences(
     weights: Sequence[Any],
     eps: float,
 ) -> Any:
+    """The gradient of the real number whose cotangents are ``weights``; of a complex input the
+    derivatives by its real and its imaginary part."""
     values = x._value.reshape(-1)
-    numeric = np.zeros(values.size)
+    units = (1.0, 1.0j) if x.dtype.is_complex else (1.0,)
+    numeric = np.zeros(values.size, x.dtype.np)
 
     def weighted() -> float:
         outputs = _outputs(function, tensors)
         return sum(
-            float((y.detach().numpy() * w).sum())  # type: ignore[attr-defined]
+            float((y.detach().numpy() * np.conj(w)).sum().real)  # type: ignore[attr-defined]
             for y, w in zip(outputs, weights, strict=True)
         )
 
     for k in range(values.size):
         kept = values[k]
-        values[k] = kept + eps
-        above = weighted()
-        values[k] = kept - eps
-        below = weighted()
+        for unit in units:
+            values[k] = kept + eps * unit
+            above = weighted()
+            values[k] = kept - eps * unit
+            below = weighted()
+            numeric[k] += unit * (above - below) / (2 * eps)
         values[k] = kept
-        numeric[k] = (above - below) / (2 * eps)
     return numeric.reshape(x.shape)
 
 
@@ -157,7 +167,7 @@ def gradgradcheck(
     if given is None:
         rng = np.random.default_rng(1)
         given = [
-            Tensor(stored(rng.normal(size=y.shape), y.dtype)).requires_grad_()  # type: ignore[attr-defined]
+            Tensor(stored(_random(rng, y), y.dtype)).requires_grad_()  # type: ignore[attr-defined]
             for y in _outputs(func, several)
         ]
     cotangents = tuple(given) if isinstance(given, (tuple, list)) else (given,)

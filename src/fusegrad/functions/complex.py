@@ -316,7 +316,7 @@ def _true(x: Tensor) -> Any:
     return full(shape=x.aval.shape, dtype=bool_, value=True)
 
 
-# --- dtypes ----------------------------------------------------------------------------------------
+# --- dtypes ------------------------------------------------------------------------------------
 @method()
 def chalf(input: Tensor) -> Tensor:
     """Refuses: there is no complex dtype of two ``float16``.

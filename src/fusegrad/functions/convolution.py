@@ -15,7 +15,8 @@ from ..errors import ArgumentTypeError, DTypeError, ShapeError
 from ..ops import window
 from ..tensor import Tensor
 from .common import cast
-from .pointwise import add
+from .complex import complex, imag, real
+from .pointwise import add, sub
 from .shape import reshape, squeeze, unsqueeze
 
 Ints = tuple[int, ...]
@@ -58,7 +59,7 @@ def _operands(
         raise ShapeError(given, f"The weight has {rank} spatial axes after two of channels.")
     tensors = [input, weight] if bias is None else [input, weight, bias]
     kinds = {t.dtype for t in tensors}
-    if len(kinds) > 1 or not input.dtype.is_floating_point:
+    if len(kinds) > 1 or input.dtype.category < 2:
         raise DTypeError(
             f"{name} got {', '.join(str(t.aval) for t in tensors)}",
             "Input, weight and bias must have one floating dtype.",
@@ -106,6 +107,18 @@ def _in_float32(function: Any, tensors: Sequence[Tensor | None], *options: Any) 
     return cast(function(*wide, *options), kept)
 
 
+def _on_parts(
+    function: Any, input: Tensor, weight: Tensor, bias: Tensor | None, *options: Any
+) -> Tensor:
+    """A complex convolution as three real ones: (a + b)(c + d) holds both mixed products."""
+    a, b, c, d = real(input), imag(input), real(weight), imag(weight)
+    first, second = (function(x, w, None, *options) for x, w in ((a, c), (b, d)))
+    both = function(add(a, b), add(c, d), None, *options)
+    out = complex(sub(first, second), sub(sub(both, first), second))
+    rank = options[-1]
+    return out if bias is None else add(out, reshape(bias, (-1,) + (1,) * rank))
+
+
 def _conv(
     input: Tensor,
     weight: Tensor,
@@ -121,6 +134,8 @@ def _conv(
     if input.dtype.reduced:
         options = (stride, padding, dilation, groups, rank)
         return _in_float32(_conv, (input, weight, bias), *options)
+    if input.dtype.is_complex:
+        return _on_parts(_conv, input, weight, bias, stride, padding, dilation, groups, rank)
     window_size = weight.aval.shape[2:]
     if isinstance(padding, str):
         if padding not in ("same", "valid"):
@@ -193,6 +208,9 @@ def _conv_transpose(
     if input.dtype.reduced:
         options = (stride, padding, output_padding, groups, dilation, rank)
         return _in_float32(_conv_transpose, (input, weight, bias), *options)
+    if input.dtype.is_complex:
+        options = (stride, padding, output_padding, groups, dilation, rank)
+        return _on_parts(_conv_transpose, input, weight, bias, *options)
     stride, low, dilation = _options(name, stride, padding, dilation, groups, rank)
     extra = extents(name, "output_padding", output_padding, rank)
     if weight.aval.shape[0] != y.aval.shape[1] or weight.aval.shape[0] % groups:

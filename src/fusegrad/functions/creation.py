@@ -12,6 +12,7 @@ from ..dtypes import DType, as_dtype, from_numpy_dtype, int64, stored
 from ..errors import ArgumentError, ArgumentTypeError, RangeError, ShapeError
 from ..ops import elementwise as ew
 from ..ops import movement, source
+from ..ops.kinds import keep_parts
 from ..tensor import Tensor
 from .common import cast, method, sizes_of
 
@@ -65,6 +66,8 @@ def tensor(
             array = stored(array, dtypes.get_default_dtype())
         elif dtype is None and array.dtype == np.complex128:
             array = stored(array, dtypes.complex_dtype(dtypes.get_default_dtype()))
+        elif dtype is not None and array.dtype.kind == "c":
+            keep_parts("tensor()", array, as_dtype(dtype))
     if dtype is not None:
         array = stored(array, as_dtype(dtype))
     from_numpy_dtype(array.dtype)
@@ -223,6 +226,12 @@ def arange(
     return _finish(ew.add(ramp, start) if start != 0 else ramp, requires_grad)
 
 
+def _dtype_of_ends(*ends: Any) -> DType:
+    default = dtypes.get_default_dtype()
+    whole = [e.dtype.is_complex if isinstance(e, Tensor) else isinstance(e, complex) for e in ends]
+    return dtypes.complex_dtype(default) if any(whole) else default
+
+
 def linspace(
     start: float,
     end: float,
@@ -233,7 +242,7 @@ def linspace(
     device: Any = None,
 ) -> Tensor:
     """``steps`` evenly spaced numbers from ``start`` to ``end`` (numbers or 0-d tensors)."""
-    target = dtype or dtypes.get_default_dtype()
+    target = dtype or _dtype_of_ends(start, end)
     return _finish(cast(_spaced("linspace", start, end, steps), target), requires_grad)
 
 
@@ -254,7 +263,7 @@ def logspace(
         >>> fg.logspace(0, 2, 3).tolist()
         [1.0, 10.0, 100.0]
     """
-    target = dtype or dtypes.get_default_dtype()
+    target = dtype or _dtype_of_ends(start, end)
     exponents = _spaced("logspace", start, end, steps)
     if isinstance(exponents._value, np.ndarray):
         values = Tensor(np.power(float(base), exponents._value))
@@ -277,11 +286,13 @@ def _spaced(name: str, start: Any, end: Any, steps: Any) -> Tensor:
                     f"{name} to or from {end_.aval}",
                     f"{name} only supports 0-dimensional start and end tensors.",
                 )
-            end_ = cast(end_.detach(), dtypes.float64)  # type: ignore[attr-defined]
+            wide = dtypes.complex128 if end_.dtype.is_complex else dtypes.float64
+            end_ = cast(end_.detach(), wide)  # type: ignore[attr-defined]
         ends.append(end_)
     values = [e._read() if isinstance(e, Tensor) else e for e in ends]
-    if all(isinstance(v, (int, float, np.ndarray, np.generic)) for v in values):
-        return Tensor(np.linspace(float(values[0]), float(values[1]), steps))
+    if all(isinstance(v, (int, float, complex, np.ndarray, np.generic)) for v in values):
+        first, last = (np.asarray(v)[()] for v in values)
+        return Tensor(np.linspace(first, last, steps))
     share = Tensor(np.linspace(0.0, 1.0, steps))
     low, high = ew.mul(ew.sub(1.0, share), ends[0]), ew.mul(share, ends[1])
     return ew.add(low, high)

@@ -24,7 +24,7 @@ from .common import (
     pointwise,
     promote,
 )
-from .complex import view_as_complex, view_as_real
+from .complex import real, view_as_complex, view_as_real
 from .pointwise import add, atan2, mul, pow, sub, trunc, where
 from .rounding import rounds_once
 from .twins import in_place
@@ -69,7 +69,7 @@ def hypot(input: Tensor, other: Tensor) -> Tensor:
 
 
 def _log_of_sum(x: Tensor, y: Tensor, exp: Any, unit: float) -> Tensor:
-    first = ops.ge(x, y)
+    first = ops.ge(real(x), real(y))
     gap = where(first, ops.sub(y, x), ops.sub(x, y))
     same = ops.and_(ops.eq(x, y), ops.not_(ops.isfinite(x)))
     gap = where(same, 0.0, gap)

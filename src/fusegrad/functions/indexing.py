@@ -14,12 +14,14 @@ from ..errors import (
     DimError,
     DTypeError,
     RangeError,
+    ShapeError,
     TracedValueError,
 )
 from ..ir.graph import Var
 from ..ops import elementwise as ew
 from ..ops import indexing as ops
 from ..ops import movement
+from ..ops.kinds import keep_parts
 from ..tensor import Tensor
 from .common import axis_of, broadcast_shapes, broadcast_to, cast, method
 
@@ -98,7 +100,7 @@ def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
     axis = axis_of(dim, input.aval.ndim)
     if not input.aval.shape:
         if index.aval.size != 1:
-            raise DimError(f"index_select of a 0-d tensor by {index.aval}", "It has one element.")
+            raise RangeError(f"index_select of a 0-d tensor by {index.aval}", "It has one element.")
         return movement.reshape(index_select(_as_row(input), 0, _as_row(index)), shape=())
     extent = input.aval.shape[axis]
     out = ops.take(input, wrap_index(index, extent, "index_select"), axis=axis)
@@ -233,7 +235,10 @@ def _flat_index(
 ) -> tuple[tuple[int, ...], Tensor, tuple[int, ...]]:
     """Bring the indexed axes together; returns (perm, flat index, extents of indexed axes)."""
     axes = [a for a, _ in advanced]
-    shape = broadcast_shapes(*[i.aval.shape for _, i in advanced], op="index")
+    try:
+        shape = broadcast_shapes(*[i.aval.shape for _, i in advanced], op="index")
+    except ShapeError as error:  # PyTorch has an IndexError here
+        raise DimError(error.what, error.why, error.hint, error.site) from None
     together = axes == list(range(axes[0], axes[0] + len(axes)))
     first = axes[0] if together else 0
     rest = [a for a in range(view.aval.ndim) if a not in axes]
@@ -280,6 +285,8 @@ def setitem(self: Tensor, key: Any, value: Any) -> None:
         return
     view, advanced = _split_key(self, key)
     if not isinstance(value, Tensor):
+        if isinstance(value, complex):
+            keep_parts("index assignment", value, self.dtype)
         value = Tensor(stored(value, self.dtype))
     value = cast(value, self.dtype)
     if not advanced:

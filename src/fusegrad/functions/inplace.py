@@ -115,7 +115,9 @@ def _unpickled(
 
 
 def _matrices_transposed(self: Tensor) -> Tensor:
-    if self.aval.ndim < 2:
+    if self.aval.ndim == 0:
+        return self.reshape(())
+    if self.aval.ndim == 1:
         raise ShapeError(f".mT of {self.aval}", "It is for matrices or batches of matrices.")
     return self.transpose(-2, -1)
 

@@ -97,6 +97,9 @@ def dot(input: Tensor, tensor: Tensor) -> Tensor:
 
 def outer(input: Tensor, vec2: Tensor) -> Tensor:
     """Outer product of two vectors."""
+    for x in (input, vec2):
+        if x.aval.ndim != 1:
+            raise ShapeError(f"outer of {x.aval}", "It takes two vectors.", "x.reshape(-1)")
     return mul(unsqueeze(input, 1), unsqueeze(vec2, 0))
 
 

@@ -16,6 +16,7 @@ from ..ops import indexing, source
 from ..tensor import Tensor, grad_mode
 from .arrangement import as_strided
 from .common import axis_of, cast, method, shape_args, sizes_of
+from .complex import view_as_complex, view_as_real
 from .creation import device as as_device
 from .creation import from_numpy, tensor
 from .reduction import sum
@@ -134,7 +135,10 @@ def _copied(value: Any) -> Any:
 
 
 def _copying(name: str) -> Callable[..., Any]:
-    special = {"slice": _slice, "alias": lambda input: input}
+    special = {
+        "slice": _slice, "alias": lambda input: input, "view_as_real": view_as_real,
+        "view_as_complex": view_as_complex,
+    }  # fmt: skip
 
     def function(input: Tensor, *args: Any, **options: Any) -> Any:
         viewed = special.get(name) or getattr(Tensor, name)
@@ -297,13 +301,14 @@ def asarray(
     dtype: DType | None = None,
     device: Any = None,
     copy: bool | None = None,
-    requires_grad: bool = False,
+    requires_grad: bool | None = None,
 ) -> Tensor:
     """A tensor of ``obj``, sharing memory with tensors, arrays and buffers where it can.
 
     Args:
         obj: a tensor, NumPy array, DLPack capsule's owner, buffer, number or nested list.
         copy: ``True`` always copies, ``False`` never, ``None`` where needed.
+        requires_grad: whether the result does; that of ``obj`` by default.
 
     Raises:
         ValueError: ``copy=False`` and the memory cannot be shared.
@@ -329,7 +334,9 @@ def asarray(
         out = cast(out, dtype)
     elif copy and shared is not None:
         out = ew.convert(out, dtype=out.dtype)
-    if not isinstance(obj, Tensor) or requires_grad != obj.requires_grad:
+    before = isinstance(obj, Tensor) and obj.requires_grad
+    requires_grad = before if requires_grad is None else requires_grad
+    if requires_grad != before:
         out = out.detach()  # type: ignore[attr-defined]
         out.requires_grad = requires_grad
     return out

@@ -188,7 +188,7 @@ def _edges(name: str, values: Tensor, bins: Any, limits: Any) -> Tensor:
     low: Any
     high: Any
     if limits is not None or not values.aval.size:
-        low, high = map(float, limits or (0.0, 0.0))
+        low, high = map(float, limits or (0.0, 1.0))
         if not (math.isfinite(low) and math.isfinite(high)) or low > high:
             raise RangeError(f"{name} between {low} and {high}", "The range is finite and rising.")
         if low == high and limits is not None:
@@ -372,8 +372,11 @@ def segment_reduce(
 def unravel_index(indices: Tensor, shape: Any) -> tuple[Tensor, ...]:
     """Positions along each axis of a shape, from positions in its row-major order.
 
+    Positions behind the last element start again at the first.
+
     Raises:
-        ValueError: a negative position, or one outside of the shape (eager only).
+        TypeError: positions that are not integers.
+        ValueError: a negative extent.
 
     Example:
         >>> import fusegrad as fg
@@ -387,15 +390,9 @@ def unravel_index(indices: Tensor, shape: Any) -> tuple[Tensor, ...]:
             "expected 'indices' to be an integer tensor and 'shape' a sequence of integers.",
         )
     if indices.dtype.category != 1:
-        raise ArgumentError(f"unravel_index of {indices.aval}", "Indices are integers.")
+        raise ArgumentTypeError(f"unravel_index of {indices.aval}", "Indices are integers.")
     if any(n < 0 for n in extents):
         raise ArgumentError(f"unravel_index with {extents}", "'shape' cannot have negative values.")
-    if not isinstance(indices._read(), Var):
-        raw = np.asarray(indices._value)
-        if raw.size and (raw.min() < 0 or raw.max() >= math.prod(extents)):
-            raise ArgumentError(
-                f"unravel_index with {extents}", "Indices must be within the shape."
-            )
     out: list[Tensor] = []
     rest = indices
     for n in reversed(extents):

@@ -120,7 +120,7 @@ def round(input: Any, *, decimals: int = 0) -> Tensor:
             raise DTypeError(
                 f"round of {x.aval} to {decimals} decimals", "It takes floating numbers."
             )
-        return x
+        return owned(x)
     if not decimals:
         return ops.round_(x)
     power = 10.0 ** builtins.abs(decimals)
@@ -139,7 +139,7 @@ def relu(input: Tensor) -> Tensor:
 @method()
 def square(input: Tensor) -> Tensor:
     """x * x, elementwise."""
-    return pointwise(ops.mul, input, input)
+    return pow(input, 2) if input.dtype is bool_ else pointwise(ops.mul, input, input)
 
 
 @method()
@@ -275,6 +275,8 @@ def fmod(input: Any, other: Any) -> Tensor:
 @method("pow", "__pow__")
 def pow(input: Any, exponent: Any) -> Tensor:
     """input ** exponent; small integer exponents become products, 0.5 a square root."""
+    if isinstance(input, Tensor) and input.dtype is bool_ and isinstance(exponent, int):
+        input = cast(input, dtypes.int64)
     if (
         isinstance(input, Tensor)
         and isinstance(exponent, Number)
@@ -370,8 +372,17 @@ def clamp_max(input: Tensor, max: Any) -> Tensor:
 @method()
 @rounds_once
 def lerp(input: Tensor, end: Any, weight: Any) -> Tensor:
-    """input + weight * (end - input)."""
-    return add(input, mul(weight, sub(end, input)))
+    """input + weight * (end - input), from the nearer end: exact for the weights 0 and 1."""
+    for x in (end, weight):
+        if isinstance(x, Tensor) and x.dtype is not input.dtype:
+            raise DTypeError(
+                f"lerp of {input.aval} and {x.aval}", "All tensors must have one dtype."
+            )
+    span = sub(end, input)
+    near, far = add(input, mul(weight, span)), sub(end, mul(span, sub(1, weight)))
+    if isinstance(weight, Tensor):
+        return where(ops.lt(abs(weight), 0.5), near, far)
+    return near if builtins.abs(weight) < 0.5 else far
 
 
 def _promoted(*values: Any) -> list[Any]:

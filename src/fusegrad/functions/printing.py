@@ -77,7 +77,10 @@ def set_printoptions(
 
 def _scientific() -> dict[str, Any]:
     digits = _options.numpy["precision"]
-    return {"float_kind": lambda x: f"{x:.{digits}e}"}
+    return {
+        "float_kind": lambda x: f"{x:.{digits}e}",
+        "complex_kind": lambda z: f"{z.real:.{digits}e}{z.imag:+.{digits}e}j",
+    }
 
 
 @method("__str__")
@@ -97,12 +100,17 @@ def repr_(input: Tensor) -> str:
         widen(input._value),
         separator=", ",
         prefix="tensor(",
-        floatmode="maxprec" if input.dtype.is_floating_point else "fixed",
+        floatmode="maxprec" if input.dtype.category >= 2 else "fixed",
         formatter=_scientific() if _options.sci_mode else None,  # type: ignore[arg-type]
         **_options.numpy,
     )
     parts = [body]
-    plain = (dtypes.get_default_dtype(), int64, dtypes.bool_)
+    default = dtypes.get_default_dtype()
+    plain: tuple[Any, ...] = (default, int64, dtypes.bool_)
+    if input.dtype.is_complex and not default.reduced:
+        plain = (dtypes.complex_dtype(default),)
+    if not input.aval.size:
+        plain = (default,)
     if input.dtype not in plain:
         parts.append(f"dtype={input.dtype!r}")
     if input.grad_fn is not None:

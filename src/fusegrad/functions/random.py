@@ -14,12 +14,13 @@ from typing import Any
 import numpy as np
 
 from .. import dtypes
-from ..dtypes import DType, float64, int64, stored, uint64
+from ..dtypes import DType, float64, int64, real_dtype, stored, uint64
 from ..errors import RangeError
 from ..ops import elementwise as ew
 from ..ops import source
 from ..tensor import Tensor, grad_mode
 from .common import broadcast_shapes, broadcast_to, cast, method, promote, sizes_of
+from .complex import view_as_complex
 
 
 class Generator:
@@ -126,7 +127,11 @@ def rand(
     requires_grad: bool = False,
 ) -> Tensor:
     """Uniform random numbers in [0, 1)."""
-    out = _uniform(sizes_of(size), dtype or dtypes.get_default_dtype(), generator)
+    dtype, shape = dtype or dtypes.get_default_dtype(), sizes_of(size)
+    if dtype.is_complex:
+        out = view_as_complex(_uniform((*shape, 2), real_dtype(dtype), generator))
+    else:
+        out = _uniform(shape, dtype, generator)
     return out.requires_grad_() if requires_grad else out  # type: ignore[attr-defined]
 
 
@@ -137,9 +142,16 @@ def randn(
     device: Any = None,
     requires_grad: bool = False,
 ) -> Tensor:
-    """Standard normal numbers (Box and Muller 1958, one cosine per element)."""
+    """Standard normal numbers (Box and Muller 1958, one cosine per element).
+
+    Complex ones have a variance of 1/2 in each part.
+    """
     dtype = dtype or dtypes.get_default_dtype()
     shape = sizes_of(size)
+    if dtype.is_complex:
+        parts = randn(*shape, 2, generator=generator, dtype=real_dtype(dtype))
+        both = view_as_complex(ew.mul(parts, math.sqrt(0.5)))
+        return both.requires_grad_() if requires_grad else both  # type: ignore[attr-defined]
     if dtype is float64:
         u, v = _uniform(shape, dtype, generator), _uniform(shape, dtype, generator)
     else:  # two independent 24-bit fractions of one draw

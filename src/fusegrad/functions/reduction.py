@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
-from ..dtypes import DType, int64, uint8
+from ..dtypes import DType, bool_, int64, uint8
 from ..errors import DimError, DTypeError, ShapeError
 from ..ops import elementwise as ew
 from ..ops import movement, reduce, source
 from ..tensor import Tensor
 from .common import as_tensor_operand, axes_of, axis_of, cast, floating, method, owned, pointwise
-from .complex import view_as_real
+from .complex import real, view_as_real
 from .indexing import gather
 from .pointwise import as_bool, where
 from .rounding import rounds_once
@@ -168,16 +168,22 @@ def _arg(primitive: Any, input: Tensor, dim: int | None, keepdim: bool) -> Tenso
     return index
 
 
+def _ordered(name: str, x: Tensor) -> Tensor:
+    if x.dtype is bool_:
+        raise DTypeError(f"{name} of {x.aval}", "Booleans have no order.", "x.to(fg.uint8)")
+    return x
+
+
 @method()
 def argmax(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
     """Index of the first maximum along ``dim`` (of the flattened tensor when ``None``)."""
-    return _arg(reduce.argmax, input, dim, keepdim)
+    return _arg(reduce.argmax, _ordered("argmax", input), dim, keepdim)
 
 
 @method()
 def argmin(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
     """Index of the first minimum along ``dim`` (of the flattened tensor when ``None``)."""
-    return _arg(reduce.argmin, input, dim, keepdim)
+    return _arg(reduce.argmin, _ordered("argmin", input), dim, keepdim)
 
 
 def _extremum(primitive: Any, position: Any, pair: Any, input: Any, dim: Any, keepdim: bool) -> Any:
@@ -235,7 +241,7 @@ def logsumexp(input: Tensor, dim: Any, keepdim: bool = False) -> Tensor:
     axes = axes_of(dim, x.aval.ndim)
     if 0 in [x.aval.shape[a] for a in axes]:
         return ew.log(_reduce(reduce.sum_, ew.exp(x), axes, keepdim))
-    top = amax(x.detach(), axes, True)
+    top = amax(real(x).detach(), axes, True)
     finite = ew.isfinite(top)
     shift = where(finite, top, 0.0)
     total = _reduce(reduce.sum_, ew.exp(pointwise(ew.sub, x, shift)), axes, True)

@@ -356,6 +356,8 @@ def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Te
     """
     if dim is None:
         return gather(reshape(input, -1), 0, reshape(indices, -1))
+    if not input.aval.shape:
+        raise DimError(f"take_along_dim of {input.aval} along {dim}", "There is no dimension.")
     axis = axis_of(dim, input.aval.ndim)
     if input.aval.ndim != indices.aval.ndim:
         raise ShapeError(
@@ -399,6 +401,12 @@ def masked_scatter(input: Tensor, mask: Tensor, source: Tensor) -> Tensor:
     values = reshape(source, -1)
     if not values.aval.size or not flat.aval.size:
         return ew.convert(x, dtype=x.dtype)
+    chosen = flat._value
+    if isinstance(chosen, np.ndarray) and chosen.sum() > values.aval.size:
+        raise RangeError(
+            f"masked_scatter of {source.aval} under {int(chosen.sum())} true elements",
+            "The source must have an element for each of them.",
+        )
     rank = ew.sub(scan.cumsum(cast(flat, int64), axis=0, reverse=False), 1)
     last = values.aval.size - 1
     at = ew.minimum(ew.maximum(rank, 0), last)

@@ -142,6 +142,7 @@ def movedim(input: Tensor, source: Any, destination: Any) -> Tensor:
     """Move axes to new places, the others keep their order."""
     ndim = input.aval.ndim
     if not ndim:
+        axis_of(source, 0), axis_of(destination, 0)
         return reshape(input, ())
     named = [[a] if isinstance(a, int) else list(a) for a in (source, destination)]
     if len(named[0]) != len(named[1]) or any(
@@ -166,6 +167,10 @@ def expand(input: Tensor, *sizes: Any) -> Tensor:
     """Repeat unit axes without copying; -1 keeps an extent."""
     target = list(shape_args(sizes))
     offset = len(target) - input.aval.ndim
+    if offset < 0:
+        raise ShapeError(
+            f"expand of {input.aval} to {target}", "There is a size for each axis, or more."
+        )
     for k, n in enumerate(target):
         if n == -1 and k >= offset:
             target[k] = input.aval.shape[k - offset]
@@ -379,6 +384,8 @@ def select(input: Tensor, dim: int, index: int) -> Tensor:
 @method()
 def split(input: Tensor, split_size_or_sections: Any, dim: int = 0) -> tuple[Tensor, ...]:
     """Pieces along one axis, of one size or of the sizes given."""
+    if not input.aval.shape:
+        raise ShapeError(f"split of {input.aval}", "It takes at least one axis.")
     extent = input.aval.shape[axis_of(dim, input.aval.ndim)]
     sizes = split_size_or_sections
     if isinstance(sizes, int):

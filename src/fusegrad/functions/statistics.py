@@ -142,9 +142,8 @@ def renorm(input: Tensor, p: float, dim: int, maxnorm: float) -> Tensor:
     if input.aval.ndim < 2:
         raise ShapeError(f"renorm of {input.aval}", "It takes at least two axes.")
     rest = [k for k in range(input.aval.ndim) if k != axis]
-    size = norm(input, p, rest, True)
-    large = pointwise(ew.gt, size, maxnorm)
-    size = where(large, size, maxnorm)  # the slope of an unused branch would spread its nan
+    large = pointwise(ew.gt, norm(input.detach(), p, rest, True), maxnorm)
+    size = norm(where(large, input, 1.0), p, rest, True)  # nan of other slices stays out of slopes
     return mul(input, where(large, div(float(maxnorm), pointwise(ew.add, size, 1e-7)), 1.0))
 
 

@@ -29,7 +29,25 @@ from . import (
 )
 
 __all__ = [
-    "advanced", "complex", "contract", "control", "diagonals", "eigen", "elementwise",
-    "elimination", "fourier", "indexing", "linalg", "movement", "reduce", "sampling", "scan",
-    "scatter", "sort", "source", "spectral", "whole", "window",
-]  # fmt: skip
+    "advanced",
+    "complex",
+    "contract",
+    "control",
+    "diagonals",
+    "eigen",
+    "elementwise",
+    "elimination",
+    "fourier",
+    "indexing",
+    "linalg",
+    "movement",
+    "reduce",
+    "sampling",
+    "scan",
+    "scatter",
+    "sort",
+    "source",
+    "spectral",
+    "whole",
+    "window",
+]

@@ -114,11 +114,13 @@ abs_: Primitive = elementwise(
 )
 sign: Primitive = elementwise(
     "sign",
-    np.sign,
-    by_category("sign({0})", "{T}(({0} > 0) - ({0} < 0))"),
+    lambda x: ((x > 0).astype(np.int8) - (x < 0).astype(np.int8)).astype(x.dtype),
+    by_category(
+        "where({0} > 0, {T}(1), where({0} < 0, {T}(-1), {T}(0)))", "{T}(({0} > 0) - ({0} < 0))"
+    ),
     [_flat],
     REAL,
-    doc="Sign: -1, 0, 1 or nan.",
+    doc="Sign: -1, 0 or 1; 0 of nan.",
 )
 floor_div: Primitive = elementwise(
     "floor_div",
@@ -182,8 +184,8 @@ maximum: Primitive = elementwise(
     np.maximum,
     "maximum({0}, {1})",
     [
-        lambda g, x, y: where(gt(x, y), g, where(eq(x, y), mul(g, 0.5), 0.0)),
-        lambda g, x, y: where(lt(x, y), g, where(eq(x, y), mul(g, 0.5), 0.0)),
+        lambda g, x, y: where(lt(x, y), 0.0, where(eq(x, y), mul(g, 0.5), g)),
+        lambda g, x, y: where(gt(x, y), 0.0, where(eq(x, y), mul(g, 0.5), g)),
     ],
     REAL,
     commutative=True,
@@ -194,8 +196,8 @@ minimum: Primitive = elementwise(
     np.minimum,
     "minimum({0}, {1})",
     [
-        lambda g, x, y: where(lt(x, y), g, where(eq(x, y), mul(g, 0.5), 0.0)),
-        lambda g, x, y: where(gt(x, y), g, where(eq(x, y), mul(g, 0.5), 0.0)),
+        lambda g, x, y: where(gt(x, y), 0.0, where(eq(x, y), mul(g, 0.5), g)),
+        lambda g, x, y: where(lt(x, y), 0.0, where(eq(x, y), mul(g, 0.5), g)),
     ],
     REAL,
     commutative=True,
@@ -373,7 +375,7 @@ erfinv: Primitive = elementwise(
     "erfinv",
     special.erfinv,
     "erfinv({0})",
-    [lambda g, out: mul(g, mul(1.0 / _ERF, exp(mul(out, out))))],
+    [lambda g, x: mul(g, mul(1.0 / _ERF, exp(mul(erfinv(x), erfinv(x)))))],
     cost=20,
     domain=(-0.9, 0.9),
     doc="Inverse error function.",
@@ -499,11 +501,20 @@ asinh: Primitive = elementwise(
     dtypes=FIELD,
     doc="Inverse hyperbolic sine.",
 )
+
+
+def _acosh_slope(x: Any, aval: Aval) -> Any:
+    """1 / sqrt(x**2 - 1); of complex numbers the root that is positive on the right of 1."""
+    if aval.dtype.is_complex:
+        return mul(rsqrt(sub(x, 1.0)), rsqrt(add(x, 1.0)))
+    return rsqrt(sub(mul(x, x), 1.0))
+
+
 acosh: Primitive = elementwise(
     "acosh",
     np.arccosh,
     "acosh({0})",
-    [lambda g, x: mul(g, rsqrt(sub(mul(x, x), 1.0)))],
+    [lambda g, x, x_aval: mul(g, _acosh_slope(x, x_aval))],
     cost=20,
     domain=(1.3, 4.0),
     dtypes=FIELD,

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from ..dtypes import ALL, COMPLEX, FLOATING, DType, bool_
 from ..errors import DTypeError, GradientError, ShapeError
 from ..ir.aval import Aval
@@ -60,6 +62,21 @@ def ordered(name: str, x: Aval) -> Aval:
     if x.dtype.is_complex:
         raise DTypeError(f"{name} of {x}", "Complex numbers have no order.", "x.abs() or x.real")
     return x
+
+
+def keep_parts(name: str, value: Any, dtype: DType) -> None:
+    """Refuse to lose the imaginary part of a number.
+
+    Raises:
+        RuntimeError: it has one and ``dtype`` is real.
+    """
+    if not dtype.is_complex and np.any(np.imag(value)):
+        raise DTypeError(
+            f"{name} of {dtype} with a complex number",
+            f"value cannot be converted to type {dtype} without overflow: it has an imaginary "
+            "part.",
+            "a tensor of dtype fg.complex64",
+        )
 
 
 def typed(text: str) -> Callable[..., str]:

@@ -15,7 +15,7 @@ from ..dtypes import DType, uint64
 from ..ir.aval import Aval
 from ..ir.primitive import Primitive
 from . import pairs
-from .kinds import EVERY, REAL
+from .kinds import EVERY, REAL, keep_parts
 from .samples import Drawn
 from .special import philox
 
@@ -36,11 +36,17 @@ def _bits_samples(rng: Any, dtype: DType, domain: Any) -> Drawn:
     return [((state,), {"shape": s}) for s in ((5,), (2, 3), (), (0, 2))]
 
 
+def _full_aval(shape: Shape, dtype: DType, value: Any) -> Aval:
+    if isinstance(value, (complex, np.complexfloating)):
+        keep_parts("full", value, dtype)
+    return Aval(tuple(shape), dtype)
+
+
 full: Primitive = Primitive(
     name="full",
     kind="source",
     arg_names=(),
-    aval_rule=lambda shape, dtype, value: Aval(tuple(shape), dtype),
+    aval_rule=_full_aval,
     reference=lambda shape, dtype, value: np.full(shape, value, dtype.np),
     samples=_full_samples,
     scalar=lambda params, dtype: params["value"],

@@ -96,7 +96,9 @@ class _Splitter:
                     limit=(*shape, k + 1),
                     step=(1,) * (len(shape) + 1),
                 )
-                parts.append(self.rw.emit(movement.reshape, (one,), shape=shape))
+                if isinstance(one, Var):
+                    one = self.rw.emit(movement.reshape, (one,), shape=shape)
+                parts.append(one)
             self.pairs[atom] = (parts[0], parts[1])
         return self.pairs[atom]
 
@@ -164,6 +166,7 @@ class _Splitter:
         operands: list[Any] = []
         for atom in eqn.inputs:
             shape = atom.aval.shape
+            parts: tuple[Atom, ...]
             parts = self.pair(atom) if atom.aval.dtype.is_complex else (self.rw.read(atom),)
             if p.kind != "elementwise":
                 parts = tuple(self.array(part, shape) for part in parts)

@@ -6,7 +6,7 @@ values bit for bit except for the sign of zero.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -146,6 +146,10 @@ def _elementwise(rw: Rewriter, eqn: Eqn) -> Atom | None:
             return x
         if _is(x, 0.0):
             return y
+        for left, right in ((x, y), (y, x)):  # LLVM takes x + -x for 0, also where x is nan
+            opposite = rw.made_by(right, ew.neg)
+            if opposite:
+                return rw.emit(ew.sub, (left, opposite.inputs[0]))
     elif p is ew.sub and y is not None and _is(y, 0.0):
         return x
     elif p is ew.div and y is not None and _is(y, 1.0):
@@ -282,39 +286,25 @@ def _movement(rw: Rewriter, eqn: Eqn) -> Atom | None:
 
 
 def _slice(rw: Rewriter, eqn: Eqn) -> Atom | None:
-    """A slice of what was padded or joined reads one operand where it lies inside that."""
+    """A slice that takes one whole part of what was joined is that part.
+
+    Smaller slices stay, they would multiply along a chain of joins; so do those of what was
+    padded, whose windows are one kernel because all of them read the same operand.
+    """
     (x,), out = eqn.inputs, eqn.outputs[0].aval
     start, step = eqn.params["start"], eqn.params["step"]
-    if x.aval.shape == out.shape and not any(start) and set(step) <= {1}:
-        return x
-    last = [a + (n - 1) * s for a, n, s in zip(start, out.shape, step, strict=True)]
-    if 0 in out.shape:
+    if any(k != 1 for k in step):
         return None
+    if x.aval.shape == out.shape and not any(start):
+        return x
     joined = rw.made_by(x, movement.concat)
     if joined:
         axis, begin = joined.params["axis"], 0
         for part in joined.inputs:
-            end = begin + part.aval.shape[axis]
-            if begin <= start[axis] and last[axis] < end:
-                by = [begin if k == axis else 0 for k in range(len(start))]
-                return _shifted_slice(rw, part, eqn, by)
-            begin = end
-    padded = rw.made_by(x, movement.pad)
-    if padded and not any(padded.params["interior"]):
-        low, inner = padded.params["low"], padded.inputs[0].aval.shape
-        rows = list(zip(start, last, low, inner, strict=True))
-        if all(lo <= a and b < lo + n for a, b, lo, n in rows):
-            return _shifted_slice(rw, padded.inputs[0], eqn, low)
-        if any(b < lo or a >= lo + n for a, b, lo, n in rows):
-            return _literal(padded.params["value"], out)
+            if begin == start[axis] and part.aval.shape == out.shape:
+                return part
+            begin += part.aval.shape[axis]
     return None
-
-
-def _shifted_slice(rw: Rewriter, x: Atom, eqn: Eqn, by: Sequence[int]) -> Atom:
-    params = {
-        k: tuple(v - b for v, b in zip(eqn.params[k], by, strict=True)) for k in ("start", "limit")
-    }
-    return rw.emit(movement.slice_, (x,), step=eqn.params["step"], **params)
 
 
 def _absorb_unit_axes(rw: Rewriter, unit: Eqn, eqn: Eqn) -> Atom | None:
@@ -370,7 +360,8 @@ def decompose_small_dots(graph: Graph) -> Graph:
     """Dots with a unit extent (matrix-vector, outer products) become products and sums.
 
     Those move more bytes than they compute, and as loop nests they fuse with their neighbours: a
-    logistic regression reads its data once for the forward and the backward pass.
+    logistic regression reads its data once for the forward and the backward pass. So do dots of
+    integers, for which there are no register tiles.
     """
 
     def rule(rw: Rewriter, eqn: Eqn) -> Atom | None:
@@ -383,7 +374,7 @@ def decompose_small_dots(graph: Graph) -> Graph:
             int(np.prod([a.aval.shape[i] for i in axes], dtype=np.int64))
             for a, axes in ((x, fx), (y, fy), (x, cx))
         ]
-        if 1 not in sizes or 0 in sizes:
+        if x.aval.dtype.category >= 2 and (1 not in sizes or 0 in sizes):
             return None
         return _product_and_sum(rw, eqn, x, y, fx, fy)
 

@@ -51,7 +51,16 @@ def _key(source: KernelSource) -> str:
     params = ",".join(f"{name}:{kind}" for name, kind in source.params)
     host = machine.host()
     return cache.make_key(
-        ("kernel", source.name, source.text, params, host.triple, host.cpu, host.features)
+        (
+            "kernel",
+            source.name,
+            source.text,
+            params,
+            str(source.reassociates),
+            host.triple,
+            host.cpu,
+            host.features,
+        )
     )
 
 

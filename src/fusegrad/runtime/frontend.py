@@ -96,14 +96,14 @@ class _FullPipeline(_Pipeline):
         return [manager]
 
 
-def _make_flags() -> compiler.Flags:
+def _make_flags(reassociates: bool) -> compiler.Flags:
     flags = compiler.Flags()
     flags.no_compile = True
     flags.no_cpython_wrapper = True
     flags.no_cfunc_wrapper = True
     flags.nrt = False
     flags.error_model = "numpy"
-    flags.fastmath = cpu.FastMathOptions(set(FAST_MATH))
+    flags.fastmath = cpu.FastMathOptions(set(FAST_MATH) - (set() if reassociates else {"reassoc"}))
     return flags
 
 
@@ -178,7 +178,7 @@ def _lower_with(
             library,
             tuple(kinds),
             types.none,
-            _FLAGS,
+            _FLAGS[source.reassociates],
             {},
         ).compile_extra(function)
     return state, library
@@ -230,7 +230,7 @@ def _kernel_error(source: KernelSource, error: BaseException) -> LoweringError:
     )
 
 
-_FLAGS = _make_flags()
+_FLAGS = {reassociates: _make_flags(reassociates) for reassociates in (False, True)}
 # Built before the first pipeline, which picks up newly registered intrinsics when it starts.
 _NAMES = intrinsics.namespace()
 _SMALL_NAMES = intrinsics.builtins()

@@ -16,6 +16,7 @@ import numpy as np
 
 from ..codegen.contract import generate_contraction
 from ..codegen.convolve import generate_convolution
+from ..codegen.kernel import KernelSource
 from ..codegen.nest import generate
 from ..codegen.scatter import generate_scatter
 from ..codegen.source import Argument, Generated
@@ -90,7 +91,7 @@ class Launch:
             not self.barrier
             and mine is not None
             and other is not None
-            and mine.source.text == other.source.text
+            and mine.source == other.source  # text and pointer types: "copy" has one text for all
             and self.parts == following.parts
         )
 
@@ -152,10 +153,10 @@ class Program:
             region.append(launch)
             if launch.barrier or launch is self.launches[-1]:
                 ends = launch.barrier
-                groups: dict[tuple[str, int], list[Launch]] = {}
+                groups: dict[tuple[KernelSource | None, int], list[Launch]] = {}
                 for member in region:
-                    text = member.generated.source.text if member.generated else ""
-                    groups.setdefault((text, member.parts), []).append(member)
+                    source = member.generated.source if member.generated else None
+                    groups.setdefault((source, member.parts), []).append(member)
                     member.barrier = False
                 region = [member for group in groups.values() for member in group]
                 region[-1].barrier = ends

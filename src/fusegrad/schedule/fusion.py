@@ -150,15 +150,15 @@ class Fusion(Recompute):
         self.home[sink.var].reasons += refusals
 
     def _candidates(self, sink: Sink) -> list[tuple[Group, str]]:
-        reads = self._inputs_of(sink)
-        producers = {self.home[v] for v in reads if v in self.home}
+        probe = self._probe(None, sink)
+        producers = {self.home[v] for v in probe if v in self.home}
         found = [
             (g, "it uses a value computed there")
             for g in sorted(producers, key=lambda g: -g.number)
             if not g.closed
         ]
         size = sink.var.aval.size
-        heavy = {v for v in reads if v.aval.size * 2 >= size and v.aval.size > 1}
+        heavy = {v for v in probe if v.aval.size * 2 >= size and v.aval.size > 1}
         # the busiest first: later sinks are more likely to need what it computes
         for group in sorted(reversed(self.groups), key=lambda g: -len(g.sinks)):
             if group in producers or group.closed:
@@ -213,13 +213,12 @@ class Fusion(Recompute):
             if fresh:
                 group.shape = squeezed(self._space(sink))
             self._unify(group, sink)
-            leaves = self._inputs_of(sink)
+            leaves = self._probe(group, sink)
             needs = {self.home[v] for v in leaves if v in self.home} - {group}
-            if any(n.reaches(group) for n in needs):
-                raise Unfusable("another kernel would have to run in between")
-            self._probe(group, sink)
             if group.kind == "dot":
                 self._check_epilogue(group, sink)
+            if any(n.reaches(group) for n in needs):
+                raise Unfusable("another kernel would have to run in between")
         except Unfusable:
             group.shape, group.split, group.kept = state
             for member, how in zip(group.sinks, hows, strict=True):
@@ -347,8 +346,10 @@ class Fusion(Recompute):
         return {s.var for s in group.sinks if s.how in ("outer", "total", "tail")}
 
     # --- the question "can this kernel compute that?" ---------------------------------------------
-    def _probe(self, group: Group, sink: Sink) -> None:
-        """Lower the sink among the others of ``group``; raises when it cannot be computed there."""
+    def _probe(self, group: Group | None, sink: Sink) -> set[Var]:
+        """Values the sink loads when computed in ``group``; raises when it cannot be."""
+        if group is None:
+            return self._inputs_of(sink)
         if any(self.home.get(v) is group for v in self._compares(sink)):
             raise Unfusable("it compares a value with its extremum, so it must read it from memory")
         lowering = self._lowering_of(group, sink)
@@ -360,6 +361,7 @@ class Fusion(Recompute):
         elif lowering.used & late:
             self._move_early(group, lowering.used & late)
             raise Unfusable("it needs a result that is complete only after all rows")
+        return {v for v, _ in lowering.loads} | lowering.used
 
     def _compares(self, sink: Sink) -> set[Var]:
         """Values of ``exact`` that the sink compares."""

@@ -18,6 +18,7 @@ from ...functions import reduction
 from ...functions.common import axis_of, cast, floating, pointwise, wrapped
 from ...functions.creation import zeros_like
 from ...functions.norms import norm
+from ...functions.pointwise import abs as magnitude
 from ...functions.pointwise import clamp, div, sub, where
 from ...functions.pointwise import relu as _relu
 from ...functions.pointwise import sigmoid as _sigmoid
@@ -202,7 +203,7 @@ def logsigmoid(input: Tensor) -> Tensor:
 @rounds_once
 def softsign(input: Tensor) -> Tensor:
     """x / (1 + abs(x))."""
-    return div(input, ew.add(ew.abs_(input), 1))
+    return div(input, ew.add(magnitude(input), 1))
 
 
 @rounds_once

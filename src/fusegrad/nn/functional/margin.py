@@ -13,7 +13,7 @@ from typing import Any
 
 from ...dtypes import int64
 from ...errors import ArgumentError, DimError, DTypeError, RangeError, ShapeError
-from ...functions.common import broadcast_to, cast, floating, pointwise
+from ...functions.common import broadcast_to, cast, floating, pointwise, promote
 from ...functions.norms import norm
 from ...functions.pointwise import clamp, minimum, where
 from ...functions.reduction import all, amin, any, sum
@@ -122,7 +122,10 @@ def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -
     def size(x: Tensor) -> Tensor:
         return clamp(norm(x, 2, dim, keepdim=True), min=eps)
 
-    x1, x2 = broadcast_tensors(x1, x2)  # before the norms: an axis may be repeated along dim
+    dtype = promote(x1, x2)
+    x1, x2 = broadcast_tensors(
+        cast(x1, dtype), cast(x2, dtype)
+    )  # before the norms: an axis may be repeated along dim
     a, b = pointwise(ew.div, x1, size(x1)), pointwise(ew.div, x2, size(x2))
     return sum(pointwise(ew.mul, a, b), dim)
 

@@ -77,7 +77,7 @@ def _check(input: Tensor, pad: Sequence[int], mode: str) -> None:
             raise ShapeError(
                 what, f"Padding of axis {ndim - 1 - k} with {extent} elements is at most {limit}."
             )
-        if extent == 0:
+        if extent == 0 and max(sides) > 0:
             raise ShapeError(what, "An empty axis has no elements to repeat.")
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from ...errors import ArgumentError, RangeError
 from ...functions.common import cast, floating, pointwise
 from ...functions.creation import full
+from ...functions.pointwise import abs as magnitude
 from ...functions.pointwise import where
 from ...functions.reduction import sum
 from ...functions.rounding import rounds_once
@@ -51,7 +52,7 @@ def l1_loss(
     """
     reduction = reduction_of(reduction, size_average, reduce)
     x, y = paired("l1_loss", input, target)
-    return _weighted_mean(ew.abs_(pointwise(ew.sub, x, y)), weight, reduction)
+    return _weighted_mean(magnitude(pointwise(ew.sub, x, y)), weight, reduction)
 
 
 @rounds_once
