@@ -124,8 +124,8 @@ group(2, "number", """
     m.ceil({x})
     m.round({x})
     m.trunc({x})
-    m.nan_to_num({x})
-    m.nan_to_num({x}, nan=1.5, posinf=2.0, neginf=-3.0)
+    m.nan_to_num({x}.detach())
+    m.nan_to_num({x}.detach(), nan=1.5, posinf=2.0, neginf=-3.0)
     {x}.clamp({of:-1|-0.5|None}, {of:2|0.75})
     {x}.clamp(min={of:0|0.25})
     m.clamp({x}, max={u})
@@ -283,11 +283,11 @@ group(3, "number", """
     m.trace({x:2-2})
     m.diff({x:1}, dim={dim})
     m.diff({x:1}, n=2, dim={dim})
-    m.sort(m.nan_to_num({x}) * 1.0 + {spread}, {dim})[{of:0|1}]
-    m.topk(m.nan_to_num({x}) * 1.0 + {spread}, {count}, {dim})[{of:0|1}]
-    m.topk(m.nan_to_num({x}) * 1.0 + {spread}, {count}, {dim}, largest={keep})[0]
-    m.kthvalue(m.nan_to_num({x}) * 1.0 + {spread}, {count}, {dim})[{of:0|1}]
-    m.median(m.nan_to_num({x}) * 1.0 + {spread}, {dim}, {keep})[{of:0|1}]
+    m.sort(m.nan_to_num({x}, 0.0, 1.0, -1.0) * 1.0 + {spread}, {dim})[{of:0|1}]
+    m.topk(m.nan_to_num({x}, 0.0, 1.0, -1.0) * 1.0 + {spread}, {count}, {dim})[{of:0|1}]
+    m.topk(m.nan_to_num({x}, 0.0, 1.0, -1.0) * 1.0 + {spread}, {count}, {dim}, largest={keep})[0]
+    m.kthvalue(m.nan_to_num({x}, 0.0, 1.0, -1.0) * 1.0 + {spread}, {count}, {dim})[{of:0|1}]
+    m.median(m.nan_to_num({x}, 0.0, 1.0, -1.0) * 1.0 + {spread}, {dim}, {keep})[{of:0|1}]
     m.topk({x}.detach(), {count}, {dim})[0]
     m.kthvalue({x}.detach(), {count}, {dim})[0]
     m.median({x}.detach(), {dim}, {keep})[0]
@@ -299,8 +299,8 @@ group(2.5, "float", """
     m.var({x}, {dims}, correction={of:0|1}, keepdim={keep})
     m.std({x}, {dims}, correction={of:0|1}, keepdim={keep})
     m.var({x}, {dim}, unbiased={keep})
-    {x}.var()
-    {x}.std()
+    {x:2}.var()
+    {x:2}.std()
     m.var_mean(m.nan_to_num({x}, 0.0, 1.0, -1.0), {dims}, correction={of:0|1})[{of:0|1}]
     m.std_mean(m.nan_to_num({x}, 0.0, 1.0, -1.0), {dim}, keepdim={keep})[{of:0|1}]
     m.nanmean(m.nan_to_num({x}, m.nan, 1.0, -1.0), {dims})
@@ -318,11 +318,11 @@ group(2.5, "float", """
     m.trapezoid(m.nan_to_num({full:1}, 0.0, 1.0, -1.0), dim={dim})
     m.renorm({x:2}, 2, {dim}, 1.0)
     F.cosine_similarity({x}, {same}, dim={dim})
-    F.pairwise_distance({x:1}, {same})
+    F.pairwise_distance({x:1}, {same} * 1.0)
 """)
 group(3, "number", """
-    {x}.max()
-    {x}.min()
+    m.nan_to_num({x}).max()
+    m.nan_to_num({x}).min()
     m.max({x}, {dim}, keepdim={keep})[{of:0|1}]
     m.min({x}, {dim}, {keep})[{of:0|1}]
     m.amax({x}, {dims}, keepdim={keep})
@@ -351,10 +351,10 @@ group(3, "number", """
     m.nonzero({x})
 """, exact=True)
 group(0.7, "float", """
-    m.quantile(m.nan_to_num({full}) + {spread}, {of:0.25|0.5|1.0}, dim={dim}, keepdim={keep})
-    m.quantile(m.nan_to_num({full}.double()) + {spread}, m.tensor([0.1, 0.7], dtype=m.float64), dim={dim})
-    m.quantile(m.nan_to_num({full}) + {spread}, 0.3, interpolation={of:'lower'|'higher'|'nearest'|'midpoint'|'linear'})
-    m.nanquantile(m.nan_to_num({full}) + {spread}, 0.6, dim={dim})
+    m.quantile(m.nan_to_num({full}, 0.0, 1.0, -1.0) + {spread}, {of:0.25|0.5|1.0}, dim={dim}, keepdim={keep})
+    m.quantile(m.nan_to_num({full}.double(), 0.0, 1.0, -1.0) + {spread}, m.tensor([0.1, 0.7], dtype=m.float64), dim={dim})
+    m.quantile(m.nan_to_num({full}, 0.0, 1.0, -1.0) + {spread}, 0.3, interpolation={of:'lower'|'higher'|'nearest'|'midpoint'|'linear'})
+    m.nanquantile(m.nan_to_num({full}, 0.0, 1.0, -1.0) + {spread}, 0.6, dim={dim})
     m.histc({x}, bins=5, min=-2, max=2)
 """)
 
