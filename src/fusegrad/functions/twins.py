@@ -1,4 +1,4 @@
-"""In-place twins of elementwise functions: ``x.add_(y)`` is ``x`` with the result of ``add`` in it."""
+"""In-place twins of elementwise functions: ``x.add_(y)`` writes the result of ``add`` into ``x``."""
 
 from __future__ import annotations
 
