@@ -538,8 +538,8 @@ __all__ = [
 __all__ += [
     "cholesky", "cholesky_inverse", "cholesky_solve", "det", "frobenius_norm", "geqrf",
     "inverse", "linalg", "lobpcg", "logdet", "lu", "lu_solve", "lu_unpack", "matrix_exp",
-    "matrix_power", "nuclear_norm", "orgqr", "ormqr", "pca_lowrank", "pinverse", "qr", "slogdet", "svd",
-    "svd_lowrank", "triangular_solve",
+    "matrix_power", "nuclear_norm", "orgqr", "ormqr", "pca_lowrank", "pinverse", "qr", "slogdet",
+    "svd", "svd_lowrank", "triangular_solve",
 ]  # fmt: skip
 __all__ += [
     "angle", "cdouble", "cfloat", "complex", "conj_physical", "fft", "imag", "is_conj",

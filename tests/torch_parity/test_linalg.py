@@ -219,6 +219,7 @@ ERRORS: list[tuple[str, tuple[Any, ...], dict[str, Any], str]] = [
     ("linalg.lu", (np.eye(2),), {"pivot": False}, "without pivoting"),
     ("linalg.lstsq", (np.eye(2), np.eye(2)), {"driver": "x"}, "gels"),
     ("linalg.householder_product", (np.ones((2, 3)), np.ones(2)), {}, "greater than or equal"),
+    ("linalg.cross", (np.ones((5, 3)), np.ones((5, 1))), {}, "must have length 3"),
     ("linalg.multi_dot", ([torch.eye(2)],), {}, "at least 2"),
     ("linalg.norm", (np.ones((2, 2, 2)), 1), {}, "1D or 2D"),
     ("linalg.norm", (np.ones((2, 2)), "x"), {}, "not supported"),

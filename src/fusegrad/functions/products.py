@@ -231,6 +231,9 @@ def cdist(
         raise ShapeError(
             f"cdist of {x1.aval} and {x2.aval}", "Both are matrices with as many columns."
         )
+    for x in (x1, x2):
+        if not x.dtype.is_floating_point:
+            raise DTypeError(f"cdist of {x.aval}", "Distances need a floating dtype.", "x.float()")
     if p < 0:
         raise ShapeError(f"cdist with p={p}", "p must not be negative.")
     return norm(sub(unsqueeze(x1, -2), unsqueeze(x2, -3)), p, -1)

@@ -206,6 +206,8 @@ def _quantile(
         raise RangeError(f"{name} with interpolation={how!r}", f"Known: {_INTERPOLATIONS}.")
     if not input.dtype.is_floating_point:
         raise DTypeError(f"{name} of {input.aval}", "Quantiles need a floating dtype.", "x.float()")
+    if not input.aval.size:
+        raise RangeError(f"{name} of {input.aval}", "There must be at least one element.")
     if isinstance(q, Tensor):
         if q.dtype is not input.dtype or q.aval.ndim > 1:
             raise DTypeError(

@@ -1,4 +1,4 @@
-"""In-place twins of elementwise functions: ``x.add_(y)`` writes the result of ``add`` into ``x``."""
+"""In-place twins of elementwise functions: ``x.add_(y)`` writes ``add(x, y)`` into ``x``."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from ..dtypes import bool_
 from ..errors import ArgumentTypeError, RangeError, ShapeError
 from ..functions import arrangement, products
-from ..functions.common import axis_of, broadcast_shapes, broadcast_to
+from ..functions.common import axis_of, broadcast_to
 from ..functions.cumulative import cumprod
 from ..functions.linear import matmul
 from ..functions.pointwise import mul
@@ -176,8 +176,13 @@ def cross(input: Tensor, other: Tensor, *, dim: int = -1) -> Tensor:
             f"linalg.cross of {input.aval} and {other.aval}",
             "linalg.cross: inputs must have the same number of dimensions.",
         )
-    shape = broadcast_shapes(input.aval.shape, other.aval.shape, op="linalg.cross")
-    return products.cross(input, other, axis_of(dim, len(shape)))
+    axis = axis_of(dim, input.aval.ndim)
+    if {x.aval.shape[axis : axis + 1] for x in (input, other)} != {(3,)}:
+        raise ShapeError(
+            f"linalg.cross of {input.aval} and {other.aval} along axis {axis}",
+            f"linalg.cross: inputs dimension {dim} must have length 3.",
+        )
+    return products.cross(input, other, axis)
 
 
 def diagonal(A: Tensor, *, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Tensor:
