@@ -323,7 +323,7 @@ def _reduced(rng: np.random.Generator, values: list[Any]) -> Any:
 @operation("reduce", 5.0, _reduced)
 def _reduce(x: Any, name: str, dims: tuple[int, ...], keepdim: bool) -> Any:
     if name == "norm":
-        return reduction.norm(x + 0.1, 2, dims, keepdim)
+        return fg.norm(x + 0.1, 2, dims, keepdim)
     if name == "var":
         return reduction.var(x, dims, correction=0, keepdim=keepdim)
     out = getattr(reduction, name)(x, dims, keepdim)
