@@ -181,9 +181,7 @@ def linear_cross_entropy(
         raise ShapeError(name, "input has 1 or 2 axes, linear_weight at least 2.")
     (*batch, features), (classes, *inner, columns) = input.aval.shape, linear_weight.aval.shape
     if features != columns or (inner and not batch):
-        raise ShapeError(
-            name, "expected equal last dimensions (in_features), and batched input if C has others."
-        )
+        raise ShapeError(name, "expected equal in_features, and batched input for further axes.")
     if linear_bias is not None and linear_bias.aval.shape != (classes, *inner):
         raise ShapeError(
             f"{name} and linear_bias {linear_bias.aval}",
