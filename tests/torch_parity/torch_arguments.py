@@ -182,7 +182,8 @@ def b(d: Drawing, _: str) -> str:
         return f"v{options[d.number(0, len(options))]}"
     if np.prod(shape) > 40:
         raise Skip
-    return f"m.tensor({(d.rng.random(tuple(shape)) < 0.5).tolist()}, dtype=m.bool).reshape({tuple(shape)})"
+    mask = (d.rng.random(tuple(shape)) < 0.5).tolist()
+    return f"m.tensor({mask}, dtype=m.bool).reshape({tuple(shape)})"
 
 
 @kind

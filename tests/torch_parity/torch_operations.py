@@ -32,14 +32,14 @@ class Operation:
 
 
 VALUE_DEPENDENT = (
-    "nonzero(", "unique", "bincount", "masked_select", "{x}[{x} >", "{x}[{b}] + 0", "m.lcm", "m.gcd",
-    "histc",
+    "nonzero(", "unique", "bincount", "masked_select", "{x}[{x} >", "{x}[{b}] + 0", "m.lcm",
+    "m.gcd", "histc",
 )  # fmt: skip
 GROUPS: list[tuple[float, list[Operation]]] = []
 
 
 def group(weight: float, kind: str, text: str, exact: bool = False, mutates: bool = False) -> None:
-    """A group of lines that are drawn with a common weight."""
+    """A group of lines that are drawn with a common weight; a backslash continues a line."""
     lines = [line.strip() for line in text.strip().splitlines() if line.strip()]
     GROUPS.append((weight, [Operation(line, kind, exact, mutates) for line in lines]))
 
@@ -73,8 +73,8 @@ group(3, "float", """
     m.erf({x})
     m.erfc({x})
     m.erfinv(m.tanh({x}) * 0.9)
-    m.lgamma({x}.abs() + 0.5).detach()
-    m.digamma({x}.abs() + 0.5).detach()
+    m.lgamma({x}.abs() + 0.5)
+    m.digamma({x}.abs() + 0.5)
     m.reciprocal({x}.abs() + 1)
     m.square({x}) * 0.5
     m.logit(m.sigmoid({x}))
@@ -87,7 +87,7 @@ group(3, "float", """
     m.special.ndtr({x})
     m.special.expit({x})
     m.special.xlog1py({x}, {y}.abs())
-    m.mvlgamma({x}.abs() + 2, 2).detach()
+    m.mvlgamma({x}.abs() + 2, 2)
 """)
 group(2, "float", """
     m.relu({x})
@@ -124,8 +124,8 @@ group(2, "number", """
     m.ceil({x})
     m.round({x})
     m.trunc({x})
-    m.nan_to_num({x})
-    m.nan_to_num({x}, nan=1.5, posinf=2.0, neginf=-3.0)
+    m.nan_to_num({x}.detach())
+    m.nan_to_num({x}.detach(), nan=1.5, posinf=2.0, neginf=-3.0)
     {x}.clamp({of:-1|-0.5|None}, {of:2|0.75})
     {x}.clamp(min={of:0|0.25})
     m.clamp({x}, max={u})
@@ -283,11 +283,11 @@ group(3, "number", """
     m.trace({x:2-2})
     m.diff({x:1}, dim={dim})
     m.diff({x:1}, n=2, dim={dim})
-    m.sort(m.nan_to_num({x}) * 1.0 + {spread}, {dim})[{of:0|1}]
-    m.topk(m.nan_to_num({x}) * 1.0 + {spread}, {count}, {dim})[{of:0|1}]
-    m.topk(m.nan_to_num({x}) * 1.0 + {spread}, {count}, {dim}, largest={keep})[0]
-    m.kthvalue(m.nan_to_num({x}) * 1.0 + {spread}, {count}, {dim})[{of:0|1}]
-    m.median(m.nan_to_num({x}) * 1.0 + {spread}, {dim}, {keep})[{of:0|1}]
+    m.sort(m.nan_to_num({x}, 0.0, 1.0, -1.0) * 1.0 + {spread}, {dim})[{of:0|1}]
+    m.topk(m.nan_to_num({x}, 0.0, 1.0, -1.0) * 1.0 + {spread}, {count}, {dim})[{of:0|1}]
+    m.topk(m.nan_to_num({x}, 0.0, 1.0, -1.0) * 1.0 + {spread}, {count}, {dim}, largest={keep})[0]
+    m.kthvalue(m.nan_to_num({x}, 0.0, 1.0, -1.0) * 1.0 + {spread}, {count}, {dim})[{of:0|1}]
+    m.median(m.nan_to_num({x}, 0.0, 1.0, -1.0) * 1.0 + {spread}, {dim}, {keep})[{of:0|1}]
     m.topk({x}.detach(), {count}, {dim})[0]
     m.kthvalue({x}.detach(), {count}, {dim})[0]
     m.median({x}.detach(), {dim}, {keep})[0]
@@ -299,8 +299,8 @@ group(2.5, "float", """
     m.var({x}, {dims}, correction={of:0|1}, keepdim={keep})
     m.std({x}, {dims}, correction={of:0|1}, keepdim={keep})
     m.var({x}, {dim}, unbiased={keep})
-    {x}.var()
-    {x}.std()
+    {x:2}.var()
+    {x:2}.std()
     m.var_mean(m.nan_to_num({x}, 0.0, 1.0, -1.0), {dims}, correction={of:0|1})[{of:0|1}]
     m.std_mean(m.nan_to_num({x}, 0.0, 1.0, -1.0), {dim}, keepdim={keep})[{of:0|1}]
     m.nanmean(m.nan_to_num({x}, m.nan, 1.0, -1.0), {dims})
@@ -318,11 +318,11 @@ group(2.5, "float", """
     m.trapezoid(m.nan_to_num({full:1}, 0.0, 1.0, -1.0), dim={dim})
     m.renorm({x:2}, 2, {dim}, 1.0)
     F.cosine_similarity({x}, {same}, dim={dim})
-    F.pairwise_distance({x:1}, {same})
+    F.pairwise_distance({x:1}, {same} * 1.0)
 """)
 group(3, "number", """
-    {x}.max()
-    {x}.min()
+    m.nan_to_num({x}).max()
+    m.nan_to_num({x}).min()
     m.max({x}, {dim}, keepdim={keep})[{of:0|1}]
     m.min({x}, {dim}, {keep})[{of:0|1}]
     m.amax({x}, {dims}, keepdim={keep})
@@ -351,10 +351,13 @@ group(3, "number", """
     m.nonzero({x})
 """, exact=True)
 group(0.7, "float", """
-    m.quantile(m.nan_to_num({full}) + {spread}, {of:0.25|0.5|1.0}, dim={dim}, keepdim={keep})
-    m.quantile(m.nan_to_num({full}.double()) + {spread}, m.tensor([0.1, 0.7], dtype=m.float64), dim={dim})
-    m.quantile(m.nan_to_num({full}) + {spread}, 0.3, interpolation={of:'lower'|'higher'|'nearest'|'midpoint'|'linear'})
-    m.nanquantile(m.nan_to_num({full}) + {spread}, 0.6, dim={dim})
+    m.quantile(m.nan_to_num({full}, 0.0, 1.0, -1.0) + {spread}, {of:0.25|0.5|1.0}, dim={dim}, \
+keepdim={keep})
+    m.quantile(m.nan_to_num({full}.double(), 0.0, 1.0, -1.0) + {spread}, m.tensor([0.1, 0.7], \
+dtype=m.float64), dim={dim})
+    m.quantile(m.nan_to_num({full}, 0.0, 1.0, -1.0) + {spread}, 0.3, \
+interpolation={of:'lower'|'higher'|'nearest'|'midpoint'|'linear'})
+    m.nanquantile(m.nan_to_num({full}, 0.0, 1.0, -1.0) + {spread}, 0.6, dim={dim})
     m.histc({x}, bins=5, min=-2, max=2)
 """)
 
@@ -445,7 +448,8 @@ group(1.5, "number", """
     m.index_add({x:1}, {dim}, {index}, {sliced}, alpha=2)
     m.scatter_add({x}, {dim}, {gather}, {same})
     m.scatter({x}, {dim}, {gather_once}, {same})
-    m.scatter_reduce({x}, {dim}, {gather}, {same}, reduce={of:'sum'|'amax'|'amin'|'mean'}, include_self={keep})
+    m.scatter_reduce({x}, {dim}, {gather}, {same}, reduce={of:'sum'|'amax'|'amin'|'mean'}, \
+include_self={keep})
     m.index_put({x:1}, ({index},), {x:1}[:1], accumulate=True)
     m.index_reduce({x:1}, {dim}, {index}, {sliced}, {of:'amax'|'amin'|'mean'})
     m.bincount({x}.reshape(-1).abs().long() % 6)
@@ -550,9 +554,11 @@ group(1, "float", """
     F.linear({x:1}, {weights})
     F.linear({x:1}, {weights}, {x:1}.sum())
     m.cdist({x:2}, {x:2} + 1.5)
-    F.bilinear({x:2-2}, {same:2}, m.ones(2, {x:2-2}.shape[1], {x:2-2}.shape[1], dtype={x:2-2}.dtype))
+    F.bilinear({x:2-2}, {same:2}, m.ones(2, {x:2-2}.shape[1], {x:2-2}.shape[1], \
+dtype={x:2-2}.dtype))
     F.scaled_dot_product_attention({x:2}, {same:2}, {same:2})
-    m.cross({x:1}.unsqueeze(-1).expand(*{x:1}.shape, 3), {x:1}.unsqueeze(-1) * m.tensor([1., 2., -1.], dtype={x:1}.dtype), dim=-1)
+    m.cross({x:1}.unsqueeze(-1).expand(*{x:1}.shape, 3), {x:1}.unsqueeze(-1) * m.tensor([1., 2., \
+-1.], dtype={x:1}.dtype), dim=-1)
 """)
 
 # --- neural networks ------------------------------------------------------------------------------
@@ -563,7 +569,8 @@ group(2.5, "float", """
     F.group_norm({x:2}, 1, eps=1e-3)
     F.group_norm({x:2}, {x:2}.shape[1], eps=1e-3)
     F.batch_norm({x:2}, None, None, training=True, eps=1e-3)
-    F.batch_norm({x:2}, m.zeros({x:2}.shape[1], dtype={x:2}.dtype), m.ones({x:2}.shape[1], dtype={x:2}.dtype))
+    F.batch_norm({x:2}, m.zeros({x:2}.shape[1], dtype={x:2}.dtype), m.ones({x:2}.shape[1], \
+dtype={x:2}.dtype))
     F.instance_norm({x:3}, eps=1e-3)
     F.local_response_norm({x:3}, 2)
     F.conv1d({conv:1})
@@ -579,7 +586,8 @@ group(2.5, "float", """
     F.adaptive_max_pool2d({full:3-4}, {of:1|2})
     F.lp_pool1d({x:2-3}.abs() + 0.5, 2, 1) + 0
     F.interpolate({full:3-3}, size={of:2|5}, mode={of:'nearest'|'linear'|'nearest-exact'})
-    F.interpolate({full:4-4}, size={of:(2, 3)|(5, 4)}, mode={of:'nearest'|'bilinear'|'bicubic'|'area'})
+    F.interpolate({full:4-4}, size={of:(2, 3)|(5, 4)}, \
+mode={of:'nearest'|'bilinear'|'bicubic'|'area'})
     F.interpolate({full:4-4}, scale_factor={of:2|1.5|0.5}, mode='bilinear', align_corners={keep})
     F.interpolate({full:4-4}, scale_factor={of:2|1.5}, mode='nearest')
     F.unfold({x:4-4}, {of:1|2})
@@ -589,9 +597,11 @@ group(2, "float", """
     F.l1_loss({x}, {same}, reduction={reduction})
     F.smooth_l1_loss({x}, {same}, reduction={reduction}, beta={of:1.0|0.5})
     F.huber_loss({x}, {same}, reduction={reduction}, delta={of:1.0|0.5})
-    F.binary_cross_entropy(m.sigmoid({x}.to(m.float32)), m.sigmoid({same}).to(m.float32).detach(), reduction={reduction})
+    F.binary_cross_entropy(m.sigmoid({x}.to(m.float32)), \
+m.sigmoid({same}).to(m.float32).detach(), reduction={reduction})
     F.binary_cross_entropy_with_logits({x}, m.sigmoid({same}), reduction={reduction})
-    F.kl_div(m.log_softmax({full:1}, -1), m.softmax({same:1} * 0.5, -1) * 0.9, reduction={of:'batchmean'|'sum'|'none'})
+    F.kl_div(m.log_softmax({full:1}, -1), m.softmax({same:1} * 0.5, -1) * 0.9, \
+reduction={of:'batchmean'|'sum'|'none'})
     F.cross_entropy({x:2-2}, {labels}, reduction={reduction}, label_smoothing={of:0.0|0.1})
     F.cross_entropy({x:2-2}, {labels}, ignore_index=0)
     F.cross_entropy({x:2-2}, m.softmax({same:2}, 1))

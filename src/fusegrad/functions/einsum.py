@@ -11,7 +11,7 @@ import string
 from collections.abc import Sequence
 from typing import Any
 
-from ..errors import ArgumentTypeError, ShapeError
+from ..errors import ArgumentTypeError, DTypeError, ShapeError
 from ..ops import contract, movement
 from ..tensor import Tensor
 from .arrangement import diagonal
