@@ -94,6 +94,8 @@ def kron(input: Tensor, other: Tensor) -> Tensor:
 
 def _plus(input: Tensor, product: Tensor, beta: Any, alpha: Any) -> Tensor:
     """``beta * input + alpha * product``; with beta 0 what ``input`` holds does not matter."""
+    if product.dtype.category < 2:  # factors of integer sums are integers, too
+        beta, alpha = (int(f) if isinstance(f, float) else f for f in (beta, alpha))
     scaled = product if isinstance(alpha, Number) and alpha == 1 else mul(product, alpha)
     if isinstance(beta, Number) and beta == 0:
         return scaled
