@@ -336,10 +336,17 @@ def clamp(input: Tensor, min: Any = None, max: Any = None) -> Tensor:
     dtype = promote(input, *limits)
     out = cast(input, dtype)
     if min is not None:
-        out = where(pointwise(ops.ge, out, min), out, maximum(out.detach(), min))
+        out = _limited(out, min, dtype, ops.ge, ops.lt, ops.maximum)
     if max is not None:
-        out = where(pointwise(ops.le, out, max), out, minimum(out.detach(), max))
+        out = _limited(out, max, dtype, ops.le, ops.gt, ops.minimum)
     return out
+
+
+def _limited(x: Tensor, limit: Any, dtype: DType, inside: Any, beyond: Any, other: Any) -> Tensor:
+    """One side of ``clamp``; nan of either operand stays, and has no gradient."""
+    fixed = limit.detach() if isinstance(limit, Tensor) else limit
+    kept = where(pointwise(inside, x, limit), x, pointwise(other, x.detach(), fixed))
+    return where(pointwise(beyond, x, limit), _limit(limit, dtype), kept)
 
 
 def _limit(limit: Any, dtype: DType) -> Any:
