@@ -97,8 +97,13 @@ def under_jit(name: str, sample: Sample, order: int) -> str:
         return "eager only" if needs_values(name) else "native"
     except Exception:  # the samples ask for what is refused
         return "not supported"
-    hosts = sorted({k.work.eqn.primitive.name for k in kernels if isinstance(k.work, HostCall)})
+    hosts = sorted({host_name(k.work) for k in kernels if isinstance(k.work, HostCall)})
     return f"host: {', '.join(hosts)}" if hosts else "native"
+
+
+def host_name(work: HostCall) -> str:
+    """The primitive behind a host call, through the record that splits complex operands."""
+    return str(work.eqn.params.get("record", work.eqn.primitive.name))
 
 
 def derivatives(sample: Sample) -> int:
@@ -147,7 +152,10 @@ def row(name: str) -> str:
             return f"| `{name}` | {forms(name)} | native | 0 | |"
         order = max(map(derivatives, drawn))
         ways = [under_jit(name, s, order) for s in drawn]
-    way = next((w for w in ways if w != "native"), "native")
+    kinds = dict.fromkeys(ways)
+    way = next((w for w in kinds if w.startswith("host")), next(iter(kinds)))
+    if "eager only" in kinds and len(kinds) > 1:
+        way = "native; eager only where values decide the shape"
     return f"| `{name}` | {forms(name)} | {way} | {order} | {dtypes_text(record)} |"
 
 

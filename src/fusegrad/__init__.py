@@ -53,6 +53,7 @@ from .explain import explain
 from .functions import inplace as _inplace  # noqa: F401  registers methods of Tensor
 from .functions import out as _out
 from .functions import random
+from .functions.arithmetic import addcdiv, addcmul, div, floor_divide, fmod, lerp, remainder
 from .functions.arrangement import (
     as_strided,
     atleast_1d,
@@ -205,8 +206,6 @@ from .functions.pointwise import (
     acos,
     acosh,
     add,
-    addcdiv,
-    addcmul,
     asin,
     asinh,
     atan,
@@ -224,7 +223,6 @@ from .functions.pointwise import (
     cos,
     cosh,
     digamma,
-    div,
     eq,
     erf,
     erfc,
@@ -233,15 +231,12 @@ from .functions.pointwise import (
     exp2,
     expm1,
     floor,
-    floor_divide,
-    fmod,
     ge,
     gt,
     isfinite,
     isinf,
     isnan,
     le,
-    lerp,
     lgamma,
     log,
     log1p,
@@ -260,7 +255,6 @@ from .functions.pointwise import (
     pow,
     reciprocal,
     relu,
-    remainder,
     round,
     rsqrt,
     sigmoid,
@@ -544,8 +538,8 @@ __all__ = [
 __all__ += [
     "cholesky", "cholesky_inverse", "cholesky_solve", "det", "frobenius_norm", "geqrf",
     "inverse", "linalg", "lobpcg", "logdet", "lu", "lu_solve", "lu_unpack", "matrix_exp",
-    "matrix_power", "nuclear_norm", "orgqr", "ormqr", "pca_lowrank", "pinverse", "qr", "slogdet", "svd",
-    "svd_lowrank", "triangular_solve",
+    "matrix_power", "nuclear_norm", "orgqr", "ormqr", "pca_lowrank", "pinverse", "qr", "slogdet",
+    "svd", "svd_lowrank", "triangular_solve",
 ]  # fmt: skip
 __all__ += [
     "angle", "cdouble", "cfloat", "complex", "conj_physical", "fft", "imag", "is_conj",

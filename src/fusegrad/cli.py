@@ -16,6 +16,7 @@ from importlib import metadata
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from . import config
@@ -29,6 +30,7 @@ from .runtime.threads import available_cores, get_num_threads
 from .traced import Trace, hooks
 from .views import human_bytes
 
+ROOM_FOR_TEXT = 120  # columns of a terminal that also shows what each primitive is
 PACKAGES = ("fusegrad", "numpy", "numba", "llvmlite", "safetensors", "rich", "torch", "jax")
 # Features that change what kernels are generated for.
 FEATURES = ("avx2", "fma", "avx512f", "avx512bw", "avx512vl", "avx512bf16", "neon", "sve")
@@ -77,12 +79,13 @@ def make_parser() -> argparse.ArgumentParser:
 # --- info ---------------------------------------------------------------------------------------
 def info_command(args: argparse.Namespace) -> int:
     """Print what a bug report needs, or the primitives."""
-    Console().print(ops_table() if args.ops else info_table())
+    console = Console()
+    console.print(ops_table(console.width >= ROOM_FOR_TEXT) if args.ops else info_table())
     return 0
 
 
-def ops_table() -> Table:
-    """Every primitive record: its kind, what runs it inside a jitted function, derivative, dtypes.
+def ops_table(described: bool = True) -> Table:
+    """Every primitive record: its kind, what runs it inside a jitted function, derivative, purpose.
 
     *native* is a compiled kernel, *composition* the kernels of what the record expands to, *host*
     its NumPy reference, called from within the program.
@@ -93,10 +96,14 @@ def ops_table() -> Table:
         title=f"{len(records)} primitives: "
         + ", ".join(f"{counts[way]} {way}" for way in ("native", "composition", "host"))
     )
-    for heading in ("primitive", "kind", "under jit", "derivative", "what it is"):
-        table.add_column(heading, no_wrap=True, overflow="ellipsis")
+    for heading in ("primitive", "kind", "under jit", "derivative"):
+        table.add_column(heading, no_wrap=True)
+    if described:
+        table.add_column("what it is")
     for p in records:
-        table.add_row(p.name, p.kind, p.runs_as, "yes" if p.differentiable else "no", p.doc)
+        derivative = "yes" if p.differentiable else "of its body" if p.kind == "control" else "no"
+        row = [p.name, p.kind, p.runs_as, derivative]
+        table.add_row(*row, *([escape(p.doc)] if described else []))
     return table
 
 

@@ -113,7 +113,7 @@ int64 = DType("int64", "i64", 1, 5)
 uint64 = DType("uint64", "u64", 1, 5)
 float16 = DType("float16", "f16", 2, 6)
 # NumPy has no bfloat16. A record of two opaque bytes moves like any array, and arithmetic on it is
-# NumPy's TypeError, never the wrong number (docs/decisions/012-bfloat16-storage.md).
+# NumPy's TypeError, never the wrong number (docs/decisions/006-half-precision.md).
 bfloat16 = DType("bfloat16", "bf16", 2, 6, np.dtype([("bfloat16", "V2")]))
 float32 = DType("float32", "f32", 2, 7)
 float64 = DType("float64", "f64", 2, 8)
@@ -207,6 +207,9 @@ def promote_types(a: DType, b: DType) -> DType:
     """The smallest dtype both convert to, as PyTorch's ``promote_types``."""
     if a is b:
         return a
+    wide = (uint16, uint32, uint64)
+    if max(a.category, b.category) != 2 and (a in wide or b in wide):
+        raise TypeError(f"promotion of {a} and {b} is not defined")
     if a.category != b.category:
         high, low = (a, b) if a.category > b.category else (b, a)
         if high is complex64 and low is float64:
@@ -321,7 +324,7 @@ class finfo:
         else:
             limits = np.finfo(real.np)
             self.eps, self.tiny = float(limits.eps), float(limits.tiny)
-            self.max, self.resolution = float(limits.max), float(limits.resolution)
+            self.max, self.resolution = float(limits.max), 10.0**-limits.precision
         self.min = -self.max
         self.smallest_normal = self.tiny
 
@@ -360,4 +363,4 @@ class iinfo:
         self.bits, self.min, self.max = limits.bits, int(limits.min), int(limits.max)
 
     def __repr__(self) -> str:
-        return f"iinfo(min={self.min}, max={self.max}, dtype={self.dtype})"
+        return f"iinfo(min={self.min:g}, max={self.max:g}, dtype={self.dtype})"

@@ -134,8 +134,8 @@ def polygamma(n: int, input: Any) -> Tensor:
 
     Example:
         >>> import fusegrad as fg
-        >>> round(fg.polygamma(1, fg.tensor(1.0)).item(), 4)
-        1.6449
+        >>> f"{fg.polygamma(1, fg.tensor(1.0)).item():.4f}"
+        '1.6449'
     """
     if n < 0:
         raise RangeError(f"polygamma({n}, ...)", "polygamma(n, x) does not support negative n.")
@@ -148,9 +148,10 @@ def _polygamma_method(self: Tensor, n: int) -> Tensor:
 
 
 igamma, igammac = gammainc, gammaincc
-for _name, _function in {
+_METHODS: dict[str, Callable[..., Tensor]] = {
     "i0": i0, "igamma": igamma, "igammac": igammac, "polygamma": _polygamma_method,
-}.items():  # fmt: skip
+}  # fmt: skip
+for _name, _function in _METHODS.items():
     method(_name)(_function)
     in_place(f"{_name}_", _function)
 

@@ -12,11 +12,12 @@ from typing import Any
 from . import fft
 from .dtypes import complex_dtype
 from .errors import DTypeError, RangeError, ShapeError
+from .functions.arithmetic import div
 from .functions.arrangement import unfold
 from .functions.common import cast, method
 from .functions.complex import real, view_as_real
 from .functions.creation import arange, ones, zeros
-from .functions.pointwise import add, div, mul, square
+from .functions.pointwise import add, mul, square
 from .functions.scattering import index_add
 from .functions.shape import narrow, pad_constant, reshape, transpose
 from .nn.functional.padding import pad

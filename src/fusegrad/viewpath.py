@@ -14,7 +14,7 @@ import numpy as np
 from . import dtypes
 from .errors import CaptureError
 from .ir.primitive import Primitive, bind
-from .ops import diagonals, indexing, movement
+from .ops import diagonals, indexing, movement, overlap
 from .ops.complex import view_as_complex, view_as_real
 from .ops.elementwise import where
 from .ops.source import full
@@ -67,10 +67,12 @@ def reshapes_in_place(source: Any, params: dict[str, Any]) -> bool:
 
 
 def overlaps(path: Path) -> bool:
-    """Whether elements of the view at the end of ``path`` share memory because windows overlap."""
+    """Whether elements of the view at the end of ``path`` share memory with each other."""
     for primitive, items in path:
         params = dict(items)
         if primitive is diagonals.windows and params["size"] > params["step"]:
+            return True
+        if primitive is overlap.strided and not overlap.apart(params["size"], params["stride"]):
             return True
     return False
 
@@ -102,6 +104,8 @@ def update_view(base: Any, path: Path, new: Any) -> Any:
         inside = full(shape=tuple(movement.aval_shape(inner)), dtype=dtypes.bool_, value=True)
         mask = movement.pad(inside, value=False, **padding)
         return where(mask, movement.pad(inner, value=0, **padding), base)
+    if primitive is overlap.strided and not overlaps(path[:1]):
+        return overlap.strided_set(base, inner, **params)
     if primitive is view_as_real:
         return view_as_complex(inner)
     if primitive is view_as_complex:

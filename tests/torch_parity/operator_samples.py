@@ -76,6 +76,15 @@ def _sliced(x: Any, dim: int = 0, start: Any = None, end: Any = None, step: int 
     return x[(slice(None),) * (dim % x.dim()) + (slice(start, end, step),)]
 
 
+# Some samples have an operand whose values decide a shape or a range: name -> which.
+DECIDED = {
+    "tensor_split": "cuts in a tensor", "repeat_interleave": "repeats in a tensor",
+    "narrow": "the start in a tensor", "index_put": "a boolean mask",
+    "nn.functional.one_hot": "the number of classes", "bincount": "the largest value",
+    "histc": "the range of the values", "item": "the value itself",
+}  # fmt: skip
+
+
 def matches(name: str, patterns: Any) -> bool:
     """Whether a name fits one of the patterns."""
     return any(fnmatch.fnmatchcase(name, p) for p in patterns)
@@ -215,6 +224,8 @@ def tensors(value: Any, kind: type) -> list[Any]:
 def needs_values(name: str) -> bool:
     """Whether shape or type of the results depend on values, so that no trace can have them."""
     tags = (torch.Tag.dynamic_output_shape, torch.Tag.data_dependent_output)
+    if name in DECIDED:
+        return True
     short = name.rpartition(".")[2]
     for internal in (short, f"_{short}", f"_{short}2"):
         packet = getattr(torch.ops.aten, internal, None)

@@ -15,6 +15,9 @@ NOT_OFFERED: dict[str, str] = {}
 # Records whose function differs somewhere: name -> what and why. Each must really differ.
 DIFFERENT: dict[str, str] = {
     "nn.functional.hardsigmoid": "PyTorch's gradient has 1/6 rounded to float32, in float64 too",
+    "as_strided_scatter": "PyTorch's gradient by the input is zero where it is kept; here where "
+    "it is replaced",
+    "istft": "PyTorch's gradient by a window that it pads is zero; here it is the derivative",
     "chalf": "complex32 is no dtype here; the method says so",
     # PyTorch's own tests leave these derivatives out; a gradient penalty had better be finite.
     "linalg.norm": "the second derivative at zero is 0, as is the first; PyTorch's is nan",

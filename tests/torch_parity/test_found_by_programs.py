@@ -70,13 +70,17 @@ EAGER = {
         [floats(5, 2, layout="transposed")], "v0.unfold(0, 2, 2).mul_(3)"
     ),
     # 0-d operands
-    "index_select of a 0-d tensor": program([LEAF], "m.index_select(v0, 0, m.tensor([0]))", order=1),
+    "index_select of a 0-d tensor": program(
+        [LEAF], "m.index_select(v0, 0, m.tensor([0]))", order=1
+    ),
     "nonzero of a 0-d tensor": program([NUMBER], "m.nonzero(v0)"),
     "mask of a 0-d tensor": program([LEAF], "v0[v0 == v0]", order=1),
     "True and False as indices": program([floats(2, 3)], "v0[True]", "v0[False, :1]"),
     "movedim of a 0-d tensor": program([NUMBER], "m.movedim(v0, -1, 0)"),
     "cummin of a 0-d nan": program([NUMBER], "v0 * m.nan", "m.cummin(v1, 0)[1]"),
-    "unique_consecutive of nothing": program([INTEGER], "m.nonzero(v0)", "m.unique_consecutive(v1)"),
+    "unique_consecutive of nothing": program(
+        [INTEGER], "m.nonzero(v0)", "m.unique_consecutive(v1)"
+    ),
     # integers and bytes
     "negative constants wrap in bytes": program([BYTE], "v0.clamp(-1, 1)"),
     "a negative constant of where wraps in bytes": program([BYTE], "m.where(v0 > 3, v0, -2)"),
@@ -89,9 +93,7 @@ EAGER = {
     "softsign of integers": program([of("int32", 5)], "F.softsign(v0)"),
     "square of booleans": program([of("bool", 3)], "m.square(v0)"),
     "tril of booleans": program([of("bool", 2, 3)], "m.tril(v0)"),
-    "embedding of integers": program(
-        [of("int64", 3, 2)], "F.embedding(m.tensor([2, 0]), v0)"
-    ),
+    "embedding of integers": program([of("int64", 3, 2)], "F.embedding(m.tensor([2, 0]), v0)"),
     "norm of integers": program([of("int64", 3)], "m.norm(v0)", raises=True),
     "argmax of booleans": program([of("bool", 3)], "v0.argmax()", raises=True),
     "complement of floats": program([NUMBER], "~v0", raises=True),
@@ -138,11 +140,17 @@ EAGER = {
     "an erfinv may be changed after it": program(
         [VECTOR], "m.erfinv(m.tanh(v0))", "v1.add_(1)", order=1
     ),
-    "sign of nan is 0": program([floats(5, grad=True, numbers="special")], "v0.abs()", "m.sign(v1)"),
-    "lerp ends at its end": program(
-        [floats(5, numbers="special"), floats(5)], "m.lerp(v0, v1, m.ones_like(v1))", "m.lerp(v0, v1, 1.5)"
+    "sign of nan is 0": program(
+        [floats(5, grad=True, numbers="special")], "v0.abs()", "m.sign(v1)"
     ),
-    "cosine of two dtypes": program([floats(3), of("int64", 3)], "F.cosine_similarity(v0, v1, dim=0)"),
+    "lerp ends at its end": program(
+        [floats(5, numbers="special"), floats(5)],
+        "m.lerp(v0, v1, m.ones_like(v1))",
+        "m.lerp(v0, v1, 1.5)",
+    ),
+    "cosine of two dtypes": program(
+        [floats(3), of("int64", 3)], "F.cosine_similarity(v0, v1, dim=0)"
+    ),
     # errors
     "indices that do not broadcast": program(
         [floats(3, 3)], "v0[m.tensor([0, 1]), m.tensor([0, 1, 2])]", raises=True
@@ -150,23 +158,34 @@ EAGER = {
     "lerp of two dtypes": program(
         [floats(3), floats(3, dtype="float32")], "m.lerp(v0, v1, 0.5)", raises=True
     ),
+    "quantile of nothing": program([floats(0, 2)], "m.quantile(v0, 0.5, dim=1)", raises=True),
+    "masked_scatter of too few": program(
+        [NUMBER], "m.masked_scatter(v0, m.tensor([True, False, True]), v0)", raises=True
+    ),
+    "tensordot of two dtypes": program(
+        [of("uint8", 2), floats(2)], "m.tensordot(v0, v1, dims=1)", raises=True
+    ),
     "select outside": program([floats(3)], "m.select(v0, 0, 3)", raises=True),
     "a step of zero": program([floats(3)], "v0[::0]", raises=True),
     "outer of matrices": program([floats(2, 1)], "m.outer(v0, v0)", raises=True),
     "split of a 0-d tensor": program([NUMBER], "m.split(v0, 1)", raises=True),
     "expand by too few sizes": program([floats(2, 3)], "v0.expand(3)", raises=True),
     "repeat by too few counts": program([floats(2, 3)], "v0.repeat(2)", raises=True),
-    "matrix norm over three axes": program([floats(2, 2, 2)], "v0.norm(dim=(0, 1, 2))", raises=True),
+    "matrix norm over three axes": program(
+        [floats(2, 2, 2)], "v0.norm(dim=(0, 1, 2))", raises=True
+    ),
     "mT of a vector": program([floats(3)], "v0.mT", raises=True),
     "transposed convolution to nothing": program(
         [floats(1, 2)], "F.conv_transpose1d(v0, v0[:, :1].reshape(1, 1, 1), padding=1)", raises=True
     ),
     "group_norm of one value": program([floats(1, 2)], "F.group_norm(v0, 2)", raises=True),
-}  # fmt: skip
+}
 
 COMPILED = {
     "copies of several dtypes in one launch": program(
-        [floats(2, dtype="float32", grad=True), floats(2)], "(v0 * v1.to(v0.dtype)).sum()", "v0 * 1",
+        [floats(2, dtype="float32", grad=True), floats(2)],
+        "(v0 * v1.to(v0.dtype)).sum()",
+        "v0 * 1",
         order=1,
     ),
     "a difference of nan is nan": program(
@@ -178,7 +197,7 @@ COMPILED = {
         [floats(5, 3)], "v0.t().unfold(1, 2, 2).mul_(5)", "v0 * 1"
     ),
     "a change through a traced diagonal": program([floats(3, 4)], "v0.t().diagonal(1).mul_(5)"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", EAGER)

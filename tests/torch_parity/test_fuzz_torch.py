@@ -74,7 +74,8 @@ def run(start: int, stop: int) -> None:
             print(f"\nseed {seed}: {failure}", flush=True)
         if seed % 50 == 49 or seed == stop - 1:
             rate = (seed + 1 - start) / (time.monotonic() - begun)
-            print(f"{seed + 1 - start} programs to seed {seed}: {failed} fail, {refused} refused by jit, {rate:.1f}/s", flush=True)  # fmt: skip
+            done = f"{seed + 1 - start} programs to seed {seed}"
+            print(f"{done}: {failed} fail, {refused} refused by jit, {rate:.1f}/s", flush=True)
 
 
 if __name__ == "__main__":

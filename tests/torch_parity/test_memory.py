@@ -127,6 +127,53 @@ def test_copies_of_all_views() -> None:
     assert pairs.tolist() == [[1.0, 2.0]] and fg.view_as_complex_copy(pairs).tolist() == [1 + 2j]
 
 
+# --- views that overlap ---------------------------------------------------------------------------
+OVERLAPS: dict[str, Any] = {
+    "unfold": lambda x: x.unfold(1, 2, 1), "unfold apart": lambda x: x.unfold(0, 1, 2),
+    "unfold twice": lambda x: x.unfold(0, 2, 1).unfold(1, 2, 2),
+    "unfold of a view": lambda x: x[1:, ::2].unfold(1, 2, 1),
+    "as_strided": lambda x: x.as_strided((2, 3), (5, 2), 1),
+    "as_strided far": lambda x: x.as_strided((2, 2), (1, 10), 3),
+    "as_strided of a view": lambda x: x[1].as_strided((2, 2), (1, 2)),
+    "as_strided repeats": lambda x: x.as_strided((3, 2), (1, 1), 4),
+}  # fmt: skip
+
+
+# what may be written through; the others refuse, where torch lets writes meet
+APART = ("unfold apart", "as_strided", "as_strided far", "as_strided of a view")
+
+
+@pytest.mark.parametrize("name", OVERLAPS)
+def test_overlapping_views(name: str) -> None:
+    """They share memory, also within a compiled step, and their gradients add up."""
+    function = OVERLAPS[name]
+    check(lambda m, x: function(x.contiguous()), (X,))
+    results = []
+    for m in (torch, fg):
+        x = m.arange(20.0).reshape(4, 5)
+        view = function(x)
+        x.mul_(2.0)
+        seen = view.tolist()
+        if name in APART:
+            function(x)[0].fill_(-1.0)
+        results.append([seen, view.tolist(), x.tolist()])
+    assert results[0] == results[1]
+
+    def step(x: Any) -> Any:
+        y = x * 2
+        function(y)[0].fill_(-1.0)
+        return y, function(y)
+
+    x = fg.arange(20.0).reshape(4, 5)
+    if name not in APART:
+        for call in (step, fg.jit(step)):
+            with pytest.raises(RuntimeError, match="memory"):
+                call(x)
+        return
+    for a, b in zip(step(x), fg.jit(step)(x), strict=True):
+        assert fg.equal(a, b)
+
+
 # --- memory ---------------------------------------------------------------------------------------
 def test_strided_tensors() -> None:
     for m in (torch, fg):

@@ -53,9 +53,11 @@ class Drawing:
         self.x: Any = None
         self.axis = 0
         self.known: dict[str, str] = {}
+        self.text = ""
 
     def fill(self, text: str) -> str:
         """The line with everything drawn, from left to right, ``{x}`` and ``{dim}`` first."""
+        self.text = text
         names = list(NAME.finditer(text))
         wild = int(self.rng.integers(len(names) or 1)) if self.wild else -1
         for match in sorted(names, key=lambda f: {"x": 0, "full": 0, "dim": 1}.get(f.group(1), 2)):
@@ -105,7 +107,7 @@ def x(d: Drawing, dims: str) -> str:
         return f"v{k}"
     low, _, high = dims.partition("-")
     least, most = int(low or 0), int(high or 9)
-    if d.wild and d.chance(0.3):
+    if d.wild and "F." not in d.text and d.chance(0.3):  # the order of checks is not compared
         least, most = 0, 9
     k = d.pick(lambda v: least <= v.dim() <= most)
     d.x = d.values[k]
@@ -180,7 +182,8 @@ def b(d: Drawing, _: str) -> str:
         return f"v{options[d.number(0, len(options))]}"
     if np.prod(shape) > 40:
         raise Skip
-    return f"m.tensor({(d.rng.random(tuple(shape)) < 0.5).tolist()}, dtype=m.bool).reshape({tuple(shape)})"
+    mask = (d.rng.random(tuple(shape)) < 0.5).tolist()
+    return f"m.tensor({mask}, dtype=m.bool).reshape({tuple(shape)})"
 
 
 @kind
@@ -225,7 +228,7 @@ def weights(d: Drawing, _: str) -> str:
 
 @kind
 def conv(d: Drawing, rank: str) -> str:
-    n = int(rank)
+    n, d.wild = int(rank), False
     k = d.pick(lambda v: v.dim() in (n + 1, n + 2) and min(v.shape) > 0)
     d.x = d.values[k]
     extents, channels = d.x.shape[-n:], d.x.shape[-n - 1]
@@ -242,7 +245,7 @@ def conv(d: Drawing, rank: str) -> str:
 
 @kind
 def convt(d: Drawing, rank: str) -> str:
-    n = int(rank)
+    n, d.wild = int(rank), False
     k = d.pick(lambda v: v.dim() in (n + 1, n + 2) and min(v.shape) > 0)
     d.x = d.values[k]
     weight = _cut(d, (d.x.shape[-n - 1], d.number(1, 3), *[d.number(1, 4) for _ in range(n)]))
@@ -251,7 +254,7 @@ def convt(d: Drawing, rank: str) -> str:
 
 @kind
 def pool(d: Drawing, rank: str) -> str:
-    n = int(rank)
+    n, d.wild = int(rank), False
     k = d.pick(lambda v: v.dim() in (n + 1, n + 2) and min(v.shape) > 0)
     d.x = d.values[k]
     window = d.number(1, 4)

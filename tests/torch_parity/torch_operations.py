@@ -32,14 +32,14 @@ class Operation:
 
 
 VALUE_DEPENDENT = (
-    "nonzero(", "unique", "bincount", "masked_select", "{x}[{x} >", "{x}[{b}] + 0", "m.lcm", "m.gcd",
-    "histc",
+    "nonzero(", "unique", "bincount", "masked_select", "{x}[{x} >", "{x}[{b}] + 0", "m.lcm",
+    "m.gcd", "histc",
 )  # fmt: skip
 GROUPS: list[tuple[float, list[Operation]]] = []
 
 
 def group(weight: float, kind: str, text: str, exact: bool = False, mutates: bool = False) -> None:
-    """A group of lines that are drawn with a common weight."""
+    """A group of lines that are drawn with a common weight; a backslash continues a line."""
     lines = [line.strip() for line in text.strip().splitlines() if line.strip()]
     GROUPS.append((weight, [Operation(line, kind, exact, mutates) for line in lines]))
 
@@ -54,7 +54,7 @@ group(3, "float", """
     m.sin({x})
     m.cos({x})
     m.tan({x} * 0.2)
-    m.asin(m.tanh({x}))
+    m.asin(m.tanh({x}) * 0.9)
     m.acos(m.tanh({x}) * 0.9)
     m.atan({x})
     m.sinh(m.tanh({x}))
@@ -73,12 +73,12 @@ group(3, "float", """
     m.erf({x})
     m.erfc({x})
     m.erfinv(m.tanh({x}) * 0.9)
-    m.lgamma({x}.abs() + 0.5).detach()
-    m.digamma({x}.abs() + 0.5).detach()
+    m.lgamma({x}.abs() + 0.5)
+    m.digamma({x}.abs() + 0.5)
     m.reciprocal({x}.abs() + 1)
     m.square({x}) * 0.5
     m.logit(m.sigmoid({x}))
-    m.logit({x}, eps=1e-2)
+    m.logit(m.nan_to_num({x}), eps=1e-2)
     m.sinc({x} + 0.06)
     m.deg2rad({x})
     m.rad2deg({x} * 0.01)
@@ -87,7 +87,7 @@ group(3, "float", """
     m.special.ndtr({x})
     m.special.expit({x})
     m.special.xlog1py({x}, {y}.abs())
-    m.mvlgamma({x}.abs() + 2, 2).detach()
+    m.mvlgamma({x}.abs() + 2, 2)
 """)
 group(2, "float", """
     m.relu({x})
@@ -124,8 +124,8 @@ group(2, "number", """
     m.ceil({x})
     m.round({x})
     m.trunc({x})
-    m.nan_to_num({x})
-    m.nan_to_num({x}, nan=1.5, posinf=2.0, neginf=-3.0)
+    m.nan_to_num({x}.detach())
+    m.nan_to_num({x}.detach(), nan=1.5, posinf=2.0, neginf=-3.0)
     {x}.clamp({of:-1|-0.5|None}, {of:2|0.75})
     {x}.clamp(min={of:0|0.25})
     m.clamp({x}, max={u})
@@ -148,7 +148,7 @@ group(3, "number", """
     {x} - {y}
     {x} * {y}
     {x} / ({y}.abs() + 1)
-    {x} / {y}
+    {x} / ({y} + 0.06)
     {x} // ({y}.abs() + 1)
     {x} % ({y}.abs() + 1)
     {x} + {c}
@@ -192,7 +192,7 @@ group(1.5, "float", """
     m.hypot({x}, {y})
     m.logaddexp(m.nan_to_num({x}), {y})
     m.logaddexp2(m.nan_to_num({x}), {y})
-    m.xlogy({x}, {y}.abs() + 0.5)
+    m.xlogy(m.nan_to_num({x}), m.nan_to_num({y}).abs() + 0.5)
     m.add({x}, {y}, alpha=0.5)
     m.dist({x}, {y} + 0.06)
     {x} * m.tensor({c})
@@ -231,7 +231,7 @@ group(1.5, "any", """
     m.isinf({x})
     m.isfinite({x})
     m.isclose({x}, {same})
-    m.signbit({x} + 0.0)
+    m.signbit(m.nan_to_num({x}) + 0.0)
     m.isreal({x})
     m.isin({x}, {y})
 """, exact=True)
@@ -283,11 +283,11 @@ group(3, "number", """
     m.trace({x:2-2})
     m.diff({x:1}, dim={dim})
     m.diff({x:1}, n=2, dim={dim})
-    m.sort({x} * 1.0 + {spread}, {dim})[{of:0|1}]
-    m.topk({x} * 1.0 + {spread}, {count}, {dim})[{of:0|1}]
-    m.topk({x} * 1.0 + {spread}, {count}, {dim}, largest={keep})[0]
-    m.kthvalue({x} * 1.0 + {spread}, {count}, {dim})[{of:0|1}]
-    m.median({x} * 1.0 + {spread}, {dim}, {keep})[{of:0|1}]
+    m.sort(m.nan_to_num({x}, 0.0, 1.0, -1.0) * 1.0 + {spread}, {dim})[{of:0|1}]
+    m.topk(m.nan_to_num({x}, 0.0, 1.0, -1.0) * 1.0 + {spread}, {count}, {dim})[{of:0|1}]
+    m.topk(m.nan_to_num({x}, 0.0, 1.0, -1.0) * 1.0 + {spread}, {count}, {dim}, largest={keep})[0]
+    m.kthvalue(m.nan_to_num({x}, 0.0, 1.0, -1.0) * 1.0 + {spread}, {count}, {dim})[{of:0|1}]
+    m.median(m.nan_to_num({x}, 0.0, 1.0, -1.0) * 1.0 + {spread}, {dim}, {keep})[{of:0|1}]
     m.topk({x}.detach(), {count}, {dim})[0]
     m.kthvalue({x}.detach(), {count}, {dim})[0]
     m.median({x}.detach(), {dim}, {keep})[0]
@@ -299,11 +299,11 @@ group(2.5, "float", """
     m.var({x}, {dims}, correction={of:0|1}, keepdim={keep})
     m.std({x}, {dims}, correction={of:0|1}, keepdim={keep})
     m.var({x}, {dim}, unbiased={keep})
-    {x}.var()
-    {x}.std()
+    {x:2}.var()
+    {x:2}.std()
     m.var_mean(m.nan_to_num({x}, 0.0, 1.0, -1.0), {dims}, correction={of:0|1})[{of:0|1}]
     m.std_mean(m.nan_to_num({x}, 0.0, 1.0, -1.0), {dim}, keepdim={keep})[{of:0|1}]
-    m.nanmean({x}, {dims})
+    m.nanmean(m.nan_to_num({x}, m.nan, 1.0, -1.0), {dims})
     m.norm({x})
     m.norm({x}, {of:1|2|3|float('inf')}, {dim}, keepdim={keep})
     {x}.norm(dim={dims})
@@ -318,11 +318,11 @@ group(2.5, "float", """
     m.trapezoid(m.nan_to_num({full:1}, 0.0, 1.0, -1.0), dim={dim})
     m.renorm({x:2}, 2, {dim}, 1.0)
     F.cosine_similarity({x}, {same}, dim={dim})
-    F.pairwise_distance({x:1}, {same})
+    F.pairwise_distance({x:1}, {same} * 1.0)
 """)
 group(3, "number", """
-    {x}.max()
-    {x}.min()
+    m.nan_to_num({x}).max()
+    m.nan_to_num({x}).min()
     m.max({x}, {dim}, keepdim={keep})[{of:0|1}]
     m.min({x}, {dim}, {keep})[{of:0|1}]
     m.amax({x}, {dims}, keepdim={keep})
@@ -346,15 +346,18 @@ group(3, "number", """
     m.unique({x}, return_inverse=True)[1]
     m.unique({x}, return_counts=True)[1]
     m.unique_consecutive({x})
-    m.searchsorted(m.sort({x:1}, -1)[0], {x})
+    m.searchsorted(m.sort(m.nan_to_num({full:1}), -1)[0], m.nan_to_num({full:1}))
     m.bucketize({x}, m.tensor([-1, 0, 1]), right={keep})
     m.nonzero({x})
 """, exact=True)
 group(0.7, "float", """
-    m.quantile({full} + {spread}, {of:0.25|0.5|1.0}, dim={dim}, keepdim={keep})
-    m.quantile({full}.double() + {spread}, m.tensor([0.1, 0.7], dtype=m.float64), dim={dim})
-    m.quantile({full} + {spread}, 0.3, interpolation={of:'lower'|'higher'|'nearest'|'midpoint'|'linear'})
-    m.nanquantile(m.nan_to_num({x}) + {spread}, 0.6, dim={dim})
+    m.quantile(m.nan_to_num({full}, 0.0, 1.0, -1.0) + {spread}, {of:0.25|0.5|1.0}, dim={dim}, \
+keepdim={keep})
+    m.quantile(m.nan_to_num({full}.double(), 0.0, 1.0, -1.0) + {spread}, m.tensor([0.1, 0.7], \
+dtype=m.float64), dim={dim})
+    m.quantile(m.nan_to_num({full}, 0.0, 1.0, -1.0) + {spread}, 0.3, \
+interpolation={of:'lower'|'higher'|'nearest'|'midpoint'|'linear'})
+    m.nanquantile(m.nan_to_num({full}, 0.0, 1.0, -1.0) + {spread}, 0.6, dim={dim})
     m.histc({x}, bins=5, min=-2, max=2)
 """)
 
@@ -445,7 +448,8 @@ group(1.5, "number", """
     m.index_add({x:1}, {dim}, {index}, {sliced}, alpha=2)
     m.scatter_add({x}, {dim}, {gather}, {same})
     m.scatter({x}, {dim}, {gather_once}, {same})
-    m.scatter_reduce({x}, {dim}, {gather}, {same}, reduce={of:'sum'|'amax'|'amin'|'mean'}, include_self={keep})
+    m.scatter_reduce({x}, {dim}, {gather}, {same}, reduce={of:'sum'|'amax'|'amin'|'mean'}, \
+include_self={keep})
     m.index_put({x:1}, ({index},), {x:1}[:1], accumulate=True)
     m.index_reduce({x:1}, {dim}, {index}, {sliced}, {of:'amax'|'amin'|'mean'})
     m.bincount({x}.reshape(-1).abs().long() % 6)
@@ -466,7 +470,7 @@ group(2, "any", """
     {x}[{basic}].copy_({x}[{basic}].clone() * 0)
     {x}.masked_fill_({b}, {n})
     {x}.index_fill_({dim}, {index}, {n})
-    {x}.index_copy_({dim}, {index_once}, {sliced})
+    {x}.index_copy_({dim}, {index_once}, {sliced}.clone())
     {x}.scatter_({dim}, {gather_once}, {n})
     {x:1}.select({dim}, {pos}).fill_({n})
     {x:2}.diagonal().fill_({n})
@@ -492,8 +496,8 @@ group(2, "number", """
     {x} += {u}
     {x} -= {n}
     {x} *= {u}
-    {x}.index_add_({dim}, {index}, {sliced})
-    {x}.scatter_add_({dim}, {gather}, {same})
+    {x}.index_add_({dim}, {index}, {sliced}.clone())
+    {x}.scatter_add_({dim}, {gather}, {same}.clone())
     {x:2}.diagonal().add_({n})
     {x:2}.t().mul_(2) if {x:2}.dim() == 2 else {x:2}.mul_(2)
     {x}.cumsum_({dim})
@@ -550,9 +554,11 @@ group(1, "float", """
     F.linear({x:1}, {weights})
     F.linear({x:1}, {weights}, {x:1}.sum())
     m.cdist({x:2}, {x:2} + 1.5)
-    F.bilinear({x:2-2}, {same:2}, m.ones(2, {x:2-2}.shape[1], {x:2-2}.shape[1], dtype={x:2-2}.dtype))
+    F.bilinear({x:2-2}, {same:2}, m.ones(2, {x:2-2}.shape[1], {x:2-2}.shape[1], \
+dtype={x:2-2}.dtype))
     F.scaled_dot_product_attention({x:2}, {same:2}, {same:2})
-    m.cross({x:1}.unsqueeze(-1).expand(*{x:1}.shape, 3), {x:1}.unsqueeze(-1) * m.tensor([1., 2., -1.], dtype={x:1}.dtype), dim=-1)
+    m.cross({x:1}.unsqueeze(-1).expand(*{x:1}.shape, 3), {x:1}.unsqueeze(-1) * m.tensor([1., 2., \
+-1.], dtype={x:1}.dtype), dim=-1)
 """)
 
 # --- neural networks ------------------------------------------------------------------------------
@@ -563,7 +569,8 @@ group(2.5, "float", """
     F.group_norm({x:2}, 1, eps=1e-3)
     F.group_norm({x:2}, {x:2}.shape[1], eps=1e-3)
     F.batch_norm({x:2}, None, None, training=True, eps=1e-3)
-    F.batch_norm({x:2}, m.zeros({x:2}.shape[1], dtype={x:2}.dtype), m.ones({x:2}.shape[1], dtype={x:2}.dtype))
+    F.batch_norm({x:2}, m.zeros({x:2}.shape[1], dtype={x:2}.dtype), m.ones({x:2}.shape[1], \
+dtype={x:2}.dtype))
     F.instance_norm({x:3}, eps=1e-3)
     F.local_response_norm({x:3}, 2)
     F.conv1d({conv:1})
@@ -579,7 +586,8 @@ group(2.5, "float", """
     F.adaptive_max_pool2d({full:3-4}, {of:1|2})
     F.lp_pool1d({x:2-3}.abs() + 0.5, 2, 1) + 0
     F.interpolate({full:3-3}, size={of:2|5}, mode={of:'nearest'|'linear'|'nearest-exact'})
-    F.interpolate({full:4-4}, size={of:(2, 3)|(5, 4)}, mode={of:'nearest'|'bilinear'|'bicubic'|'area'})
+    F.interpolate({full:4-4}, size={of:(2, 3)|(5, 4)}, \
+mode={of:'nearest'|'bilinear'|'bicubic'|'area'})
     F.interpolate({full:4-4}, scale_factor={of:2|1.5|0.5}, mode='bilinear', align_corners={keep})
     F.interpolate({full:4-4}, scale_factor={of:2|1.5}, mode='nearest')
     F.unfold({x:4-4}, {of:1|2})
@@ -589,9 +597,11 @@ group(2, "float", """
     F.l1_loss({x}, {same}, reduction={reduction})
     F.smooth_l1_loss({x}, {same}, reduction={reduction}, beta={of:1.0|0.5})
     F.huber_loss({x}, {same}, reduction={reduction}, delta={of:1.0|0.5})
-    F.binary_cross_entropy(m.sigmoid({x}.to(m.float32)), m.sigmoid({same}).to(m.float32).detach(), reduction={reduction})
+    F.binary_cross_entropy(m.sigmoid({x}.to(m.float32)), \
+m.sigmoid({same}).to(m.float32).detach(), reduction={reduction})
     F.binary_cross_entropy_with_logits({x}, m.sigmoid({same}), reduction={reduction})
-    F.kl_div(m.log_softmax({full:1}, -1), m.softmax({same:1}, -1), reduction={of:'batchmean'|'sum'|'none'})
+    F.kl_div(m.log_softmax({full:1}, -1), m.softmax({same:1} * 0.5, -1) * 0.9, \
+reduction={of:'batchmean'|'sum'|'none'})
     F.cross_entropy({x:2-2}, {labels}, reduction={reduction}, label_smoothing={of:0.0|0.1})
     F.cross_entropy({x:2-2}, {labels}, ignore_index=0)
     F.cross_entropy({x:2-2}, m.softmax({same:2}, 1))

@@ -15,7 +15,7 @@ import numpy as np
 
 from ..dtypes import DType, int64
 from ..errors import ArgumentError, ArgumentTypeError, DimError, RangeError, ShapeError
-from ..ops import diagonals, indexing, movement
+from ..ops import diagonals, indexing, movement, overlap
 from ..ops import elementwise as ew
 from ..tensor import Tensor
 from ..viewpath import layout_of
@@ -304,8 +304,8 @@ def as_strided(
 ) -> Tensor:
     """The elements at ``storage_offset + sum(i * stride)`` of the memory that ``input`` lives in.
 
-    A copy, where PyTorch has a view. The offset counts from the start of the memory, for a view
-    from that of the tensor it was made of; left out, it is where ``input`` starts.
+    A view. The offset counts from the start of the memory, for a view from that of the tensor it
+    was made of; left out, it is where ``input`` starts.
 
     Raises:
         RuntimeError: a position outside of the memory, or memory that is not row-major.
@@ -322,17 +322,18 @@ def as_strided(
         raise ShapeError(
             f"as_strided of {input.aval}", "Its memory is not row-major.", "x.contiguous()"
         )
-    places = np.full(tuple(size), start if storage_offset is None else storage_offset, np.int64)
-    for k, (n, s) in enumerate(zip(size, stride, strict=True)):
-        places += (np.arange(n) * s).reshape([-1 if j == k else 1 for j in range(len(size))])
-    if places.size and (places.min() < 0 or places.max() >= whole.aval.size):
-        raise ShapeError(f"as_strided of {input.aval}", "It reaches outside of the elements.")
-    return indexing.take(reshape(whole, -1), Tensor(places), axis=0)
+    return overlap.strided(
+        reshape(whole, -1),
+        size=tuple(size),
+        stride=tuple(stride),
+        offset=start if storage_offset is None else storage_offset,
+    )
 
 
 def _memory_of(x: Tensor) -> tuple[Tensor, int]:
     """The tensor whose memory ``x`` is a view of, and the place of its first element there."""
-    whole = x._base if x._base is not None else x
+    root = x._root()
+    whole = x if root is None else root
     if whole._path:  # a detached view: the memory without history
         whole = Tensor(x._storage.array, x._storage)
     first, own = layout_of(whole), layout_of(x)

@@ -10,7 +10,6 @@ import numpy as np
 from .. import dtypes
 from ..dtypes import DType, result_type, stored
 from ..errors import ArgumentTypeError, DimError, DTypeError, ShapeError
-from ..ir.aval import Aval
 from ..ir.primitive import Primitive
 from ..ops import elementwise, movement
 from ..tensor import Tensor
@@ -140,9 +139,6 @@ def pointwise(
         v if isinstance(v, (Tensor, *Number)) else as_tensor_operand(v, op) for v in values
     )
     target = dtype or promote(*values)
-    if target.reduced and _numbers_ride_along(primitive, target, values):
-        wide = [cast(v, dtypes.float32) if isinstance(v, Tensor) else v for v in values]
-        return cast(pointwise(primitive, *wide, dtype=dtypes.float32, name=op), target)
     shapes = [v.aval.shape for v in values if isinstance(v, Tensor)]
     shape = broadcast_shapes(*shapes, op=op) if shapes else ()
     operands: list[Any] = []
@@ -172,18 +168,20 @@ def unshared(out: Tensor, source: Tensor) -> Tensor:
     return owned(out) if out._storage is source._storage else out
 
 
-def _numbers_ride_along(primitive: Primitive, target: DType, values: Sequence[Any]) -> bool:
-    """Whether a number meets half precision in arithmetic: it is not rounded to it, as in PyTorch.
+def factors(primitive: Primitive, input: Any, other: Any, dtype: DType | None = None) -> Tensor:
+    """``pointwise`` for products and quotients, whose numbers stay exact beside half precision.
 
-    In a comparison it is, so that ``x == 0.1`` holds where ``0.1`` was stored.
+    In every other operation PyTorch rounds a number (or 0-d tensor) to the dtype of the result.
     """
+    values = (input, other)
     numbers = [v for v in values if not isinstance(v, Tensor) or not v.dtype.reduced]
-    scalar = Aval((), target)
-    return (
-        0 < len(numbers) < len(values)
-        and all(not isinstance(v, Tensor) or not v.aval.shape for v in numbers)
-        and primitive.aval_rule(*[scalar] * len(values)).dtype is target
-    )
+    if not 0 < len(numbers) < 2 or any(isinstance(v, Tensor) and v.aval.shape for v in numbers):
+        return pointwise(primitive, input, other, dtype=dtype)
+    target = dtype or promote(*values)
+    if not target.reduced:
+        return pointwise(primitive, input, other, dtype=dtype)
+    wide = [cast(v, dtypes.float32) if isinstance(v, Tensor) else v for v in values]
+    return cast(pointwise(primitive, *wide, dtype=dtypes.float32), target)
 
 
 def floating(x: Any, name: str = "operand") -> Tensor:

@@ -290,7 +290,7 @@ def sgn(input: Tensor) -> Tensor:
     """
     x = as_tensor_operand(input)
     if not x.dtype.is_complex:
-        return ew.sign(x)
+        return ew.sign(x) if x.dtype.category else ew.convert(x, dtype=x.dtype)
     zero = ew.eq(x.detach(), 0.0)
     safe = where(zero, 1.0, x)
     return where(zero, 0.0, ew.div(safe, cast(magnitude(safe), x.dtype)))

@@ -11,9 +11,10 @@ from ..ops import elementwise as ew
 from ..ops import indexing, movement, source
 from ..ops import scan as ops
 from ..tensor import Tensor
-from .common import axis_of, cast, floating, method, owned, pointwise
+from .common import axis_of, cast, method, owned, pointwise
 from .pointwise import mul, sub, where
 from .reduction import sum
+from .refusals import floats_only, no_booleans
 from .rounding import rounds_once
 from .shape import cat, narrow, reshape
 from .sorting import ValuesIndices
@@ -33,6 +34,7 @@ def cumsum(input: Tensor, dim: int, *, dtype: DType | None = None) -> Tensor:
         [1, 3, 6]
     """
     x = _summable(input, dtype)
+    no_booleans("cumsum", x)
     axis = axis_of(dim, x.aval.ndim)
     return ops.cumsum(x, axis=axis, reverse=False) if x.aval.shape else owned(x)
 
@@ -48,6 +50,7 @@ def cumprod(input: Tensor, dim: int, *, dtype: DType | None = None) -> Tensor:
         [1, 2, 6]
     """
     x = _summable(input, dtype)
+    no_booleans("cumprod", x)
     axis = axis_of(dim, x.aval.ndim)
     if not x.aval.shape or not x.aval.shape[axis]:
         return owned(x)
@@ -102,7 +105,8 @@ def logcumsumexp(input: Tensor, dim: int) -> Tensor:
         >>> fg.logcumsumexp(fg.tensor([1000.0, 1000.0]), 0)[0].item()
         1000.0
     """
-    x = floating(input)
+    floats_only("logcumsumexp", input)
+    x = input
     axis = axis_of(dim, x.aval.ndim)
     if not x.aval.shape or not x.aval.shape[axis]:
         return owned(x)

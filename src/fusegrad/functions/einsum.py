@@ -11,7 +11,7 @@ import string
 from collections.abc import Sequence
 from typing import Any
 
-from ..errors import ArgumentTypeError, ShapeError
+from ..errors import ArgumentTypeError, DTypeError, ShapeError
 from ..ops import contract, movement
 from ..tensor import Tensor
 from .arrangement import diagonal
@@ -237,6 +237,8 @@ def tensordot(a: Tensor, b: Tensor, dims: Any = 2) -> Tensor:
         >>> fg.tensordot(fg.ones(2, 3), fg.ones(3, 4), 1).shape
         fusegrad.Size([2, 4])
     """
+    if a.dtype is not b.dtype:
+        raise DTypeError(f"tensordot of {a.aval} and {b.aval}", "Both need one dtype.")
     if isinstance(dims, Tensor):
         dims = dims.tolist()  # type: ignore[attr-defined]
     if isinstance(dims, int):

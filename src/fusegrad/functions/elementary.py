@@ -25,7 +25,8 @@ from .common import (
     promote,
 )
 from .complex import real, view_as_complex, view_as_real
-from .pointwise import add, atan2, mul, pow, sub, trunc, where
+from .pointwise import add, atan2, mul, pow, promote_pair, sub, trunc, where
+from .refusals import floats_only
 from .rounding import rounds_once
 from .twins import in_place
 
@@ -44,6 +45,11 @@ def _pair(name: str, input: Any, other: Any) -> tuple[Any, Any]:
     return x, y
 
 
+def _need_floats(name: str, input: Any, other: Any) -> None:
+    if promote_pair(input, other).category < 2:
+        floats_only(name, as_tensor_operand(input))
+
+
 def _full(x: Tensor, value: float) -> Tensor:
     return Tensor(source.full(shape=x.aval.shape, dtype=x.dtype, value=value))
 
@@ -59,6 +65,7 @@ def hypot(input: Tensor, other: Tensor) -> Tensor:
         5.0
     """
     x, y = _pair("hypot", input, other)
+    _need_floats("hypot", input, other)
     top = ops.maximum(ops.abs_(x.detach()), ops.abs_(y.detach()))
     usable = ops.and_(ops.isfinite(top), ops.gt(top, 0.0))
     scale = where(usable, top, 1.0)
@@ -87,6 +94,7 @@ def logaddexp(input: Tensor, other: Tensor) -> Tensor:
         >>> fg.logaddexp(fg.tensor(1000.0), fg.tensor(0.0)).item()
         1000.0
     """
+    _need_floats("logaddexp", input, other)
     x, y = _pair("logaddexp", input, other)
     return _log_of_sum(x, y, ops.exp, 1.0)
 
@@ -101,6 +109,7 @@ def logaddexp2(input: Tensor, other: Tensor) -> Tensor:
         >>> fg.logaddexp2(fg.tensor(3.0), fg.tensor(3.0)).item()
         4.0
     """
+    _need_floats("logaddexp2", input, other)
     x, y = _pair("logaddexp2", input, other)
     return _log_of_sum(x, y, ops.exp2, 1.0 / math.log(2.0))
 
@@ -219,6 +228,7 @@ def frac(input: Tensor) -> Tensor:
         >>> fg.frac(fg.tensor(-1.5)).item()
         -0.5
     """
+    floats_only("frac", input)
     return sub(input, trunc(input))
 
 
@@ -303,8 +313,18 @@ gcd, lcm = _divisor(whole.gcd), _divisor(whole.lcm)
 
 
 def _shift(primitive: Any, name: str, *names: str) -> Callable[[Any, Any], Tensor]:
+    left = primitive is ops.shift_left
+
     def function(input: Any, other: Any) -> Tensor:
-        return pointwise(primitive, input, other)
+        dtype = promote_pair(input, other)
+        last = 8 * dtype.itemsize - 1
+        if dtype.category != 1 or (isinstance(other, int) and 0 <= other <= last):
+            return pointwise(primitive, input, other)
+        # by a negative number, or by all bits and more: nothing but the sign is left
+        count = cast(as_tensor_operand(other), dtype)
+        inside = ops.and_(pointwise(ops.ge, count, 0), pointwise(ops.le, count, last))
+        shifted = pointwise(primitive, input, where(inside, count, last))
+        return where(inside, shifted, 0) if left else shifted
 
     function.__name__ = name
     function.__doc__ = f"{primitive.doc} Elementwise, for integers."
@@ -315,6 +335,16 @@ bitwise_left_shift = _shift(ops.shift_left, "bitwise_left_shift", "__lshift__")
 bitwise_right_shift = _shift(ops.shift_right, "bitwise_right_shift", "__rshift__")
 in_place("__ilshift__", bitwise_left_shift)
 in_place("__irshift__", bitwise_right_shift)
+
+
+@method("__rlshift__")
+def _rlshift(input: Any, other: Any) -> Tensor:
+    return bitwise_left_shift(other, input)
+
+
+@method("__rrshift__")
+def _rrshift(input: Any, other: Any) -> Tensor:
+    return bitwise_right_shift(other, input)
 
 
 def _ordered(name: str, x: Tensor) -> None:

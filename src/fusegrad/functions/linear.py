@@ -9,6 +9,7 @@ from ..ops import contract
 from ..tensor import Tensor
 from .common import broadcast_shapes, broadcast_to, method
 from .pointwise import add, mul
+from .refusals import no_booleans
 from .shape import reshape, unsqueeze
 
 
@@ -43,6 +44,7 @@ def matmul(input: Tensor, other: Tensor) -> Tensor:
     """
     x, y = input, other
     _same_dtype("matmul", x, y)
+    no_booleans("matmul", x)
     nx, ny = x.aval.ndim, y.aval.ndim
     if nx == 0 or ny == 0:
         raise ShapeError(

@@ -9,7 +9,7 @@ from typing import Any
 
 from .. import dtypes
 from ..dtypes import DType, bool_, stored
-from ..errors import ArgumentTypeError, DTypeError, ShapeError
+from ..errors import ArgumentTypeError, DTypeError, RangeError, ShapeError
 from ..ops import elementwise as ops
 from ..ops.complex import complex_abs
 from ..tensor import Tensor
@@ -19,6 +19,7 @@ from .common import (
     broadcast_shapes,
     broadcast_to,
     cast,
+    factors,
     floating,
     method,
     owned,
@@ -26,7 +27,7 @@ from .common import (
     promote,
     wrapped,
 )
-from .rounding import rounds_once
+from .refusals import no_booleans
 
 
 def _unary(primitive: Any, *names: str, floats: bool = True) -> Callable[[Any], Tensor]:
@@ -68,8 +69,14 @@ cosh = _unary(ops.cosh)
 asinh = _unary(ops.asinh, "asinh", "arcsinh")
 acosh = _unary(ops.acosh, "acosh", "arccosh")
 atanh = _unary(ops.atanh, "atanh", "arctanh")
-sign = _unary(ops.sign, floats=False)
 isfinite = _unary(ops.isfinite)
+
+
+@method("sign")
+def sign(input: Tensor) -> Tensor:
+    """-1, 0, 1 or nan, elementwise; a boolean is its own sign."""
+    x = as_tensor_operand(input)
+    return ops.convert(x, dtype=bool_) if x.dtype is bool_ else ops.sign(x)
 
 
 @method("abs", "absolute", "__abs__")
@@ -92,6 +99,7 @@ def neg(input: Tensor) -> Tensor:
 def _rounding(primitive: Any) -> Callable[[Tensor], Tensor]:
     def function(input: Tensor) -> Tensor:
         x = as_tensor_operand(input)
+        no_booleans(primitive.name, x)
         return primitive(x) if x.dtype.category >= 2 else owned(x)
 
     function.__name__ = primitive.name
@@ -115,6 +123,7 @@ def round(input: Any, *, decimals: int = 0) -> Tensor:
         ([0.0, 2.0], tensor(1200.))
     """
     x = as_tensor_operand(input)
+    no_booleans("round", x)
     if not x.dtype.is_floating_point:
         if decimals:
             raise DTypeError(
@@ -131,6 +140,7 @@ def round(input: Any, *, decimals: int = 0) -> Tensor:
 @method()
 def relu(input: Tensor) -> Tensor:
     """max(x, 0), elementwise."""
+    no_booleans("relu", input)
     if input.dtype.is_floating_point:
         return ops.relu(input)
     return pointwise(ops.maximum, input, 0)
@@ -138,8 +148,9 @@ def relu(input: Tensor) -> Tensor:
 
 @method()
 def square(input: Tensor) -> Tensor:
-    """x * x, elementwise."""
-    return pow(input, 2) if input.dtype is bool_ else pointwise(ops.mul, input, input)
+    """x * x, elementwise; int64 for booleans."""
+    x = cast(input, dtypes.int64) if input.dtype is bool_ else input
+    return pointwise(ops.mul, x, x)
 
 
 @method()
@@ -156,31 +167,45 @@ def isinf(input: Tensor) -> Tensor:
 
 
 # --- arithmetic ---------------------------------------------------------------------------------
-def _no_bool(name: str, *values: Any) -> None:
-    if (
-        promote(*[v if isinstance(v, (Tensor, *Number)) else as_tensor_operand(v) for v in values])
-        is bool_
-    ):
-        raise DTypeError(f"{name} of booleans", "Booleans have no subtraction.", "x ^ y")
+def _scales(alpha: Any) -> bool:
+    return isinstance(alpha, Tensor) or alpha != 1
 
 
-def _scaled(input: Any, other: Any, alpha: Any) -> Any:
-    """``alpha * other`` in the dtype of the sum that it goes into."""
-    if not isinstance(other, Tensor):
-        return other * alpha
-    if isinstance(input, Tensor):
-        other = _promoted(input, other)[1]
-    return mul(other, alpha)
+def _scaled(name: str, input: Any, other: Any, alpha: Any) -> Any:
+    """``alpha * other``, in the dtype of the result."""
+    if not _scales(alpha):
+        return other
+    dtype = promote_pair(input, other)
+    if isinstance(alpha, float) and dtype.category < 2:
+        raise DTypeError(
+            f"{name} of integers with alpha={alpha!r}",
+            "For integral input tensors, argument alpha must not be a floating point number.",
+            "an integer alpha",
+        )
+    if isinstance(alpha, bool) and dtype is not bool_:
+        raise DTypeError(
+            f"{name} with alpha={alpha!r}", "Boolean alpha only supported for Boolean results."
+        )
+    if dtype is bool_:
+        return mul(other, as_bool(as_tensor_operand(alpha)))
+    return mul(cast(as_tensor_operand(other), dtype), alpha)
 
 
 @method("add", "__add__", "__radd__")
 def add(input: Any, other: Any, *, alpha: Any = 1) -> Tensor:
     """input + alpha * other with broadcasting and type promotion."""
-    if isinstance(alpha, Tensor) or alpha != 1:
-        other = _scaled(input, other, alpha)
+    if _scales(alpha) and (dtype := promote_pair(input, other)).reduced:
+        return _narrow_sum(add, input, other, alpha, dtype)
+    other = _scaled("add", input, other, alpha)
     if promote_pair(input, other) is bool_:
         return pointwise(ops.or_, input, other)
     return pointwise(ops.add, input, other)
+
+
+def _narrow_sum(function: Any, input: Any, other: Any, alpha: Any, dtype: DType) -> Tensor:
+    """A scaled sum in half precision: its factor is rounded, and then the result."""
+    parts = [cast(cast(as_tensor_operand(v), dtype), dtypes.float32) for v in (input, other, alpha)]
+    return cast(function(parts[0], parts[1], alpha=parts[2]), dtype)
 
 
 def promote_pair(a: Any, b: Any) -> DType:
@@ -190,8 +215,8 @@ def promote_pair(a: Any, b: Any) -> DType:
     )
 
 
-def _float_of(a: Any, b: Any) -> DType:
-    """Result dtype of two operands of a function whose results are not whole."""
+def fractional(a: Any, b: Any) -> DType:
+    """The result dtype of a function with fractions: the default dtype for integers."""
     dtype = promote_pair(a, b)
     return dtype if dtype.category >= 2 else dtypes.get_default_dtype()
 
@@ -199,10 +224,10 @@ def _float_of(a: Any, b: Any) -> DType:
 @method("sub", "subtract", "__sub__")
 def sub(input: Any, other: Any, *, alpha: Any = 1) -> Tensor:
     """input - alpha * other with broadcasting and type promotion."""
-    _no_bool("sub", input, other)
-    if isinstance(alpha, Tensor) or alpha != 1:
-        other = _scaled(input, other, alpha)
-    return pointwise(ops.sub, input, other)
+    no_booleans("sub", input, other, try_="x ^ y or ~x for booleans")
+    if _scales(alpha) and (dtype := promote_pair(input, other)).reduced:
+        return _narrow_sum(sub, input, other, alpha, dtype)
+    return pointwise(ops.sub, input, _scaled("sub", input, other, alpha))
 
 
 @method("__rsub__")
@@ -216,75 +241,42 @@ def mul(input: Any, other: Any) -> Tensor:
     """input * other with broadcasting and type promotion."""
     if promote_pair(input, other) is bool_:
         return pointwise(ops.and_, input, other)
-    return pointwise(ops.mul, input, other)
-
-
-@method("div", "divide", "true_divide", "__truediv__")
-def div(input: Any, other: Any, *, rounding_mode: str | None = None) -> Tensor:
-    """input / other; integers give floats unless ``rounding_mode`` is "trunc" or "floor"."""
-    if rounding_mode == "floor":
-        return floor_divide(input, other)
-    dtype = promote_pair(input, other)
-    if rounding_mode == "trunc":
-        if dtype.is_floating_point:
-            return trunc(pointwise(ops.div, input, other))
-        magnitude = pointwise(ops.floor_div, pointwise(ops.abs_, input), pointwise(ops.abs_, other))
-        signs = pointwise(ops.mul, pointwise(ops.sign, input), pointwise(ops.sign, other))
-        return pointwise(ops.mul, magnitude, signs)
-    return pointwise(ops.div, input, other, dtype=_float_of(input, other))
-
-
-@method("__rtruediv__", "__rdiv__")
-def rdiv(input: Any, other: Any) -> Tensor:
-    """other / input."""
-    return div(other, input)
-
-
-@method("floor_divide", "__floordiv__")
-def floor_divide(input: Any, other: Any) -> Tensor:
-    """Quotient rounded towards minus infinity."""
-    return pointwise(ops.floor_div, input, other)
-
-
-@method("__rfloordiv__")
-def rfloor_divide(input: Any, other: Any) -> Tensor:
-    """other // input."""
-    return floor_divide(other, input)
-
-
-@method("remainder", "__mod__")
-def remainder(input: Any, other: Any) -> Tensor:
-    """Remainder with the sign of the divisor."""
-    return pointwise(ops.remainder, input, other)
-
-
-@method("__rmod__")
-def rremainder(input: Any, other: Any) -> Tensor:
-    """other % input."""
-    return remainder(other, input)
-
-
-@method()
-def fmod(input: Any, other: Any) -> Tensor:
-    """Remainder with the sign of the dividend."""
-    if promote_pair(input, other).is_floating_point:
-        return pointwise(ops.fmod, input, other)
-    return sub(input, mul(div(input, other, rounding_mode="trunc"), other))
+    return factors(ops.mul, input, other)
 
 
 @method("pow", "__pow__")
 def pow(input: Any, exponent: Any) -> Tensor:
     """input ** exponent; small integer exponents become products, 0.5 a square root."""
-    if (
-        isinstance(input, Tensor)
-        and isinstance(exponent, Number)
-        and (not isinstance(exponent, complex) or input.dtype.is_complex)
-    ):
-        special = _constant_power(input, exponent)
-        if special is not None:
-            return special
     dtype = promote_pair(input, exponent)
-    return pointwise(ops.pow_ if dtype.category >= 2 else ops.ipow, input, exponent)
+    if dtype is bool_ and isinstance(exponent, bool):
+        return pointwise(ops.or_, input, logical_not(as_tensor_operand(exponent)))
+    if isinstance(input, Tensor) and isinstance(exponent, Number):
+        if not isinstance(exponent, complex) or input.dtype.is_complex:
+            special = _constant_power(cast(input, dtype), exponent)
+            if special is not None:
+                return special
+    if dtype.category >= 2:
+        return pointwise(ops.pow_, input, exponent)
+    return _integer_power(input, exponent)
+
+
+def _integer_power(base: Any, exponent: Any) -> Tensor:
+    """Powers of integers; a negative exponent leaves what is whole: powers of 1 and -1."""
+    if isinstance(exponent, int) and exponent < 0:
+        raise RangeError(
+            f"pow with exponent {exponent}",
+            "Integers to negative integer powers are not allowed.",
+            "x.float() ** exponent",
+        )
+    if not isinstance(exponent, Tensor) or not exponent.dtype.is_signed:
+        return pointwise(ops.ipow, base, exponent)
+    dtype = promote_pair(base, exponent)
+    base, exponent = (cast(as_tensor_operand(v), dtype) for v in (base, exponent))
+    below = pointwise(ops.lt, exponent, 0)
+    power = pointwise(ops.ipow, base, where(below, 0, exponent))
+    odd = pointwise(ops.and_, exponent, 1)
+    of_minus_one = where(pointwise(ops.eq, base, -1), pointwise(ops.sub, 1, mul(odd, 2)), 0)
+    return where(below, where(pointwise(ops.eq, base, 1), 1, of_minus_one), power)
 
 
 def _constant_power(x: Tensor, exponent: Any) -> Tensor | None:
@@ -311,25 +303,27 @@ def rpow(input: Any, other: Any) -> Tensor:
 @method()
 def maximum(input: Any, other: Any) -> Tensor:
     """Larger of two, elementwise; nan wins."""
-    return pointwise(ops.maximum, input, other)
+    of_bools = promote_pair(input, other) is bool_
+    return pointwise(ops.or_ if of_bools else ops.maximum, input, other)
 
 
 @method()
 def minimum(input: Any, other: Any) -> Tensor:
     """Smaller of two, elementwise; nan wins."""
-    return pointwise(ops.minimum, input, other)
+    of_bools = promote_pair(input, other) is bool_
+    return pointwise(ops.and_ if of_bools else ops.minimum, input, other)
 
 
 @method()
 def atan2(input: Any, other: Any) -> Tensor:
     """Angle of the point (other, input)."""
-    return pointwise(ops.atan2, input, other, dtype=_float_of(input, other))
+    return pointwise(ops.atan2, input, other, dtype=fractional(input, other))
 
 
 @method()
 def copysign(input: Any, other: Any) -> Tensor:
     """Magnitude of input with the sign of other."""
-    return pointwise(ops.copysign, input, other, dtype=_float_of(input, other))
+    return pointwise(ops.copysign, input, other, dtype=fractional(input, other))
 
 
 @method("clamp", "clip")
@@ -342,9 +336,9 @@ def clamp(input: Tensor, min: Any = None, max: Any = None) -> Tensor:
     dtype = promote(input, *limits)
     out = cast(input, dtype)
     if min is not None:
-        out = where(pointwise(ops.ge, out, min), out, pointwise(ops.maximum, out.detach(), min))
+        out = where(pointwise(ops.ge, out, min), out, maximum(out.detach(), min))
     if max is not None:
-        out = where(pointwise(ops.le, out, max), out, pointwise(ops.minimum, out.detach(), max))
+        out = where(pointwise(ops.le, out, max), out, minimum(out.detach(), max))
     return out
 
 
@@ -365,46 +359,6 @@ def clamp_max(input: Tensor, max: Any) -> Tensor:
     """min(input, max)."""
     input = as_tensor_operand(input)
     return clamp(input, max=max)
-
-
-@method()
-@rounds_once
-def lerp(input: Tensor, end: Any, weight: Any) -> Tensor:
-    """input + weight * (end - input), from the nearer end: exact for the weights 0 and 1."""
-    for x in (end, weight):
-        if isinstance(x, Tensor) and x.dtype is not input.dtype:
-            raise DTypeError(
-                f"lerp of {input.aval} and {x.aval}", "All tensors must have one dtype."
-            )
-    span = sub(end, input)
-    near, far = add(input, mul(weight, span)), sub(end, mul(span, sub(1, weight)))
-    if isinstance(weight, Tensor):
-        return where(ops.lt(abs(weight), 0.5), near, far)
-    return near if builtins.abs(weight) < 0.5 else far
-
-
-def _promoted(*values: Any) -> list[Any]:
-    """Tensors in their common dtype, so that what is between them is not rounded to less."""
-    dtype = promote(*values)
-    return [cast(v, dtype) if isinstance(v, Tensor) else v for v in values]
-
-
-@method()
-@rounds_once
-def addcmul(input: Tensor, tensor1: Any, tensor2: Any, *, value: Any = 1) -> Tensor:
-    """input + value * tensor1 * tensor2."""
-    input, tensor1, tensor2 = _promoted(input, tensor1, tensor2)
-    product = mul(tensor1, tensor2)
-    return add(input, product if isinstance(value, Number) and value == 1 else mul(product, value))
-
-
-@method()
-@rounds_once
-def addcdiv(input: Tensor, tensor1: Any, tensor2: Any, *, value: Any = 1) -> Tensor:
-    """input + value * tensor1 / tensor2."""
-    input, tensor1, tensor2 = _promoted(input, tensor1, tensor2)
-    numerator = tensor1 if isinstance(value, Number) and value == 1 else mul(tensor1, value)
-    return add(input, div(numerator, tensor2))
 
 
 # --- comparison, logic ----------------------------------------------------------------------------
@@ -507,4 +461,4 @@ def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
             )
     if isinstance(value, Number):
         value = Tensor(stored(value, input.dtype))
-    return where(mask, value, input)
+    return where(mask, cast(value, input.dtype), input)

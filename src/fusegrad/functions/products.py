@@ -94,6 +94,8 @@ def kron(input: Tensor, other: Tensor) -> Tensor:
 
 def _plus(input: Tensor, product: Tensor, beta: Any, alpha: Any) -> Tensor:
     """``beta * input + alpha * product``; with beta 0 what ``input`` holds does not matter."""
+    if product.dtype.category < 2:  # factors of integer sums are integers, too
+        beta, alpha = (int(f) if isinstance(f, float) else f for f in (beta, alpha))
     scaled = product if isinstance(alpha, Number) and alpha == 1 else mul(product, alpha)
     if isinstance(beta, Number) and beta == 0:
         return scaled
@@ -229,6 +231,9 @@ def cdist(
         raise ShapeError(
             f"cdist of {x1.aval} and {x2.aval}", "Both are matrices with as many columns."
         )
+    for x in (x1, x2):
+        if not x.dtype.is_floating_point:
+            raise DTypeError(f"cdist of {x.aval}", "Distances need a floating dtype.", "x.float()")
     if p < 0:
         raise ShapeError(f"cdist with p={p}", "p must not be negative.")
     return norm(sub(unsqueeze(x1, -2), unsqueeze(x2, -3)), p, -1)

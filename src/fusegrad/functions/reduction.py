@@ -14,6 +14,7 @@ from .common import as_tensor_operand, axes_of, axis_of, cast, floating, method,
 from .complex import real, view_as_real
 from .indexing import gather
 from .pointwise import as_bool, where
+from .refusals import floats_only, no_booleans
 from .rounding import rounds_once
 
 
@@ -177,12 +178,14 @@ def _ordered(name: str, x: Tensor) -> Tensor:
 @method()
 def argmax(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
     """Index of the first maximum along ``dim`` (of the flattened tensor when ``None``)."""
+    no_booleans("argmax", input)
     return _arg(reduce.argmax, _ordered("argmax", input), dim, keepdim)
 
 
 @method()
 def argmin(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
     """Index of the first minimum along ``dim`` (of the flattened tensor when ``None``)."""
+    no_booleans("argmin", input)
     return _arg(reduce.argmin, _ordered("argmin", input), dim, keepdim)
 
 
@@ -223,13 +226,13 @@ def _truth(primitive: Any, input: Tensor, dim: Any, keepdim: bool) -> Tensor:
 
 @method()
 def any(input: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:
-    """Whether any element is non-zero."""
+    """Whether any element is non-zero; of ``uint8`` the result is ``uint8``, else bool."""
     return _truth(reduce.any_, input, dim, keepdim)
 
 
 @method()
 def all(input: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:
-    """Whether all elements are non-zero."""
+    """Whether all elements are non-zero; of ``uint8`` the result is ``uint8``, else bool."""
     return _truth(reduce.all_, input, dim, keepdim)
 
 
@@ -256,7 +259,8 @@ def logsumexp(input: Tensor, dim: Any, keepdim: bool = False) -> Tensor:
 @rounds_once
 def softmax(input: Tensor, dim: int, dtype: DType | None = None) -> Tensor:
     """exp(x) / sum(exp(x)) along ``dim``."""
-    x = cast(input, dtype) if dtype else floating(input)
+    x = cast(input, dtype) if dtype else input
+    floats_only("softmax", x)
     if not x.aval.size:
         return ew.exp(x)
     shifted = pointwise(ew.sub, x, amax(x.detach(), dim, True))
@@ -268,7 +272,8 @@ def softmax(input: Tensor, dim: int, dtype: DType | None = None) -> Tensor:
 @rounds_once
 def log_softmax(input: Tensor, dim: int, dtype: DType | None = None) -> Tensor:
     """log(softmax(x)) along ``dim``."""
-    x = cast(input, dtype) if dtype else floating(input)
+    x = cast(input, dtype) if dtype else input
+    floats_only("log_softmax", x)
     if not x.aval.size:
         return ew.exp(x)
     shifted = pointwise(ew.sub, x, amax(x.detach(), dim, True))

@@ -401,6 +401,12 @@ def masked_scatter(input: Tensor, mask: Tensor, source: Tensor) -> Tensor:
     values = reshape(source, -1)
     if not values.aval.size or not flat.aval.size:
         return ew.convert(x, dtype=x.dtype)
+    chosen = flat._value
+    if isinstance(chosen, np.ndarray) and chosen.sum() > values.aval.size:
+        raise RangeError(
+            f"masked_scatter of {source.aval} under {int(chosen.sum())} true elements",
+            "The source must have an element for each of them.",
+        )
     rank = ew.sub(scan.cumsum(cast(flat, int64), axis=0, reverse=False), 1)
     last = values.aval.size - 1
     at = ew.minimum(ew.maximum(rank, 0), last)

@@ -142,6 +142,7 @@ def movedim(input: Tensor, source: Any, destination: Any) -> Tensor:
     """Move axes to new places, the others keep their order."""
     ndim = input.aval.ndim
     if not ndim:
+        axis_of(source, 0), axis_of(destination, 0)
         return reshape(input, ())
     named = [[a] if isinstance(a, int) else list(a) for a in (source, destination)]
     if len(named[0]) != len(named[1]) or any(

@@ -20,6 +20,7 @@ from ..tensor import Tensor
 from .common import as_tensor_operand, axis_of, broadcast_to, cast, method, owned, pointwise
 from .pointwise import where
 from .reduction import argmax, sum
+from .refusals import no_booleans
 from .shape import movedim, narrow, permute, reshape, squeeze
 
 
@@ -137,6 +138,7 @@ def _one(input: Tensor, position: Tensor, axis: int, keepdim: bool) -> ValuesInd
 
 
 def _middle(name: str, input: Tensor, dim: Any, keepdim: bool, ignore: bool) -> Any:
+    no_booleans(name, input)
     if dim is None:
         if not input.aval.size:
             return Tensor(stored(np.nan, input.dtype))
@@ -204,6 +206,8 @@ def _quantile(
         raise RangeError(f"{name} with interpolation={how!r}", f"Known: {_INTERPOLATIONS}.")
     if not input.dtype.is_floating_point:
         raise DTypeError(f"{name} of {input.aval}", "Quantiles need a floating dtype.", "x.float()")
+    if not input.aval.size:
+        raise RangeError(f"{name} of {input.aval}", "There must be at least one element.")
     if isinstance(q, Tensor):
         if q.dtype is not input.dtype or q.aval.ndim > 1:
             raise DTypeError(
@@ -437,6 +441,7 @@ def isin(
     """
     if not isinstance(elements, Tensor) and not isinstance(test_elements, Tensor):
         raise ArgumentError("isin of two numbers", "At least one operand must be a tensor.")
+    no_booleans("isin", elements, test_elements)
     x, known = as_tensor_operand(elements), reshape(as_tensor_operand(test_elements), -1)
     n = known.aval.shape[0]
     if n <= 8:

@@ -11,12 +11,13 @@ from ..errors import DTypeError, RangeError, ShapeError
 from ..ir.primitive import current_builder
 from ..ops import elementwise as ew
 from ..tensor import Tensor
+from .arithmetic import div
 from .common import axis_of, cast, floating, method, pointwise
 from .complex import adjoint, real, view_as_complex, view_as_real
 from .elementary import register_in_place
 from .linear import matmul
 from .norms import norm
-from .pointwise import div, mul, sub, where
+from .pointwise import mul, sub, where
 from .reduction import amax, amin, mean, std, sum, var
 from .rounding import rounds_once
 from .shape import reshape

@@ -1,4 +1,4 @@
-"""In-place twins of elementwise functions: ``x.add_(y)`` is ``x`` with the result of ``add`` in it."""
+"""In-place twins of elementwise functions: ``x.add_(y)`` writes ``add(x, y)`` into ``x``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from ..tensor import Tensor
 from ..transform.vjp import next_sequence
-from . import pointwise as functions
+from . import arithmetic, pointwise
 
 
 def in_place(name: str, function: Callable[..., Tensor]) -> None:
@@ -39,7 +39,7 @@ for _name in """
     addcdiv exp log sqrt rsqrt reciprocal tanh sigmoid relu neg abs sin cos floor ceil round
     trunc masked_fill bitwise_and bitwise_or bitwise_xor square erfinv
 """.split():
-    _function = getattr(functions, _name)
+    _function = getattr(arithmetic, _name, None) or getattr(pointwise, _name)
     in_place(f"{_name}_", _function)
     if _name in _OPERATORS:
         in_place(f"__{_OPERATORS[_name]}__", _function)

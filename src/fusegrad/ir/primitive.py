@@ -227,7 +227,8 @@ def evaluate(primitive: Primitive, args: Sequence[Any], params: dict[str, Any]) 
             )
         if isinstance(arg, (Literal, np.ndarray, np.generic)):
             like = aval_of(arg).dtype
-        avals.append(None if isinstance(arg, (bool, int, float, complex)) else aval_of(arg))
+        plain = type(arg) in (bool, int, float, complex)  # np.float64 is a float with a dtype
+        avals.append(None if plain else aval_of(arg))
         arrays.append(arg.value if isinstance(arg, Literal) else arg)
     for k, aval in enumerate(avals):
         if aval is None:  # a number takes the dtype of its neighbours

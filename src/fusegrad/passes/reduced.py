@@ -8,9 +8,11 @@ fuse into loads and stores. Eager evaluation rounds at the same places (``ir/pri
 from __future__ import annotations
 
 from ..dtypes import float32
-from ..ir.graph import Atom, Eqn, Graph
+from ..ir.aval import Aval
+from ..ir.graph import Atom, Eqn, Graph, Literal, Var
 from ..ir.primitive import wide_params
 from ..ops.elementwise import convert
+from ..ops.source import full
 from .simplify import Rewriter
 
 
@@ -34,12 +36,22 @@ def _widened(rewriter: Rewriter, eqn: Eqn) -> Atom | None:
     out = eqn.outputs[0].aval.dtype
     if eqn.primitive is convert and float32 in (eqn.inputs[0].aval.dtype, out):
         return None
-    inputs = tuple(_wide(rewriter, atom) for atom in eqn.inputs)
+    assert rewriter.current is not None
+    shapes = [a.aval.shape for a in rewriter.current.inputs]
+    if eqn.primitive.kind == "elementwise":
+        shapes = [() for _ in shapes]  # a literal goes with any shape
+    inputs = tuple(_wide(rewriter, a, s) for a, s in zip(eqn.inputs, shapes, strict=True))
     value = rewriter.emit(eqn.primitive, inputs, **wide_params(eqn.params))
     return rewriter.emit(convert, (value,), dtype=out) if out.reduced else value
 
 
-def _wide(rewriter: Rewriter, atom: Atom) -> Atom:
-    if not atom.aval.dtype.reduced:
+def _wide(rewriter: Rewriter, atom: Atom, shape: tuple[int, ...]) -> Atom:
+    """An operand in ``float32``, written out when it is a literal that stands for an array."""
+    if atom.aval.dtype.reduced:
+        atom = rewriter.emit(convert, (atom,), dtype=float32)
+    if not isinstance(atom, Literal) or not shape:
         return atom
-    return rewriter.emit(convert, (atom,), dtype=float32)
+    out = Var(Aval(shape, atom.aval.dtype))
+    params = {"shape": shape, "dtype": atom.aval.dtype, "value": atom.number}
+    rewriter.eqns.append(Eqn(full, (), params, (out,)))
+    return out

@@ -98,7 +98,7 @@ def _simplify_eqn(rw: Rewriter, eqn: Eqn) -> Atom | None:
         return _elementwise(rw, eqn)
     if kind == "movement":
         return _movement(rw, eqn)
-    if kind == "reduce":
+    if kind == "reduce" and eqn.primitive.expand is None:
         return _reduction(rw, eqn)
     return _operands_as_arrays(rw, eqn)
 
@@ -357,7 +357,7 @@ def _runs(axes: tuple[int, ...]) -> list[tuple[int, ...]]:
 
 
 def decompose_small_dots(graph: Graph) -> Graph:
-    """Dots with a unit extent (matrix-vector, outer products) become products and sums.
+    """Dots with a unit extent (matrix-vector, outer), and of integers, become products and sums.
 
     Those move more bytes than they compute, and as loop nests they fuse with their neighbours: a
     logistic regression reads its data once for the forward and the backward pass. So do dots of

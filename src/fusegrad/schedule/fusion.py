@@ -261,7 +261,7 @@ class Fusion(Recompute):
         """The iteration space a sink asks for: its own shape, or that of what it reduces."""
         if sink.eqn.primitive.kind == "reduce":
             return sink.eqn.inputs[0].aval.shape
-        return sink.var.aval.shape
+        return sink.space
 
     def _unify(self, group: Group, sink: Sink) -> None:
         """Fit the sink's loops to the group's, refining free choices; sets ``sink.how``."""

@@ -10,8 +10,11 @@ from typing import Any
 
 from ..ir.graph import Eqn, Var
 from ..ops.contract import dot, free_axes
+from ..ops.movement import concat
 from .index import Ix
 from .loops import Buffer
+
+MAX_COLUMNS = 4  # more would be many strided stores for each row
 
 
 @dataclass(eq=False)
@@ -24,6 +27,23 @@ class Sink:
     var: Var
     eqn: Eqn
     how: str = "point"
+
+    @property
+    def columns(self) -> int:
+        """How many elements one step of the loops stores side by side; 0: one, of its own axis.
+
+        A join of single columns along the last axis (the parts of complex numbers) walks the rows.
+        """
+        out = self.var.aval.shape
+        joins = self.eqn.primitive is concat and self.eqn.params["axis"] == len(out) - 1
+        single = joins and all(a.aval.shape[-1] == 1 for a in self.eqn.inputs)
+        return out[-1] if single and 1 < out[-1] <= MAX_COLUMNS else 0
+
+    @property
+    def space(self) -> tuple[int, ...]:
+        """Extents that are walked to store it."""
+        shape = self.var.aval.shape
+        return shape[:-1] if self.columns else shape
 
 
 @dataclass(eq=False)

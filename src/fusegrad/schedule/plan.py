@@ -147,6 +147,8 @@ class _Planner:
             return False
         if sink.how != "point" and group.kept > 0:
             return False
+        if sink.columns:
+            return False  # one column could be stored before another is computed from its old value
         lowering = self._lowering(lambda v: Buffer("", v.aval.shape, v.aval.dtype))
         scalars = self._members(lowering, group)
         if sink.how != "point":
@@ -291,11 +293,13 @@ class _Planner:
             if scalar.op == "acc" and scalar not in nest.accs:
                 nest.accs.append(scalar)
             if sink.var in self.fusion.stored and sink.how != "dot":
-                axes = self.fusion.sink_axes(group, sink)
-                index = flat(
-                    natural_index(sink.var.aval.shape, axes), row_major(sink.var.aval.shape)
-                )
-                nest.stores.append(Store(self._buffer(sink.var), index, scalar, sink.var))
+                place = natural_index(sink.space, self.fusion.sink_axes(group, sink))
+                strides, buffer = row_major(sink.var.aval.shape), self._buffer(sink.var)
+                if not sink.columns:
+                    nest.stores.append(Store(buffer, flat(place, strides), scalar, sink.var))
+                for k, column in enumerate(scalar.args if sink.columns else ()):
+                    index = flat((*place, k), strides)
+                    nest.stores.append(Store(buffer, index, column, sink.var))
 
     def _nest(self, group: Group) -> LoopNest:
         lowering = self._lowering()

@@ -150,7 +150,7 @@ class Values:
         """Loop axes of the non-unit axes of a sink's value."""
         n = len(group.shape)
         split = n if group.split < 0 else group.split
-        count = len(squeezed(sink.var.aval.shape))
+        count = len(squeezed(sink.space))
         if sink.how in ("point", "dot"):
             return list(range(count))
         if sink.how == "inner":
@@ -161,7 +161,10 @@ class Values:
         return list(range(split, n)) if count else []
 
     def lower_sink(self, lowering: Lowering, group: Group, sink: Sink) -> Scalar:
-        """The scalar of one sink in a kernel, and its place among the members."""
+        """The scalar of one sink in a kernel, and its place among the members.
+
+        Of a sink with columns it stands for all of them: its operands are what is stored.
+        """
         axes = self.sink_axes(group, sink)
         if sink.eqn.primitive.kind == "reduce":
             x = sink.eqn.inputs[0]
@@ -173,11 +176,15 @@ class Values:
                 op, dtype, (arg,), p.combine, p.identity(dtype), over=sink.how, eqn=sink.eqn
             )
         else:
-            index = natural_index(sink.var.aval.shape, axes)
+            index = natural_index(sink.space, axes)
             saved = lowering.stored
             lowering.stored = lambda v: v is not sink.var and saved(v)
             try:
-                scalar = lowering.evaluate(sink.var, index)
+                if sink.columns:
+                    row = [lowering.evaluate(sink.var, (*index, k)) for k in range(sink.columns)]
+                    scalar = Scalar("apply", sink.var.aval.dtype, tuple(row), eqn=sink.eqn)
+                else:
+                    scalar = lowering.evaluate(sink.var, index)
             finally:
                 lowering.stored = saved
         key = tuple(Ix({a: 1}).key for a in axes)

@@ -45,8 +45,8 @@ def dump(value: Any) -> bytes:
     content = {"version": VERSION, "tree": tree, "complex": pairs, "sums": sums}
     text = json.dumps(content, separators=(",", ":"))
     metadata = {KEY: text, SUM: str(zlib.crc32(text.encode()))}
-    raw = safetensors.numpy.save(arrays, metadata)
-    return _named(raw, [n for n, a in encoder.arrays.items() if a.dtype == bfloat16.np])
+    file = safetensors.numpy.save(arrays, metadata)
+    return _named(file, [n for n, a in encoder.arrays.items() if a.dtype == bfloat16.np])
 
 
 def _named(raw: bytes, names: list[str]) -> bytes:

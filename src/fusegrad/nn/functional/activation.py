@@ -15,11 +15,12 @@ from typing import Any
 from ...dtypes import DType
 from ...errors import ArgumentError, RangeError, ShapeError
 from ...functions import reduction
+from ...functions.arithmetic import div
 from ...functions.common import axis_of, cast, floating, pointwise, wrapped
 from ...functions.creation import zeros_like
 from ...functions.norms import norm
 from ...functions.pointwise import abs as magnitude
-from ...functions.pointwise import clamp, div, sub, where
+from ...functions.pointwise import clamp, sub, where
 from ...functions.pointwise import relu as _relu
 from ...functions.pointwise import sigmoid as _sigmoid
 from ...functions.pointwise import tanh as _tanh

@@ -16,6 +16,7 @@ import numpy as np
 from ...autograd import Function
 from ...dtypes import DType, int32, int64, stored, uint8
 from ...errors import RangeError
+from ...functions.arithmetic import div
 from ...functions.common import broadcast_to, cast, pointwise, unshared
 from ...functions.pointwise import pow as power
 from ...functions.rounding import rounds_to_input
@@ -268,6 +269,9 @@ def _avg_pool(
     apart = all(a.apart for a in axes)
     sums = _SumPool.apply(input, axes) if apart else _window_sums(input, axes)
     sizes = np.asarray(float(divisor)) if divisor else _sizes(axes, count_include_pad)
+    if input.dtype.category < 2:
+        whole = Tensor(np.asarray(sizes, input.dtype.np))
+        return div(sums, whole, rounding_mode="trunc")
     if sizes.size and (sizes == sizes.flat[0]).all():
         return ew.mul(sums, 1.0 / float(sizes.flat[0]))
     counts = Tensor(stored(1.0 / sizes, input.dtype))

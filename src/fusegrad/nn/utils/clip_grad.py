@@ -10,9 +10,10 @@ import numpy as np
 
 from ...autograd import no_grad
 from ...errors import GradientError
+from ...functions.arithmetic import div
 from ...functions.common import cast
 from ...functions.norms import norm
-from ...functions.pointwise import clamp, div, neg
+from ...functions.pointwise import clamp, neg
 from ...functions.reduction import amax, sum
 from ...functions.shape import stack
 from ...ops import elementwise as ew

@@ -8,12 +8,12 @@ import numpy as np
 
 from ...autograd import no_grad
 from ...errors import ArgumentError, DimError
+from ...functions.arithmetic import div
 from ...functions.common import cast
 from ...functions.conversion import clone
 from ...functions.creation import eye, zeros
 from ...functions.linear import dot, mv
 from ...functions.norms import norm
-from ...functions.pointwise import div
 from ...functions.random import randn
 from ...functions.reduction import sum
 from ...functions.shape import cat, flatten, permute, unsqueeze
