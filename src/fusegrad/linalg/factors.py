@@ -186,7 +186,7 @@ def ldl_factor(A: Tensor, *, hermitian: bool = False) -> LDLFactor:
     Example:
         >>> import fusegrad as fg
         >>> fg.linalg.ldl_factor(fg.tensor([[4.0, 2.0], [2.0, 3.0]])).LD.tolist()
-        [[4.0, 2.0], [0.5, 2.0]]
+        [[4.0, 0.0], [0.5, 2.0]]
     """
     return LDLFactor(*_unpacked(_ldl("linalg.ldl_factor", A, hermitian, True)))
 
