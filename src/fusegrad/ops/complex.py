@@ -143,7 +143,7 @@ def _on_parts_reference(
 ) -> np.ndarray:
     operands = [_as_complex(x) if p else x for x, p in zip(arrays, parts, strict=True)]
     out = np.asarray(REGISTRY[record].reference(*operands, **params))
-    return _as_real(np.ascontiguousarray(out)) if out.dtype.kind == "c" else out
+    return _as_real(np.asarray(out, order="C")) if out.dtype.kind == "c" else out
 
 
 def _on_parts_samples(rng: np.random.Generator, dtype: DType, domain: tuple[float, float]) -> Drawn:

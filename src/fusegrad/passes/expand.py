@@ -35,9 +35,12 @@ def expand(graph: Graph) -> Graph:
     def rule(rewriter: Rewriter, eqn: Eqn) -> Atom | None:
         if eqn.primitive.expand is None:
             return None
+        assert rewriter.current is not None
+        avals = [a.aval for a in rewriter.current.inputs]
+        operands = list(map(rewriter.written, eqn.inputs, avals))
         previous = set_builder(Appender(rewriter))
         try:
-            result: Atom = eqn.primitive.expand(*eqn.inputs, **eqn.params)
+            result: Atom = eqn.primitive.expand(*operands, **eqn.params)
         finally:
             set_builder(previous)
         return result

@@ -68,13 +68,16 @@ class Rewriter:
         return Graph(self.graph.inputs, self.eqns, outputs)
 
     def _output(self, atom: Atom) -> Atom:
-        new = self.read(atom)
-        if isinstance(new, Literal) and atom.aval.shape:  # an output is a whole array
-            var = Var(atom.aval)
-            params = {"shape": atom.aval.shape, "dtype": atom.aval.dtype, "value": new.number}
-            self.eqns.append(Eqn(source.full, (), params, (var,)))
-            return var
-        return new
+        return self.written(self.read(atom), atom.aval)
+
+    def written(self, atom: Atom, aval: Aval) -> Atom:
+        """``atom``; a literal that stands for an array of equal elements as that array."""
+        if not (isinstance(atom, Literal) and aval.shape):
+            return atom
+        var = Var(aval)
+        params = {"shape": aval.shape, "dtype": aval.dtype, "value": atom.number}
+        self.eqns.append(Eqn(source.full, (), params, (var,)))
+        return var
 
 
 def simplify(graph: Graph) -> Graph:
@@ -109,15 +112,8 @@ def _operands_as_arrays(rw: Rewriter, eqn: Eqn) -> Atom | None:
     expected = _operand_avals(rw, eqn)
     if expected is None or expected == originals:
         return None
-    fixed = []
-    for atom, aval in zip(eqn.inputs, expected, strict=True):
-        if isinstance(atom, Literal) and aval.shape:
-            var = Var(aval)
-            params = {"shape": aval.shape, "dtype": aval.dtype, "value": atom.number}
-            rw.eqns.append(Eqn(source.full, (), params, (var,)))
-            atom = var
-        fixed.append(atom)
-    new = eqn.replace(tuple(fixed), eqn.outputs)
+    fixed = tuple(map(rw.written, eqn.inputs, expected))
+    new = eqn.replace(fixed, eqn.outputs)
     rw.eqns.append(new)
     rw.maker.update(dict.fromkeys(eqn.outputs, new))
     return eqn.outputs[0]
