@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
+import fusegrad as fg
 from fusegrad.ir.graph import Graph
 from fusegrad.ir.interpret import interpret
 from fusegrad.ir.text import parse_graph, print_graph
@@ -157,3 +160,28 @@ def test_simplify_reaches_a_fixed_point_quickly() -> None:
     graph = graph_of("\n".join(REWRITES["folded"][0].splitlines()))
     once = simplify(simplify(graph))
     assert print_graph(simplify(once)) == print_graph(once)
+
+
+def test_records_that_expand_see_constants_as_arrays() -> None:
+    """A constant array is a literal number to most rules, but it has axes to reduce."""
+
+    @fg.jit
+    def places(x: fg.Tensor) -> Any:
+        constant = fg.ones(3, 4)
+        return constant.argmax(1) + x, constant.max(1).indices, constant.var(1)
+
+    first, second, third = places(fg.zeros(3))
+    assert first.tolist() == [0.0, 0.0, 0.0]
+    assert second.tolist() == [0, 0, 0] and third.tolist() == [0.0, 0.0, 0.0]
+
+
+def test_slices_of_joins_stay_unless_they_take_a_whole_part() -> None:
+    def halves(x: fg.Tensor, y: fg.Tensor) -> Any:
+        both = fg.cat([x * 2, y * 3])
+        return both[:3], both[3:], both[2:5]
+
+    graph = fg.jit(halves)
+    results = graph(fg.ones(3), fg.ones(4))
+    assert [r.tolist() for r in results] == [[2.0] * 3, [3.0] * 4, [2.0, 3.0, 3.0]]
+    text = str(graph.graph(optimised=True))
+    assert text.count(" slice[") == 1
