@@ -188,6 +188,9 @@ COMPILED = {
         "v0 * 1",
         order=1,
     ),
+    "a sum of differences of nan is nan": program(
+        [floats()], "m.sin(v0) * m.nan", "(v1 + 1) - v1", "v2.sum(0)"
+    ),
     "a difference of nan is nan": program(
         [floats(5, numbers="special", grad=True)], "v0 + (-v0)", "(v1 + 1) - v1", order=1
     ),

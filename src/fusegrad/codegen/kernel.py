@@ -18,11 +18,8 @@ class KernelSource:
         name: name of the function that ``text`` defines.
         text: Python source of exactly one function ``name(*params, thread, threads)``.
         params: ``(name, type)`` in order; a type is a pointer (``"f32*"``) or ``"i64"``.
-        reassociates: whether the compiler may order sums as it likes. Where nothing is summed it
-            may not: with that leave LLVM takes ``x - x`` for 0, also where x is nan.
     """
 
     name: str
     text: str
     params: tuple[tuple[str, str], ...]
-    reassociates: bool = True

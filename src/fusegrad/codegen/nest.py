@@ -66,13 +66,7 @@ class _Printer(RowBlocks):
         plain, annotated = self.body.constant_lines()
         text = "\n".join([head, *plain, *self.writer.plain]) + "\n"
         shown = "\n".join([head, *about, *annotated, *self.writer.shown]) + "\n"
-        source = KernelSource(
-            self.label,
-            text,
-            params,
-            reassociates=any(s.op in ("reduce", "acc") for s in self.scalars),
-        )
-        return Generated(source, shown, arguments, self.parts)
+        return Generated(KernelSource(self.label, text, params), shown, arguments, self.parts)
 
     def _main(self) -> set[Scalar]:
         """Scalars needed before the tail."""

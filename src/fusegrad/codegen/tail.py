@@ -11,6 +11,7 @@ import math
 from collections.abc import Sequence
 
 from ..dtypes import float32, float64
+from ..ops.reduce import SUM
 from ..schedule.index import Ix
 from ..schedule.loops import TAIL, LoopNest, Scalar, Store
 from .lines import Line
@@ -49,7 +50,7 @@ class Accumulators:
 
     def _wide(self, acc: Scalar) -> bool:
         """Whether a scalar sum of float32 is kept in float64: millions of rows lose digits."""
-        return acc.width == "scalar" and acc.dtype is float32 and acc.text == "{0} + {1}"
+        return acc.width == "scalar" and acc.dtype is float32 and acc.text == SUM
 
     def _add(self, acc: Scalar, value: str) -> str:
         """The statement that takes one more value into a scalar reduction."""

@@ -144,11 +144,14 @@ def _columns(x: Any, rows: int, start: int, limit: int) -> Any:
     return slice_(x, start=(0, start), limit=(rows, limit), step=(1, 1))
 
 
+# Only what a kernel accumulates may be added in another order: elsewhere LLVM would take x - x for
+# 0, also where x is nan.
+SUM = "accumulate({0}, {1})"
 sum_: Primitive = reduction(
     "sum",
     _numpy_sum,
     lambda d: f"{d.name}(0)",
-    "{0} + {1}",
+    SUM,
     (lambda g, x_aval, axes: spread(g, x_aval, axes),),
     linearity="linear",
     dtypes=NUMBERS,
@@ -159,7 +162,7 @@ prod: Primitive = reduction(
     "prod",
     _numpy_prod,
     lambda d: f"{d.name}(1)",
-    "{0} * {1}",
+    "accumulate_product({0}, {1})",
     (lambda g, x, x_aval, axes: mul(spread(g, x_aval, axes), _prod_partial(x, x_aval, axes)),),
     jvps=(lambda t, x, x_aval, axes: sum_(mul(t, _prod_partial(x, x_aval, axes)), axes=axes),),
     dtypes=NUMBERS,

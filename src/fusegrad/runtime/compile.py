@@ -51,16 +51,8 @@ def _key(source: KernelSource) -> str:
     params = ",".join(f"{name}:{kind}" for name, kind in source.params)
     host = machine.host()
     return cache.make_key(
-        (
-            "kernel",
-            source.name,
-            source.text,
-            params,
-            str(source.reassociates),
-            host.triple,
-            host.cpu,
-            host.features,
-        )
+        ("kernel", source.name, source.text, params, *machine.FAST_MATH)
+        + (host.triple, host.cpu, host.features)
     )
 
 

@@ -25,8 +25,6 @@ from ..codegen.kernel import KernelSource
 from ..errors import LoweringError
 from . import intrinsics, machine, numba_target, scalar_types
 
-FAST_MATH = frozenset({"reassoc", "contract", "arcp", "nsz", "afn"})
-
 # numba's reference counting, linked to every function; kernels hold no references.
 MEMORY_RUNTIME = "nrt"
 
@@ -96,14 +94,14 @@ class _FullPipeline(_Pipeline):
         return [manager]
 
 
-def _make_flags(reassociates: bool) -> compiler.Flags:
+def _make_flags() -> compiler.Flags:
     flags = compiler.Flags()
     flags.no_compile = True
     flags.no_cpython_wrapper = True
     flags.no_cfunc_wrapper = True
     flags.nrt = False
     flags.error_model = "numpy"
-    flags.fastmath = cpu.FastMathOptions(set(FAST_MATH) - (set() if reassociates else {"reassoc"}))
+    flags.fastmath = cpu.FastMathOptions(set(machine.FAST_MATH))
     return flags
 
 
@@ -178,7 +176,7 @@ def _lower_with(
             library,
             tuple(kinds),
             types.none,
-            _FLAGS[source.reassociates],
+            _FLAGS,
             {},
         ).compile_extra(function)
     return state, library
@@ -230,7 +228,7 @@ def _kernel_error(source: KernelSource, error: BaseException) -> LoweringError:
     )
 
 
-_FLAGS = {reassociates: _make_flags(reassociates) for reassociates in (False, True)}
+_FLAGS = _make_flags()
 # Built before the first pipeline, which picks up newly registered intrinsics when it starts.
 _NAMES = intrinsics.namespace()
 _SMALL_NAMES = intrinsics.builtins()

@@ -69,6 +69,23 @@ def _extremum(float_name: str, signed: str, unsigned: str) -> Any:
     return call
 
 
+def _accumulation(float_op: str, integer_op: str) -> Any:
+    """A step of a sum or product, the one place where the compiler may choose another order."""
+
+    @intrinsic
+    def call(context: Any, total: Any, value: Any) -> Any:
+        kind = context.unify_types(types.unliteral(total), types.unliteral(value))
+
+        def emit(_: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
+            if isinstance(kind, types.Float):
+                return getattr(builder, float_op)(*args, flags=(*machine.FAST_MATH, "reassoc"))
+            return getattr(builder, integer_op)(*args)
+
+        return (kind(kind, kind), emit) if isinstance(kind, types.Number) else None
+
+    return call
+
+
 @intrinsic
 def where(context: Any, condition: Any, x: Any, y: Any) -> Any:
     """``x if condition else y`` without a branch; both sides are always evaluated."""
@@ -291,6 +308,8 @@ def namespace() -> dict[str, Any]:
         "where": where,
         "maximum": _extremum("maximum", "smax", "umax"),
         "minimum": _extremum("minimum", "smin", "umin"),
+        "accumulate": _accumulation("fadd", "add"),
+        "accumulate_product": _accumulation("fmul", "mul"),
         "absolute": absolute,
         "rint": _unary(_llvm("roundeven")),
         "float_bits": _bitcast(bits),

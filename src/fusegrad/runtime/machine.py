@@ -18,6 +18,8 @@ from typing import Any
 from ..errors import LoweringError
 
 # One lock for everything that touches LLVM state, so that a fork never copies it half changed.
+# Leave that every floating instruction of a kernel gives the compiler; sums have more (intrinsics).
+FAST_MATH = ("contract", "arcp", "nsz", "afn")
 LOCK = threading.RLock()
 _engine: Any = None
 

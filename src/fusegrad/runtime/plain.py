@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import math
+import operator
 from collections.abc import Sequence
 from typing import Any
 
@@ -117,6 +118,8 @@ def plain_namespace() -> dict[str, Any]:
         "where": where,
         "maximum": _extremum("maximum"),
         "minimum": _extremum("minimum"),
+        "accumulate": operator.add,
+        "accumulate_product": operator.mul,
         "absolute": np.abs,
         "rint": np.rint,
     }
