@@ -50,12 +50,15 @@ MOVEMENTS = [p for p in REGISTRY.values() if p.kind == "movement"]
 @pytest.mark.parametrize("primitive", MOVEMENTS, ids=str)
 def test_index_maps_are_the_references(primitive: object) -> None:
     """Every element of a movement's result is where its index map says, or guarded away."""
-    for sample in samples(primitive, float32):  # type: ignore[arg-type]
+    dtype = float32 if float32 in primitive.dtypes else primitive.dtypes[0]  # type: ignore[attr-defined]
+    for sample in samples(primitive, dtype):  # type: ignore[arg-type]
         check_map(primitive, sample)
 
 
 def check_map(primitive: object, sample: Sample) -> None:
     out = bind(primitive, *sample.args, **sample.params)  # type: ignore[arg-type]
+    if out.dtype != sample.args[0].dtype:
+        return  # parts of complex numbers: no kernel sees these, tests/passes/test_complex.py
     index = tuple(Ix({k: 1}) for k in range(out.ndim))
     avals = [aval_of(a) for a in sample.args]
     accesses = primitive.index_map(index, avals, aval_of(out), sample.params)  # type: ignore[attr-defined]

@@ -30,6 +30,8 @@ POSITIVE = set(
 @pytest.mark.parametrize("name", UNARY)
 def test_unary(name: str, compare: Any) -> None:
     data = P if name in POSITIVE else X
+    if name == "digamma":  # PyTorch's trigamma has nine digits; test_special.py has mpmath's
+        return compare.close(fg.digamma(fg.tensor(data)), torch.digamma(torch.tensor(data)))
     return compare.check(getattr(fg, name), getattr(torch, name), data, rtol=1e-10)
 
 

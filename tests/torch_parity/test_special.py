@@ -175,3 +175,11 @@ def test_gradients_of_the_incomplete_gamma_functions() -> None:
         a = fg.ones(2, requires_grad=True)
         with pytest.raises(RuntimeError, match="first operand"):
             getattr(fg, name)(a, fg.ones(2)).sum().backward()
+
+
+def test_derivative_of_digamma_to_full_precision() -> None:
+    """PyTorch's trigamma has nine digits."""
+    x = fg.tensor(np.linspace(0.1, 9.0, 40), requires_grad=True)
+    (slope,) = fg.autograd.grad(fg.digamma(x).sum(), x)
+    expected = [float(mpmath.polygamma(1, value)) for value in x.tolist()]
+    np.testing.assert_allclose(slope.numpy(), expected, rtol=1e-14)

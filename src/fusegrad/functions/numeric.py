@@ -364,6 +364,7 @@ def segment_reduce(
             return total
         size = reshape(cast(lengths, data.dtype), (count, *[1] * (data.aval.ndim - 1)))
         empty = start if initial is not None else math.nan
+        size = broadcast_to(size, total.aval.shape)
         return where(ew.eq(size, 0.0), empty, ew.div(total, size))
     return index_reduce(base, 0, place, data, how, include_self=True)
 

@@ -336,9 +336,11 @@ def clamp(input: Tensor, min: Any = None, max: Any = None) -> Tensor:
     dtype = promote(input, *limits)
     out = cast(input, dtype)
     if min is not None:
-        out = _limited(out, min, dtype, ops.ge, ops.lt, ops.maximum)
+        highest = ops.or_ if dtype is bool_ else ops.maximum
+        out = _limited(out, min, dtype, ops.ge, ops.lt, highest)
     if max is not None:
-        out = _limited(out, max, dtype, ops.le, ops.gt, ops.minimum)
+        lowest = ops.and_ if dtype is bool_ else ops.minimum
+        out = _limited(out, max, dtype, ops.le, ops.gt, lowest)
     return out
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ...dtypes import float32, stored
-from ...errors import ArgumentError, ShapeError
+from ...errors import ArgumentError, RangeError, ShapeError
 from ...functions.common import pointwise, unshared
 from ...functions.rounding import rounds_to_input
 from ...functions.shape import repeat_interleave
@@ -146,6 +146,7 @@ def interpolate(
         antialias: not available.
 
     Raises:
+        RuntimeError: an unknown mode, or one for another number of axes.
         ValueError: options that do not go together; ``antialias``.
 
     Example:
@@ -156,7 +157,7 @@ def interpolate(
     """
     ndim = input.aval.ndim
     if mode not in MODES or ndim not in (3, 4, 5) or LINEAR.get(mode, ndim) != ndim:
-        raise (ArgumentError if 3 <= ndim <= 5 and mode not in MODES else ShapeError)(
+        raise (RangeError if mode not in MODES else ShapeError)(
             f"interpolate of {input.aval} with mode={mode!r}",
             "Input is 3D, 4D or 5D; linear takes 3D, bilinear and bicubic 4D, trilinear 5D.",
             f"mode in {MODES}",

@@ -46,7 +46,7 @@ def values_of(optimizer: Optimizer, key: str) -> list[Any]:
 def set_value(group: Any, key: str, value: Any) -> None:
     """Set an option; an option that is a tensor is refilled."""
     if isinstance(group[key], Tensor):
-        group[key].fill_(value)
+        group[key].fill_(value.squeeze() if isinstance(value, Tensor) else value)  # type: ignore[attr-defined]
     else:
         group[key] = value
 
