@@ -409,7 +409,7 @@ from fusegrad.utils.data import DataLoader
 if __name__ == "__main__":
     loader = DataLoader(Squares(10**9), num_workers=2, persistent_workers={persistent})
     batches = iter(loader)
-    next(batches)
+    next(batches), next(batches)  # one from each: both have started, and ignore the interrupt
     print(*[w.process.pid for w in batches.pool.workers], flush=True)
     for _ in batches:
         time.sleep(0.01)
