@@ -18,6 +18,7 @@ from ..errors import (
     TracedValueError,
 )
 from ..ir.graph import Var
+from ..ops import compare as cmp
 from ..ops import elementwise as ew
 from ..ops import indexing as ops
 from ..ops import movement
@@ -41,7 +42,7 @@ def wrap_index(index: Tensor, extent: int, op: str) -> Tensor:
             raise kind(f"{op}: index {bad} is out of bounds", f"The axis has {extent} elements.")
         if not raw.size or raw.min() >= 0:
             return index
-    wrapped = ew.where(ew.lt(index, 0), ew.add(index, extent), index)
+    wrapped = cmp.where(cmp.lt(index, 0), ew.add(index, extent), index)
     if isinstance(wrapped._read(), Var):  # nothing outside the memory is read; see ``checked``
         wrapped = ew.minimum(ew.maximum(wrapped, 0), max(extent - 1, 0))
     return wrapped
@@ -54,10 +55,10 @@ def checked(out: Tensor, index: Tensor, extent: int, axis: int) -> Tensor:
     """
     if not out.dtype.is_floating_point or not isinstance(index._read(), Var):
         return out
-    inside = ew.and_(ew.ge(index, -extent), ew.lt(index, extent))
+    inside = cmp.and_(cmp.ge(index, -extent), cmp.lt(index, extent))
     after = out.aval.ndim - axis - index.aval.ndim
     shaped = movement.reshape(inside, shape=index.aval.shape + (1,) * after)
-    return ew.where(broadcast_to(shaped, out.aval.shape), out, math.nan)
+    return cmp.where(broadcast_to(shaped, out.aval.shape), out, math.nan)
 
 
 def _as_row(x: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from .. import dtypes
 from ..dtypes import DType, as_dtype, int64
 from ..errors import ArgumentError, ArgumentTypeError, CaptureError, InPlaceError, ShapeError
 from ..ir.primitive import current_builder
-from ..ops import elementwise as ew
+from ..ops import compare as cmp
 from ..ops import indexing, source
 from ..tensor import Tensor, grad_mode
 from .arrangement import as_strided
@@ -131,7 +131,7 @@ def _slice(input: Tensor, dim: int = 0, start: Any = None, end: Any = None, step
 def _copied(value: Any) -> Any:
     if isinstance(value, tuple):
         return tuple(map(_copied, value))
-    return ew.convert(value, dtype=value.dtype)
+    return cmp.convert(value, dtype=value.dtype)
 
 
 def _copying(name: str) -> Callable[..., Any]:
@@ -333,7 +333,7 @@ def asarray(
             raise ArgumentError("asarray with copy=False and another dtype", "It needs a copy.")
         out = cast(out, dtype)
     elif copy and shared is not None:
-        out = ew.convert(out, dtype=out.dtype)
+        out = cmp.convert(out, dtype=out.dtype)
     before = isinstance(obj, Tensor) and obj.requires_grad
     requires_grad = before if requires_grad is None else requires_grad
     if requires_grad != before:
