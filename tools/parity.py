@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests" / "torch
 
 def main() -> None:
     """Run the records that match."""
-    from operator_checks import Extent, check_record
+    from operator_checks import Difference, Extent, check_record
     from operator_samples import matches, records
 
     parser = argparse.ArgumentParser(description=__doc__)
@@ -36,7 +36,8 @@ def main() -> None:
         try:
             count, problems = check_record(name, Extent(**options))
         except Exception as error:  # a record that cannot be drawn is reported like a difference
-            count, problems = 0, [f"harness: {type(error).__name__}: {str(error)[:200]}"]
+            text = f"{type(error).__name__}: {str(error)[:200]}"
+            count, problems = 0, [Difference("harness", text)]
         good += not problems
         total += count
         if problems:

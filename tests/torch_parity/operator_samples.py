@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import fnmatch
 import functools
-import itertools
 import types
 import warnings
 from collections.abc import Callable, Iterator
@@ -342,12 +341,10 @@ def spread(items: list[Any], most: int | None) -> list[Any]:
 
 
 def dtypes_of(record: Any, wanted: str) -> list[torch.dtype]:
-    """The dtypes of a record that are tried: ``main`` is float64, or else the first it takes."""
+    """The dtypes of a record that are tried: ``main`` is float64 where it takes that."""
     supported = record.dtypes
     if wanted == "main":
-        for dtype in (torch.float64, torch.float32, torch.int64, torch.bool):
-            if dtype in supported:
-                return [dtype]
-        return list(itertools.islice(supported, 1))
+        preferred = (torch.float64, torch.complex128, torch.float32, torch.int64, torch.bool)
+        return [*[d for d in preferred if d in supported], *sorted(supported, key=str)][:1]
     chosen = getattr(torch, wanted)
     return [chosen] if chosen in supported else []
