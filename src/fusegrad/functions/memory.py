@@ -18,6 +18,7 @@ from .arrangement import as_strided
 from .common import axis_of, cast, method, shape_args, sizes_of
 from .complex import view_as_complex, view_as_real
 from .creation import from_numpy, tensor
+from .out import accepting
 from .placement import factory, on_cpu
 from .reduction import sum
 from .shape import narrow, reshape, split
@@ -146,7 +147,7 @@ def _copying(name: str) -> Callable[..., Any]:
 
     function.__name__ = f"{name}_copy"
     function.__doc__ = f"Like ``{name}``, with results in memory of their own."
-    return function
+    return accepting(function)
 
 
 COPIES = {f"{_name}_copy": _copying(_name) for _name in VIEWS.split()}
