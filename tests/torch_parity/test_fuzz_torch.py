@@ -26,7 +26,7 @@ CHUNK = 50
 
 def compiled(seed: int) -> bool:
     """Whether the program of a seed is also compiled: every third is."""
-    return seed % 3 == 0
+    return True
 
 
 def report(seed: int, failure: str) -> str:

@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 import fusegrad as fg
 import fusegrad.nn.functional as fg_functional
@@ -190,7 +191,9 @@ class World:
         if disturbed and not line.mutates:
             names = {n: self._disturbed(v, int(n[1:])) for n, v in names.items()}
         scope = {"m": self.m, "F": self.functional, **names}
-        with self.lib.no_grad() if line.no_grad else nullcontext():
+        # PyTorch's fused attention loses nan; its plain formula does not
+        plain = sdpa_kernel(SDPBackend.MATH) if "attention(" in line.text else nullcontext()
+        with plain, self.lib.no_grad() if line.no_grad else nullcontext():
             if _assigns(line.text):
                 exec(line.text, scope)
                 out = scope[VALUE.search(line.text).group(0)]  # type: ignore[union-attr]
