@@ -159,7 +159,7 @@ def _elementwise(rw: Rewriter, eqn: Eqn) -> Atom | None:
             if opposite:
                 return rw.emit(ew.sub, (left, opposite.inputs[0]))
     elif p is ew.sub and y is not None and _is(y, 0.0):
-        return x if eqn.backward or not _negative(y) else None
+        return x if _is_nothing(y, eqn) else None
     elif p is ew.div and y is not None and _is(y, 1.0):
         return x
     elif p is ew.remainder and y is not None:
