@@ -101,7 +101,9 @@ def _is_nothing(atom: Atom, eqn: Eqn) -> bool:
     if eqn.backward or atom.aval.dtype.category < 2:
         return True
     number = atom.number  # type: ignore[union-attr]
-    return isinstance(number, float) and (math.copysign(1.0, number) < 0) == (eqn.primitive is ew.add)
+    return isinstance(number, float) and (math.copysign(1.0, number) < 0) == (
+        eqn.primitive is ew.add
+    )
 
 
 def _simplify_eqn(rw: Rewriter, eqn: Eqn) -> Atom | None:
