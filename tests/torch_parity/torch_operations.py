@@ -36,7 +36,6 @@ VALUE_DEPENDENT = (
     "m.gcd", "histc",
 )  # fmt: skip
 GROUPS: list[tuple[float, list[Operation]]] = []
-WIDE_GROUPS: list[tuple[float, list[Operation]]] = []  # only of programs with more dtypes
 
 
 def group(
@@ -53,10 +52,7 @@ def group(
 
 
 # --- elementwise ----------------------------------------------------------------------------------
-group(
-    3,
-    "float",
-    """
+group(3, "float", """
     m.exp(m.tanh({x}))
     m.exp2({x} * 0.3)
     m.expm1(-m.abs({x}))
@@ -99,12 +95,8 @@ group(
     m.special.expit({x})
     m.special.xlog1py({x}, {y}.abs())
     m.mvlgamma({x}.abs() + 2, 2)
-""",
-)
-group(
-    2,
-    "float",
-    """
+""")
+group(2, "float", """
     m.relu({x})
     F.relu6({x} * 3)
     F.leaky_relu({x}, {of:0.01|0.2|-0.1})
@@ -128,12 +120,8 @@ group(
     F.prelu({x}, m.tensor(0.25, dtype={x}.dtype))
     F.normalize({x}, dim={dim})
     F.dropout({x}, 0.5, training=False)
-""",
-)
-group(
-    2,
-    "number",
-    """
+""")
+group(2, "number", """
     -{x}
     m.abs({x})
     m.neg({x})
@@ -161,13 +149,8 @@ group(
     m.heaviside({x}, {same})
     m.copysign({x}, {y})
     m.relu({x})
-""",
-    exact=True,
-)
-group(
-    3,
-    "number",
-    """
+""", exact=True)
+group(3, "number", """
     {x} + {y}
     {x} - {y}
     {x} * {y}
@@ -204,12 +187,8 @@ group(
     m.sigmoid({x})
     m.ldexp({x}, m.tensor(2))
     m.logical_not({x})
-""",
-)
-group(
-    1.5,
-    "float",
-    """
+""")
+group(1.5, "float", """
     m.pow({x}.abs() + 0.5, {y})
     {x} ** {of:0|1|-2|1.5}
     ({x} + 0.0) ** {of:0.5|-1} + 0
@@ -225,12 +204,8 @@ group(
     m.dist({x}, {y} + 0.06)
     {x} * m.tensor({c})
     m.tensor({of:2.0|-0.5}, dtype=m.float64) * {x}
-""",
-)
-group(
-    1,
-    "int",
-    """
+""")
+group(1, "int", """
     m.bitwise_and({x}, {y})
     m.bitwise_or({x}, {y})
     m.bitwise_xor({x}, {y})
@@ -245,13 +220,8 @@ group(
     m.lcm({x} % 5 + 1, {y} % 7 + 1)
     {x} * {of:2|0.5|True}
     {x} + {of:1|1.5|False}
-""",
-    exact=True,
-)
-group(
-    1.5,
-    "any",
-    """
+""", exact=True)
+group(1.5, "any", """
     {x} == {y}
     {x} != {y}
     {x} < {y}
@@ -271,13 +241,8 @@ group(
     m.signbit(m.nan_to_num({x}) + 0.0)
     m.isreal({x})
     m.isin({x}, {y})
-""",
-    exact=True,
-)
-group(
-    1.5,
-    "any",
-    """
+""", exact=True)
+group(1.5, "any", """
     {x}.to({dtype})
     {x}.to(m.float64)
     {x}.to(m.float32)
@@ -293,13 +258,8 @@ group(
     {x}.new_zeros(2, 3)
     {x}.new_full((2,), {n})
     {x}.new_tensor([1, 2])
-""",
-    exact=True,
-)
-group(
-    0.5,
-    "bool",
-    """
+""", exact=True)
+group(0.5, "bool", """
     ~{x}
     {x} & {y}
     {x} | {y}
@@ -315,15 +275,10 @@ group(
     m.nonzero({x})
     m.count_nonzero({x})
     {x}.long() * 2
-""",
-    exact=True,
-)
+""", exact=True)
 
 # --- reductions -----------------------------------------------------------------------------------
-group(
-    3,
-    "number",
-    """
+group(3, "number", """
     {x}.sum()
     m.sum({x}, {dims}, keepdim={keep})
     m.sum({x}, {dim}, keepdim={keep}, dtype={dtype})
@@ -344,12 +299,8 @@ group(
     m.kthvalue({x}.detach(), {count}, {dim})[0]
     m.median({x}.detach(), {dim}, {keep})[0]
     m.mode(m.nan_to_num({x}).detach(), {dim})[0]
-""",
-)
-group(
-    2.5,
-    "float",
-    """
+""")
+group(2.5, "float", """
     {x}.mean()
     m.mean({x}, {dims}, keepdim={keep})
     m.var({x}, {dims}, correction={of:0|1}, keepdim={keep})
@@ -375,12 +326,8 @@ group(
     m.renorm({x:2}, 2, {dim}, 1.0)
     F.cosine_similarity({x}, {same}, dim={dim})
     F.pairwise_distance({x:1}, {same} * 1.0)
-""",
-)
-group(
-    3,
-    "number",
-    """
+""")
+group(3, "number", """
     m.nan_to_num({x}).max()
     m.nan_to_num({x}).min()
     m.max({x}, {dim}, keepdim={keep})[{of:0|1}]
@@ -409,13 +356,8 @@ group(
     m.searchsorted(m.sort(m.nan_to_num({full:1}), -1)[0], m.nan_to_num({full:1}))
     m.bucketize({x}, m.tensor([-1, 0, 1]), right={keep})
     m.nonzero({x})
-""",
-    exact=True,
-)
-group(
-    0.7,
-    "float",
-    """
+""", exact=True)
+group(0.7, "float", """
     m.quantile(m.nan_to_num({full}, 0.0, 1.0, -1.0) + {spread}, {of:0.25|0.5|1.0}, dim={dim}, \
 keepdim={keep})
     m.quantile(m.nan_to_num({full}.double(), 0.0, 1.0, -1.0) + {spread}, m.tensor([0.1, 0.7], \
@@ -424,14 +366,10 @@ dtype=m.float64), dim={dim})
 interpolation={of:'lower'|'higher'|'nearest'|'midpoint'|'linear'})
     m.nanquantile(m.nan_to_num({full}, 0.0, 1.0, -1.0) + {spread}, 0.6, dim={dim})
     m.histc({x}, bins=5, min=-2, max=2)
-""",
-)
+""")
 
 # --- shapes ---------------------------------------------------------------------------------------
-group(
-    5,
-    "any",
-    """
+group(5, "any", """
     {x}.reshape({shape})
     m.reshape({x}, {shape})
     {x}.view({shape})
@@ -488,15 +426,10 @@ group(
     F.pad({x:3-4}, {pads2}, mode={of:'reflect'|'replicate'|'circular'})
     F.one_hot({x:0-1}.abs().long() % 4, 4)
     F.pixel_shuffle({x:3}.repeat_interleave(4, -3), 2)
-""",
-    exact=True,
-)
+""", exact=True)
 
 # --- indexing -------------------------------------------------------------------------------------
-group(
-    4,
-    "any",
-    """
+group(4, "any", """
     {x}[{key}]
     {x}[{key}]
     {x}[{key}]
@@ -516,13 +449,8 @@ group(
     m.where({b}, {x}, {y})
     m.index_put({x:1}, ({index},), {x:1}[:1])
     m.take({x}, {take}).reshape(-1)
-""",
-    exact=True,
-)
-group(
-    1.5,
-    "number",
-    """
+""", exact=True)
+group(1.5, "number", """
     m.index_add({x:1}, {dim}, {index}, {sliced})
     m.index_add({x:1}, {dim}, {index}, {sliced}, alpha=2)
     m.scatter_add({x}, {dim}, {gather}, {same})
@@ -533,14 +461,10 @@ include_self={keep})
     m.index_reduce({x:1}, {dim}, {index}, {sliced}, {of:'amax'|'amin'|'mean'})
     m.bincount({x}.reshape(-1).abs().long() % 6)
     F.embedding({index}, {x:2-2}.clone()) if {dim} in (0, -2) else {x:2-2} * 1
-""",
-)
+""")
 
 # --- assignment and in-place ----------------------------------------------------------------------
-group(
-    2,
-    "any",
-    """
+group(2, "any", """
     {x}[{key}] = {n}
     {x}[{basic}] = {n}
     {x}[{b}] = {n}
@@ -561,14 +485,8 @@ group(
     {x:1}.index_put_(({index},), {x:1}[:1].clone())
     m.unbind({x:1}, {dim})[{pos}].zero_()
     m.split({x:1}, 2, {dim})[0].fill_({n})
-""",
-    exact=True,
-    mutates=True,
-)
-group(
-    2,
-    "number",
-    """
+""", exact=True, mutates=True)
+group(2, "number", """
     {x}.add_({u})
     {x}.sub_({u}, alpha=2)
     {x}.mul_({u})
@@ -595,13 +513,8 @@ group(
     {x}.floor_()
     {x}.sign_()
     {x}.remainder_(3)
-""",
-    mutates=True,
-)
-group(
-    1,
-    "float",
-    """
+""", mutates=True)
+group(1, "float", """
     {x}.div_({u}.abs() + 1)
     {x} /= {nz}
     {x}.exp_().clamp_(0, 5)
@@ -617,15 +530,10 @@ group(
     {x}.sin_()
     F.relu({x}, inplace=True)
     {x:2}.mT.add_(1.5)
-""",
-    mutates=True,
-)
+""", mutates=True)
 
 # --- products -------------------------------------------------------------------------------------
-group(
-    3,
-    "number",
-    """
+group(3, "number", """
     m.matmul({factors_of_product})
     m.matmul({factors_of_product})
     {x:2} @ {x:2}.mT
@@ -648,12 +556,8 @@ group(
     m.addmm({x:2-2}[:1, :1], {x:2-2}, {x:2-2}.t(), beta=2, alpha=3)
     m.baddbmm({x:3-3}[:, :1, :1], {x:3-3}, {x:3-3}.transpose(1, 2))
     m.vander({x:1-1}.clamp(-1, 1), 3)
-""",
-)
-group(
-    1,
-    "float",
-    """
+""")
+group(1, "float", """
     F.linear({x:1}, {weights})
     F.linear({x:1}, {weights}, {x:1}.sum())
     m.cdist({x:2}, {x:2} + 1.5)
@@ -662,14 +566,10 @@ dtype={x:2-2}.dtype))
     F.scaled_dot_product_attention({x:2}, {same:2}, {same:2})
     m.cross({x:1}.unsqueeze(-1).expand(*{x:1}.shape, 3), {x:1}.unsqueeze(-1) * m.tensor([1., 2., \
 -1.], dtype={x:1}.dtype), dim=-1)
-""",
-)
+""")
 
 # --- neural networks ------------------------------------------------------------------------------
-group(
-    2.5,
-    "float",
-    """
+group(2.5, "float", """
     F.layer_norm({x:1}, {x:1}.shape[-1:])
     F.layer_norm({x:1}, {x:1}.shape[-1:], {x:1}.reshape(-1)[:{x:1}.shape[-1]], eps=1e-3)
     F.rms_norm({x:1}, {x:1}.shape[-1:], eps=1e-3)
@@ -698,12 +598,8 @@ mode={of:'nearest'|'bilinear'|'bicubic'|'area'})
     F.interpolate({full:4-4}, scale_factor={of:2|1.5|0.5}, mode='bilinear', align_corners={keep})
     F.interpolate({full:4-4}, scale_factor={of:2|1.5}, mode='nearest')
     F.unfold({x:4-4}, {of:1|2})
-""",
-)
-group(
-    2,
-    "float",
-    """
+""")
+group(2, "float", """
     F.mse_loss({x}, {same}, reduction={reduction})
     F.l1_loss({x}, {same}, reduction={reduction})
     F.smooth_l1_loss({x}, {same}, reduction={reduction}, beta={of:1.0|0.5})
@@ -726,157 +622,4 @@ reduction={of:'batchmean'|'sum'|'none'})
     F.triplet_margin_loss({x:2-2}, {same:2}, {x:2-2} * 0.5 + 1, reduction={reduction})
     F.multi_margin_loss(m.nan_to_num({x:2-2}, 0.0, 1.0, -1.0), {labels}, reduction={reduction})
     F.multilabel_soft_margin_loss({full:2-2}, m.sigmoid({same:2}).detach(), reduction={reduction})
-""",
-)
-
-# --- complex numbers ------------------------------------------------------------------------------
-# PyTorch's conjugates are views, ours are computed at once.
-group(
-    4,
-    "complex",
-    """
-    m.conj_physical({x})
-    m.resolve_conj({x}.conj())
-    m.real({x})
-    m.imag({x})
-    {x}.real
-    {x}.imag
-    m.view_as_real({x})
-    m.resolve_conj({x:2}.mH)
-    m.resolve_conj({x:2}.adjoint())
-""",
-    exact=True,
-    groups=WIDE_GROUPS,
-)
-group(
-    8,
-    "complex",
-    """
-    m.abs({x})
-    m.angle({x})
-    m.sgn({x})
-    m.exp({x} * 0.3)
-    m.log({x} + 3)
-    m.log2({x} + 3)
-    m.log10({x} + 3)
-    m.log1p({x} + 3)
-    m.expm1({x} * 0.3)
-    m.sqrt({x} + 3)
-    m.rsqrt({x} + 3)
-    m.square({x})
-    m.reciprocal({x} + 3)
-    m.sin({x} * 0.5)
-    m.cos({x} * 0.5)
-    m.tan({x} * 0.2)
-    m.sinh({x} * 0.5)
-    m.cosh({x} * 0.5)
-    m.tanh({x} * 0.3)
-    m.asin({x} * 0.3)
-    m.acos({x} * 0.3)
-    m.atan({x} * 0.3)
-    m.asinh({x} * 0.3)
-    m.acosh({x} + 3)
-    m.atanh({x} * 0.3)
-    m.sigmoid({x} * 0.3)
-    F.silu({x} * 0.3)
-    F.tanhshrink({x} * 0.3)
-    {x} * {x}.conj()
-    {x} + {cc}
-    {cc} - {x}
-    {x} * {cc}
-    {x} / {cc}
-    {cc} / ({x} + 3)
-    {x} / ({y}.abs() + 1)
-    {x} / ({y} + 3)
-    {x} ** 2
-    {x} ** 3
-    ({x} + 3) ** {cc}
-    m.pow({x} + 3, {y} * 0.5)
-    {of:2|0.5|(1+1j)} ** {x}
-    m.lerp({x}, {same}, {of:0.25|0.75})
-    m.addcmul({x}, {y}, {z}, value={of:2|0.5|1j})
-    m.addcdiv({x}, {y}, {z}.abs() + 1, value=0.5)
-    m.add({x}, {y}, alpha={of:2|0.5|2j})
-    m.where({b}, {x}, {cc})
-    m.masked_fill({x}, {b}, {cc})
-    m.vdot({x:1-1}, {x:1-1})
-    m.dot({x:1-1}, {x:1-1}.conj())
-    {x:2} @ {x:2}.mH
-    {x:2}.mH @ {x:2}
-    m.matmul({factors_of_product})
-    m.einsum('...i,...j->...ij', {x:1}, {x:1}.conj())
-    m.linalg.vector_norm({x}, {of:2|1|float('inf')})
-    m.linalg.vector_norm({x}, dim={dims}, keepdim={keep})
-    m.norm({x}, {of:2|1|3}, {dim}, keepdim={keep})
-    m.var({x}, {dims}, correction=0, keepdim={keep})
-    m.std({x}, {dims}, correction=0)
-    m.mean({x}, {dims}, keepdim={keep})
-    m.prod({x}, {dim}, keepdim={keep})
-    m.cumprod({x}, {dim})
-    m.cumsum({x}, {dim})
-    m.fft.fft({full:1}, dim={dim}, norm={of:None|'ortho'|'forward'})
-    m.fft.ifft({full:1}, {of:None|3|5}, {dim})
-    m.fft.fftn({full:2-3})
-    m.fft.irfft({full:1}, 4, {dim})
-    m.fft.hfft({full:1}, 5, {dim})
-    m.fft.fftshift({x})
-    m.linalg.det({x:2} @ {x:2}.mH)
-    m.linalg.inv({x:2} @ {x:2}.mH + 3 * m.eye({x:2}.shape[-2], dtype={x:2}.dtype))
-    m.isclose({x}, {same})
-    {x} == {y}
-    {x} != {cc}
-    F.linear({x:1}, {weights})
-    F.conv1d({conv:1})
-    F.dropout({x}, 0.5, training=False)
-""",
-    groups=WIDE_GROUPS,
-)
-group(
-    1,
-    "complex",
-    """
-    {x}.mul_({cc})
-    {x}.add_({u})
-    {x}[{basic}] = {cc}
-    {x}.real.mul_(2)
-    {x}.imag.fill_({n})
-    {x}.mul_({x}.conj())
-    m.view_as_real({x})[..., 0].add_(1)
-    {x}.div_({u}.abs() + 1)
-    {x}.conj_physical_()
-    {x}[{key}] += {cc}
-    {x:2}.mT.mul_(2)
-""",
-    mutates=True,
-    groups=WIDE_GROUPS,
-)
-group(
-    1,
-    "float",
-    """
-    m.complex({x}, {same})
-    m.polar({x}.abs(), {same})
-    m.view_as_complex(m.stack([{x}, {same}], -1))
-    {x} * {cc}
-    {x} + {cc}
-    m.fft.rfft({full:1}, dim={dim})
-    m.fft.fft({full:1}, dim={dim})
-    m.fft.rfft2({full:2})
-""",
-    groups=WIDE_GROUPS,
-)
-group(
-    1,
-    "any",
-    """
-    {x}.to({dtype})
-    {x}.to({dtype}) * {y}
-    m.zeros_like({x}, dtype={dtype}) + {y}
-    {x}.to({dtype}) + {c}
-    m.stack([{x}, {same}]).to({dtype})
-    m.cat([{x:1}, {x:1}.to({dtype})], {dim})
-    m.where({b}, {x}, {y}.to({dtype}))
-    {x}.new_ones(2, dtype={dtype}) * {c}
-""",
-    groups=WIDE_GROUPS,
-)
+""")

@@ -29,7 +29,8 @@ import fusegrad.nn.functional as fg_functional
 
 from .torch_arguments import EXTENTS, LARGEST, Drawing, Skip
 from .torch_dtypes import PLAIN, ROUNDING, Table, disturbance_of, table_of
-from .torch_operations import GROUPS, WIDE_GROUPS, Operation
+from .torch_operations import GROUPS, Operation
+from .torch_operations_wide import WIDE_GROUPS
 
 FAMILIES = (IndexError, TypeError, ValueError, RuntimeError)
 BIGGEST = 1e4

@@ -104,8 +104,8 @@ def _numpy_prod(x: np.ndarray, axes: Axes) -> np.ndarray:
 def _tied(g: Any, x: Any, out: Any, x_aval: Aval, axes: Axes) -> Any:
     """Share ``g`` evenly among the elements that attain the extremum, as PyTorch does.
 
-    Where ``g`` is nan or infinite so is the gradient of ``amax`` along axes, but not that of ``max``
-    of all elements.
+    Where ``g`` is nan the gradient of extrema along axes is nan for all elements, that of the
+    extremum of all elements only where it is attained.
     """
     hit = eq(x, spread(out, x_aval, axes))
     mask = convert(hit, dtype=x_aval.dtype)

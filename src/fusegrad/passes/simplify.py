@@ -95,7 +95,7 @@ def _is(atom: Atom, number: float) -> bool:
 
 
 def _is_nothing(atom: Atom, eqn: Eqn) -> bool:
-    """Whether a sum or difference is its other operand: ``-0.0 + 0.0`` is ``0.0``, ``x - 0.0`` x."""
+    """Whether a sum or difference is its other operand (``-0.0 + 0.0`` is ``0.0``)."""
     if not _is(atom, 0.0):
         return False
     if eqn.backward or atom.aval.dtype.category < 2:
