@@ -215,7 +215,7 @@ def prefetch(context: Any, pointer: Any, index: Any) -> Any:
     def emit(_: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
         cell = builder.gep(args[0], [args[1]])
         name = "llvm.prefetch.p0"
-        _call(builder, name, [cell, I32(0), I32(3), I32(1)], ir.VoidType())
+        _call(builder, name, [cell, I32(0), I32(2), I32(1)], ir.VoidType())
         return I64(0)
 
     return types.int64(pointer, types.int64), emit
