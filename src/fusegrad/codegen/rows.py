@@ -220,7 +220,11 @@ class RowWalks(RowBlocks):
         low, high = bounds.split(", ") if "," in bounds else ("0", bounds)
         width = STRIP if late is None else TURN
         w.put(depth, f"for j{axis} in range({low}, {high}, {width}):")
-        w.put(depth + 1, f"e{axis} = min(j{axis} + {width}, {high})")
+        # Strips of a length that LLVM knows need no second loop for a rest: overlapping rows would
+        # spend a quarter of their time on the ends of short loops.
+        whole = late is not None and self.nest.extents[axis] % width == 0
+        ending = f"j{axis} + {width}"
+        w.put(depth + 1, f"e{axis} = {ending if whole else f'min({ending}, {high})'}")
         w.put(depth + 1, f"q{axis} = thread * {STRIP} - j{axis}")
         if late is not None:
             w.put(depth + 1, f"if i{self.split - 1} > lo:")
