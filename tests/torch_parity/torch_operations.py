@@ -38,10 +38,17 @@ VALUE_DEPENDENT = (
 GROUPS: list[tuple[float, list[Operation]]] = []
 
 
-def group(weight: float, kind: str, text: str, exact: bool = False, mutates: bool = False) -> None:
+def group(
+    weight: float,
+    kind: str,
+    text: str,
+    exact: bool = False,
+    mutates: bool = False,
+    groups: list[tuple[float, list[Operation]]] = GROUPS,
+) -> None:
     """A group of lines that are drawn with a common weight; a backslash continues a line."""
     lines = [line.strip() for line in text.strip().splitlines() if line.strip()]
-    GROUPS.append((weight, [Operation(line, kind, exact, mutates) for line in lines]))
+    groups.append((weight, [Operation(line, kind, exact, mutates) for line in lines]))
 
 
 # --- elementwise ----------------------------------------------------------------------------------

@@ -21,6 +21,7 @@ from ..tensor import Tensor
 from ..viewpath import layout_of
 from .common import axis_of, cast, method, owned, promote, shape_args
 from .creation import meshgrid
+from .placement import factory
 from .reduction import sum
 from .shape import (
     _at_least,
@@ -153,9 +154,8 @@ def _triangle(row: int, col: int, offset: int, lower: bool, dtype: DType) -> Ten
     return Tensor(np.stack(np.nonzero(made if lower else ~made)).astype(dtype.np))
 
 
-def tril_indices(
-    row: int, col: int, offset: int = 0, *, dtype: DType = int64, device: Any = None
-) -> Tensor:
+@factory
+def tril_indices(row: int, col: int, offset: int = 0, *, dtype: DType = int64) -> Tensor:
     """Rows and columns of the elements on and below a diagonal.
 
     Example:
@@ -166,9 +166,8 @@ def tril_indices(
     return _triangle(row, col, offset, True, dtype)
 
 
-def triu_indices(
-    row: int, col: int, offset: int = 0, *, dtype: DType = int64, device: Any = None
-) -> Tensor:
+@factory
+def triu_indices(row: int, col: int, offset: int = 0, *, dtype: DType = int64) -> Tensor:
     """Rows and columns of the elements on and above a diagonal.
 
     Example:

@@ -320,7 +320,7 @@ def _true(x: Tensor) -> Any:
 
 # --- dtypes ------------------------------------------------------------------------------------
 @method()
-def chalf(input: Tensor) -> Tensor:
+def chalf(input: Tensor, memory_format: Any = None) -> Tensor:
     """Refuses: there is no complex dtype of two ``float16``.
 
     Raises:

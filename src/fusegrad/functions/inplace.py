@@ -12,7 +12,9 @@ from ..ops import compare as cmp
 from ..ops import source
 from ..tensor import Tensor, grad_mode
 from .common import broadcast_to, cast, method
-from .creation import device, full, ones, tensor, zeros
+from .creation import full, ones, tensor, zeros
+from .layout import strided
+from .placement import device
 
 
 @method("copy_")
@@ -132,4 +134,5 @@ Tensor.mT = property(_matrices_transposed)  # type: ignore[attr-defined]
 Tensor.itemsize = property(lambda self: self.dtype.itemsize)  # type: ignore[attr-defined]
 Tensor.nbytes = property(lambda self: self.dtype.itemsize * self.aval.size)  # type: ignore[attr-defined]
 Tensor.ndim = property(lambda self: self.aval.ndim)  # type: ignore[attr-defined]
+Tensor.layout = property(lambda self: strided)  # type: ignore[attr-defined]
 Tensor.is_sparse = Tensor.is_cuda = property(lambda self: False)  # type: ignore[attr-defined]

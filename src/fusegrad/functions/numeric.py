@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .. import dtypes
-from ..dtypes import int64
+from ..dtypes import DType, int64
 from ..errors import ArgumentError, ArgumentTypeError, DTypeError, RangeError, ShapeError
 from ..ir.graph import Var
 from ..ops import compare as cmp
@@ -21,6 +21,7 @@ from . import conversion, counting
 from .common import axis_of, broadcast_to, cast, method
 from .creation import arange, full
 from .elementary import _pair
+from .placement import factory
 from .pointwise import where
 from .reduction import amax, amin, sum
 from .scattering import index_reduce
@@ -434,7 +435,8 @@ def nonzero_static(input: Tensor, *, size: int, fill_value: int = -1) -> Tensor:
 
 
 # --- small questions ------------------------------------------------------------------------------
-def range(start: Any = 0, end: Any = None, step: Any = 1, **options: Any) -> Tensor:
+@factory
+def range(start: Any = 0, end: Any = None, step: Any = 1, *, dtype: DType | None = None) -> Tensor:
     """Deprecated: numbers from ``start`` up to and including ``end``, in the default dtype.
 
     Example:
@@ -450,8 +452,8 @@ def range(start: Any = 0, end: Any = None, step: Any = 1, **options: Any) -> Ten
             "step must be nonzero, upper bound and lower bound consistent with its sign",
         )
     count = math.floor((end - start) / step) + 1
-    options.setdefault("dtype", dtypes.get_default_dtype())
-    return arange(start, start + (count - 0.5) * step, step, **options)
+    dtype = dtype or dtypes.get_default_dtype()
+    return arange(start, start + (count - 0.5) * step, step, dtype=dtype)
 
 
 @method()

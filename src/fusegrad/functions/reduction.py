@@ -135,18 +135,27 @@ def _need_elements(name: str, x: Tensor, dim: Any) -> None:
             )
 
 
+def _of_rows(primitive: Any, x: Tensor, dim: Any, keepdim: bool) -> Tensor:
+    """An extremum with the gradient of those along axes, also where it is one row of everything."""
+    axes, shape = axes_of(dim, x.aval.ndim), x.aval.shape
+    if not axes or len(axes) < len(shape):
+        return _reduce(primitive, x, dim, keepdim)
+    row = primitive(movement.reshape(x, shape=(1, *shape)), axes=tuple(range(1, len(shape) + 1)))
+    return keep(movement.reshape(row, shape=()), shape, axes, keepdim)
+
+
 @method()
 def amax(input: Tensor, dim: Any = (), keepdim: bool = False) -> Tensor:
     """Maximum over ``dim``; equal maxima share the gradient."""
     _need_elements("amax", input, dim)
-    return _reduce(reduce.max_, input, dim, keepdim)
+    return _of_rows(reduce.max_, input, dim, keepdim)
 
 
 @method()
 def amin(input: Tensor, dim: Any = (), keepdim: bool = False) -> Tensor:
     """Minimum over ``dim``; equal minima share the gradient."""
     _need_elements("amin", input, dim)
-    return _reduce(reduce.min_, input, dim, keepdim)
+    return _of_rows(reduce.min_, input, dim, keepdim)
 
 
 def _arg(primitive: Any, input: Tensor, dim: int | None, keepdim: bool) -> Tensor:

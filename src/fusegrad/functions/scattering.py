@@ -21,8 +21,9 @@ from ..ops import movement, scan, source
 from ..ops import scatter as combine
 from ..tensor import Tensor
 from .arrangement import diagonal
-from .common import Number, axis_of, broadcast_shapes, broadcast_to, cast, method, pointwise
-from .indexing import checked, gather, getitem, wrap_index
+from .common import Number, axis_of, broadcast_shapes, broadcast_to, cast, method, owned, pointwise
+from .indexing import checked, gather, getitem, setitem, under_traced_mask, wrap_index
+from .masks import Selected
 from .pointwise import as_bool, mul, where
 from .shape import expand, reshape, select
 from .twins import in_place
@@ -302,6 +303,10 @@ def index_put(
     key = tuple(slice(None) if i is None else i for i in indices)
     if values.dtype is not input.dtype:
         raise DTypeError(f"index_put of {values.aval} into {input.aval}", "One dtype is needed.")
+    if under_traced_mask(input, key):
+        out = owned(input)
+        setitem(out, key, getitem(out, key) + values if accumulate else values)  # type: ignore[operator]
+        return out
     positions = reshape(Tensor(_iota(input.aval.size)), input.aval.shape)
     at = getitem(positions, key)
     flat = reshape(input, -1)
@@ -427,7 +432,8 @@ def masked_select(input: Tensor, mask: Tensor) -> Tensor:
     _check_mask("masked_select", mask)
     shape = broadcast_shapes(input.aval.shape, mask.aval.shape, op="masked_select")
     x, chosen = broadcast_to(input, shape), broadcast_to(mask, shape)
-    return getitem(reshape(x, -1), reshape(chosen, -1))
+    found = getitem(reshape(x, -1), reshape(chosen, -1))
+    return found.refuse() if isinstance(found, Selected) else found
 
 
 # --- parts ----------------------------------------------------------------------------------------

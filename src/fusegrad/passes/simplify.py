@@ -1,11 +1,12 @@
 """Local rewrites: constants into operands, trivial factors and movements away, tiny dots apart.
 
 Derivative rules multiply by ones and broadcast zeros; these rewrites clean up after them. They keep
-values bit for bit except for the sign of zero.
+values bit for bit, gradients except for the sign of zero.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -94,10 +95,24 @@ def _is(atom: Atom, number: float) -> bool:
     return isinstance(atom, Literal) and atom.aval.dtype is not bool_ and atom.number == number
 
 
+def _is_nothing(atom: Atom, eqn: Eqn) -> bool:
+    """Whether a sum or difference is its other operand (``-0.0 + 0.0`` is ``0.0``)."""
+    if not _is(atom, 0.0):
+        return False
+    if eqn.backward or atom.aval.dtype.category < 2:
+        return True
+    number = atom.number  # type: ignore[union-attr]
+    return isinstance(number, float) and (math.copysign(1.0, number) < 0) == (
+        eqn.primitive is ew.add
+    )
+
+
 def _simplify_eqn(rw: Rewriter, eqn: Eqn) -> Atom | None:
-    kind = eqn.primitive.kind
+    kind, out = eqn.primitive.kind, eqn.outputs[0].aval
     if eqn.primitive is source.full:
-        return _literal(eqn.params["value"], eqn.outputs[0].aval)
+        return _literal(eqn.params["value"], out)
+    if not out.size and kind in ("elementwise", "movement", "reduce"):
+        return _literal(0, out)  # so that nothing is computed for the sake of no element
     if kind == "elementwise":
         return _elementwise(rw, eqn)
     if kind == "movement":
@@ -139,16 +154,15 @@ def _elementwise(rw: Rewriter, eqn: Eqn) -> Atom | None:
         if _is(x, 1.0):
             return y
     elif p is ew.add and y is not None:
-        if _is(y, 0.0):
-            return x
-        if _is(x, 0.0):
-            return y
+        for left, right in ((x, y), (y, x)):
+            if _is_nothing(right, eqn):
+                return left
         for left, right in ((x, y), (y, x)):  # LLVM takes x + -x for 0, also where x is nan
             opposite = rw.made_by(right, ew.neg)
             if opposite:
                 return rw.emit(ew.sub, (left, opposite.inputs[0]))
     elif p is ew.sub and y is not None and _is(y, 0.0):
-        return x
+        return x if _is_nothing(y, eqn) else None
     elif p is ew.div and y is not None and _is(y, 1.0):
         return x
     elif p is ew.remainder and y is not None:
@@ -319,10 +333,7 @@ def _reduction(rw: Rewriter, eqn: Eqn) -> Atom | None:
     if isinstance(x, Literal):
         assert rw.current is not None
         shape = rw.current.inputs[0].aval.shape
-        count = int(np.prod([shape[a] for a in axes], dtype=np.int64))
-        if p is reduce.sum_:
-            return _literal(x.value * x.value.dtype.type(count), out)
-        return x if count else None
+        return _literal(_of_equal(p, x.value, [shape[a] for a in axes]), out)
     unit = tuple(a for a in axes if x.aval.shape[a] == 1)
     if not axes:
         return x
@@ -341,6 +352,16 @@ def _reduction(rw: Rewriter, eqn: Eqn) -> Atom | None:
             value = rw.emit(p, (value,), axes=run)
         return value
     return None
+
+
+def _of_equal(p: Primitive, value: Any, extents: list[int]) -> Any:
+    """The reduction of equal elements."""
+    count = int(np.prod(extents, dtype=np.int64))
+    if not count:
+        return p.reference(np.empty(0, value.dtype), axes=(0,))
+    if p is reduce.sum_:
+        return value * value.dtype.type(count)
+    return np.power(value, count, dtype=value.dtype) if p is reduce.prod else value
 
 
 def _runs(axes: tuple[int, ...]) -> list[tuple[int, ...]]:

@@ -37,6 +37,8 @@ def _causal(rows: int, columns: int) -> Tensor:
 
 def _safe_softmax(scores: Tensor) -> Tensor:
     """Softmax over the last axis; rows that are masked everywhere become 0 instead of nan."""
+    if not scores.aval.size:
+        return scores
     top = amax(scores.detach(), -1, True)  # type: ignore[attr-defined]
     e = tr.exp(pointwise(ew.sub, scores, where(cmp.eq(top, -math.inf), 0.0, top)))
     total = sum(e, -1, keepdim=True)
@@ -96,7 +98,7 @@ def scaled_dot_product_attention(
         key: ``(N, ..., S, E)``.
         value: ``(N, ..., S, Ev)``.
         attn_mask: broadcasts to ``(N, ..., L, S)``; boolean: true takes part; floating: is added.
-            Queries that may look nowhere give 0.
+            Queries that may look nowhere, or whose scores are all -inf, give 0.
         dropout_p: probability of dropping a weight (always, not only in training).
         is_causal: each query looks at its own position and before; excludes ``attn_mask``.
         scale: 1 / sqrt(E) when omitted.
@@ -129,12 +131,10 @@ def scaled_dot_product_attention(
     order = (*range(key.aval.ndim - 2), key.aval.ndim - 1, key.aval.ndim - 2)
     scores = ew.mul(matmul(query, permute(key, order)), factor)
     if attn_mask is not None:
-        weights = _safe_softmax(_masked(scores, attn_mask))
-    else:
-        if is_causal:
-            scores = where(_causal(*scores.aval.shape[-2:]), scores, -math.inf)
-        weights = softmax(scores, -1)
-    return matmul(dropout(weights, dropout_p, True), value)
+        scores = _masked(scores, attn_mask)
+    elif is_causal:
+        scores = where(_causal(*scores.aval.shape[-2:]), scores, -math.inf)
+    return matmul(dropout(_safe_softmax(scores), dropout_p, True), value)
 
 
 # --- several heads --------------------------------------------------------------------------------
