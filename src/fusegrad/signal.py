@@ -15,7 +15,6 @@ import numpy as np
 from . import dtypes
 from .dtypes import DType
 from .errors import ArgumentError, ArgumentTypeError, RangeError
-from .functions.layout import strided
 from .functions.placement import factory
 from .ops.special import i0e
 from .tensor import Tensor
@@ -92,8 +91,6 @@ def _window(
             why = "requires non-negative window length"
         if (dtype or dtypes.get_default_dtype()) not in (dtypes.float32, dtypes.float64):
             why = "expects float32 or float64 dtypes"
-        if layout not in (None, strided):
-            why = f"is implemented for strided tensors only, got layout={layout}"
         if why:
             raise ArgumentError(f"{name} with M={M}, dtype={dtype}, {given}", why)
         made = np.ones(1) if M == 1 else values(M, sym, **given)

@@ -10,7 +10,7 @@ import pytest
 
 import fusegrad as fg
 from fusegrad.codegen import rows
-from fusegrad.nn import functional as F  # noqa: N812
+from fusegrad.nn import functional as F
 
 WIDTH = 300  # two strips and a part of a third
 

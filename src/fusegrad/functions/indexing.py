@@ -203,7 +203,7 @@ def _as_index(item: Any) -> Any:
     if isinstance(item, bool):
         return Tensor(np.asarray(item))
     if isinstance(item, Tensor) and item.dtype is uint8:  # the masks of old programs
-        return ew.ne(item, 0)
+        return cmp.ne(item, 0)
     if isinstance(item, Tensor) and item.aval.ndim == 0 and item.dtype.category == 1:
         if isinstance(item._value, np.ndarray) and not isinstance(item._read(), Var):
             return int(item._value)
