@@ -14,7 +14,7 @@ demo: $(VENV)/.ready
 	$(BIN)/python examples/digits.py
 
 test: $(VENV)/.ready
-	$(BIN)/python -m pytest -q -n auto
+	$(BIN)/python -m pytest -q -n auto --dist worksteal
 
 bench: $(VENV)/.ready
 	$(BIN)/fusegrad bench run --against eager,torch,torch_compile,jax

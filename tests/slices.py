@@ -19,8 +19,16 @@ def by_turns(cases: Iterable[Any], options: Sequence[Any]) -> list[Any]:
             case,
             option,
             marks=() if j == k % len(options) else pytest.mark.fuzz,
-            id=f"{case}-{getattr(option, 'short', option)}",
+            id=f"{getattr(case, 'short', case)}-{getattr(option, 'short', option)}",
         )
         for k, case in enumerate(cases)
         for j, option in enumerate(options)
+    ]
+
+
+def some(cases: Sequence[Any], chosen: Iterable[bool]) -> list[Any]:
+    """All cases, tuples of parameters; by default only those chosen."""
+    return [
+        pytest.param(*case, marks=() if take else pytest.mark.fuzz)
+        for case, take in zip(cases, chosen, strict=True)
     ]

@@ -11,7 +11,7 @@ import sys
 import fuzz_programs as fuzz
 import pytest
 
-DEFAULT = 60
+DEFAULT = 30
 LONG = 2000
 CHUNK = 50
 

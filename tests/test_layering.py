@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,7 @@ def area(path: Path) -> str:
     return path.relative_to(ROOT).parts[0].removesuffix(".py")
 
 
+@functools.cache
 def imports(path: Path) -> list[tuple[int, str, bool]]:
     """``(line, absolute module, whether it is only for the type checker)`` of a file's imports."""
     package = ("fusegrad", *path.relative_to(ROOT).parts[:-1])

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from slices import by_turns
 
 import fusegrad as fg
 from fusegrad.api import jit
@@ -262,21 +263,33 @@ def check_compiled(rows: Sequence[tuple[Primitive, Sample]], dtype: DType, kind:
     assert not problems, "\n".join(problems)
 
 
-@pytest.mark.parametrize("dtype", COMPILED, ids=lambda d: d.short)
-@pytest.mark.parametrize("kind", ["dense", "transposed", "sliced"])
+@pytest.mark.parametrize(
+    ("dtype", "kind"),
+    [
+        *[pytest.param(d, "dense", id=f"{d.short}-dense") for d in COMPILED],
+        *by_turns(COMPILED, ["transposed", "sliced"]),
+    ],
+)
 def test_compiled_elementwise(dtype: DType, kind: str) -> None:
     check_compiled(applications(dtype, ["elementwise"]), dtype, kind)
 
 
-@pytest.mark.parametrize("dtype", COMPILED, ids=lambda d: d.short)
+@pytest.mark.parametrize(
+    ("dtype", "layouts"),
+    [
+        (d, layouts)
+        for d, layouts in zip(COMPILED, [("dense", "transposed"), ("dense",)] * len(COMPILED))
+    ],
+    ids=lambda x: getattr(x, "short", None) or "-".join(x),
+)
 @pytest.mark.parametrize(
     "kinds",
     [["movement"], ["reduce"], ["contract", "indexing", "source"], ["scan", "sort"]],
     ids="-".join,
 )
-def test_compiled_other_kinds(dtype: DType, kinds: list[str]) -> None:
+def test_compiled_other_kinds(dtype: DType, layouts: tuple[str, ...], kinds: list[str]) -> None:
     rows = applications(dtype, kinds)
-    for kind in ("dense", "transposed"):
+    for kind in layouts:
         check_compiled(rows, dtype, kind)
 
 

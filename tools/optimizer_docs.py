@@ -37,7 +37,8 @@ from memory and never causes a new trace.
 
 MIDDLE = """
 - *eager*: combinations of options whose trajectories equal PyTorch's over 100 steps in float64, to
-  10 digits, with the state and the representation at the end.
+  10 digits, with the state and the representation at the end. `pytest -m fuzz` runs all; a plain
+  run takes a part in which every pair of option values is, and half of the next column.
 - *compiled and jit*: combinations that do so as one compiled update of an eager step, and as part
   of a jitted step that is traced once; every pair of option values is among them.
 - *state handed over*: trajectories that continue after a state dictionary was handed from

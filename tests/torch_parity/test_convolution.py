@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from slices import by_turns
 
 import fusegrad as fg
 
@@ -90,9 +91,9 @@ def test_compiled(compare: Any, case: Any, transposed: bool) -> None:
         compare.close(grad, leaf.grad, rtol=1e-9, atol=1e-9)
 
 
-@PARAMETERS
-@pytest.mark.parametrize("compiled", [False, True])
-def test_second_derivatives(compare: Any, case: Any, transposed: bool, compiled: bool) -> None:
+@pytest.mark.parametrize(("which", "compiled"), by_turns(range(len(BOTH)), [True, False]))
+def test_second_derivatives(compare: Any, which: int, compiled: bool) -> None:
+    case, transposed = BOTH[which]
     ours, theirs = functions(case, transposed)
     arrays = operands(compare, case, transposed)[:2]
 

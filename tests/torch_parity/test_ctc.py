@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from slices import by_turns
 
 import fusegrad as fg
 import fusegrad.nn.functional as F
@@ -61,8 +62,7 @@ def compare(
         np.testing.assert_allclose(gradient.numpy(), expected.numpy(), rtol=1e-9, atol=1e-11)
 
 
-@pytest.mark.parametrize("reduction", ["none", "sum", "mean"])
-@pytest.mark.parametrize("blank", [0, 3])
+@pytest.mark.parametrize(("reduction", "blank"), by_turns(["none", "sum", "mean"], [0, 3]))
 def test_values_and_gradients(reduction: str, blank: int) -> None:
     scores, labels = case(blank)
     compare(scores, labels, TICKS, SIZES, reduction=reduction, blank=blank)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from slices import by_turns
 
 import fusegrad as fg
 from fusegrad import nn, optim
@@ -247,8 +248,7 @@ OPTIMIZERS = {
 
 
 @pytest.mark.parametrize("jit", [False, True])
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
-@pytest.mark.parametrize("name", HALVES)
+@pytest.mark.parametrize(("optimizer", "name"), by_turns(OPTIMIZERS, HALVES))
 def test_training(name: str, optimizer: str, jit: bool) -> None:
     torch.manual_seed(0)
     theirs = model(torch)

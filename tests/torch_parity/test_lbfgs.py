@@ -6,12 +6,14 @@ with the last bits of the parameters changed: ours may differ by no more than te
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from optimizer_cases import LBFGS_FUNCTIONS, LBFGS_OPTIONS
+from slices import by_turns
 
 import fusegrad as fg
 
@@ -64,10 +66,11 @@ def _flat(value: Any) -> list[Any]:
     return [] if value is None else [np.asarray(getattr(value, "tolist", lambda: value)())]
 
 
-@pytest.mark.parametrize("jit", [False, True], ids=["eager", "jit"])
-@pytest.mark.parametrize("function", list(LBFGS_FUNCTIONS))
-@pytest.mark.parametrize("options", LBFGS_OPTIONS, ids=str)
-def test_trajectory(options: dict[str, Any], function: str, jit: bool) -> None:
+@pytest.mark.parametrize(
+    ("case", "jit"), by_turns(itertools.product(LBFGS_OPTIONS, LBFGS_FUNCTIONS), [False, True])
+)
+def test_trajectory(case: tuple[dict[str, Any], str], jit: bool) -> None:
+    options, function = case
     a, b = Run(fg, function, options, jit), Run(torch, function, options)
     shaken = [Run(torch, function, options, shaken=k) for k in (1, 2, 3)]
     compared = 0

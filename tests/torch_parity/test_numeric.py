@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from slices import by_turns
 from surface_check import INT, NAN, B, P, V, X, Y, check
 
 import fusegrad as fg
@@ -62,10 +63,10 @@ CASES: dict[str, tuple[Any, ...]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", CASES)
-def test_as_torch(name: str) -> None:
+@pytest.mark.parametrize(("name", "jit"), by_turns(CASES, [True, False]))
+def test_as_torch(name: str, jit: bool) -> None:
     function, *arrays = CASES[name]
-    check(function, arrays, order=1 if name.startswith("segment") else 2)
+    check(function, arrays, order=1 if name.startswith("segment") else 2, jit=jit)
 
 
 HOST: dict[str, tuple[Any, ...]] = {

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from slices import by_turns
 from surface_check import EMPTY, INT, ONE, SCALAR, B, P, V, X, Y, check
 
 import fusegrad as fg
@@ -132,16 +133,16 @@ EINSUM: dict[str, tuple[Any, ...]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", CASES)
-def test_as_torch(name: str) -> None:
+@pytest.mark.parametrize(("name", "jit"), by_turns(CASES, [True, False]))
+def test_as_torch(name: str, jit: bool) -> None:
     function, *arrays = CASES[name]
     twice = name not in ("cdist", "cdist 1", "cdist inf", "cdist 3")  # torch's stops at the first
-    check(function, arrays, order=2 if twice else 1)
+    check(function, arrays, order=2 if twice else 1, jit=jit)
 
 
-@pytest.mark.parametrize("equation", EINSUM)
-def test_einsum_as_torch(equation: str) -> None:
-    check(lambda m, *xs: m.einsum(equation, *xs), EINSUM[equation])
+@pytest.mark.parametrize(("equation", "jit"), by_turns(EINSUM, [True, False]))
+def test_einsum_as_torch(equation: str, jit: bool) -> None:
+    check(lambda m, *xs: m.einsum(equation, *xs), EINSUM[equation], jit=jit)
 
 
 def test_other_forms_of_einsum() -> None:

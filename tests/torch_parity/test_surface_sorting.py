@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from slices import by_turns
 from surface_check import EMPTY, INT, NAN, ONE, SCALAR, ZEROS, B, P, V, X, Y, check
 
 import fusegrad as fg
@@ -100,10 +101,10 @@ CASES: dict[str, tuple[Any, ...]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", CASES)
-def test_as_torch(name: str) -> None:
+@pytest.mark.parametrize(("name", "jit"), by_turns(CASES, [True, False]))
+def test_as_torch(name: str, jit: bool) -> None:
     function, *arrays = CASES[name]
-    check(function, arrays)
+    check(function, arrays, jit=jit)
 
 
 EAGER: dict[str, tuple[Any, ...]] = {
