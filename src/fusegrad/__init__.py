@@ -7,6 +7,7 @@ step and forward pass, backward pass and update compile to fused kernels.
 import importlib as _importlib
 import math
 from builtins import bool as _bool
+from types import ModuleType as _Module
 from typing import Any as _Any
 
 from . import autograd, dtypes, ops
@@ -133,7 +134,6 @@ from .functions.creation import (
     ShortTensor,
     arange,
     as_tensor,
-    device,
     empty,
     empty_like,
     eye,
@@ -201,6 +201,7 @@ from .functions.layout import (
 )
 from .functions.linear import addmm, bmm, dot, matmul, mm, mv, outer
 from .functions.norms import frobenius_norm, norm, nuclear_norm
+from .functions.placement import device
 from .functions.pointwise import (
     abs,
     acos,
@@ -543,9 +544,16 @@ __all__ += [
 ]  # fmt: skip
 __all__ += [
     "angle", "cdouble", "cfloat", "complex", "conj_physical", "fft", "imag", "is_conj",
-    "is_neg", "istft", "polar", "real", "resolve_conj", "resolve_neg", "sgn", "stft",
+    "is_neg", "istft", "polar", "real", "resolve_conj", "resolve_neg", "stft",
     "view_as_complex", "view_as_real",
 ]  # fmt: skip
+# What the families list themselves, and the in-place functions.
+__all__ += [
+    name
+    for name, value in globals().items()
+    if not name.startswith("_") and name not in __all__ and not isinstance(value, _Module)
+]
+__all__ += ["signal"]
 
 
 def __getattr__(name: str) -> _Any:

@@ -19,6 +19,7 @@ from .functions.common import axis_of, cast
 from .functions.complex import conj
 from .functions.creation import arange
 from .functions.out import accepting
+from .functions.placement import factory
 from .functions.pointwise import mul
 from .functions.shape import cat, narrow, pad_constant
 from .ops import fourier as ops
@@ -209,23 +210,16 @@ ihfft, ihfft2, ihfftn = _family(
 
 
 # --- frequencies ----------------------------------------------------------------------------------
-def _frequencies(ramp: Tensor, n: int, d: float, requires_grad: bool) -> Tensor:
-    out = mul(ramp, 1.0 / (n * d))
-    return out.requires_grad_(requires_grad)  # type: ignore[attr-defined,no-any-return]
+def _frequencies(ramp: Tensor, n: int, d: float) -> Tensor:
+    return mul(ramp, 1.0 / (n * d))  # type: ignore[no-any-return]
 
 
 def _ramp(start: int, end: int, dtype: DType | None) -> Tensor:
     return arange(start, end, dtype=dtype or dtypes.get_default_dtype())
 
 
-def fftfreq(
-    n: int,
-    d: float = 1.0,
-    *,
-    dtype: DType | None = None,
-    device: Any = None,
-    requires_grad: bool = False,
-) -> Tensor:
+@factory
+def fftfreq(n: int, d: float = 1.0, *, dtype: DType | None = None) -> Tensor:
     """The frequencies of the ``n`` results of ``fft`` for samples ``d`` apart.
 
     Example:
@@ -234,17 +228,11 @@ def fftfreq(
         [0.0, 0.25, -0.5, -0.25]
     """
     ramp = cat([_ramp(0, (n + 1) // 2, dtype), _ramp(-(n // 2), 0, dtype)])
-    return _frequencies(ramp, n, d, requires_grad)
+    return _frequencies(ramp, n, d)
 
 
-def rfftfreq(
-    n: int,
-    d: float = 1.0,
-    *,
-    dtype: DType | None = None,
-    device: Any = None,
-    requires_grad: bool = False,
-) -> Tensor:
+@factory
+def rfftfreq(n: int, d: float = 1.0, *, dtype: DType | None = None) -> Tensor:
     """The frequencies of the results of ``rfft`` of ``n`` samples ``d`` apart.
 
     Example:
@@ -252,7 +240,7 @@ def rfftfreq(
         >>> fg.fft.rfftfreq(4).tolist()
         [0.0, 0.25, 0.5]
     """
-    return _frequencies(_ramp(0, n // 2 + 1, dtype), n, d, requires_grad)
+    return _frequencies(_ramp(0, n // 2 + 1, dtype), n, d)
 
 
 def _shift(input: Tensor, dim: Any, extra: int) -> Tensor:

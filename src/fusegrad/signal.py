@@ -14,19 +14,16 @@ import numpy as np
 
 from . import dtypes
 from .dtypes import DType
-from .errors import ArgumentError, RangeError
-from .functions.creation import device as as_device
+from .errors import ArgumentError, ArgumentTypeError, RangeError
+from .functions.placement import factory
 from .ops.special import i0e
 from .tensor import Tensor
 
 __all__ = ["windows"]
 
 
-def _made(values: np.ndarray, dtype: DType | None, device: Any, requires_grad: bool) -> Tensor:
-    if device is not None:
-        as_device(device)
-    out = Tensor(np.asarray(values, (dtype or dtypes.get_default_dtype()).np))
-    return out.requires_grad_() if requires_grad else out  # type: ignore[attr-defined]
+def _made(values: np.ndarray, dtype: DType | None) -> Tensor:
+    return Tensor(np.asarray(values, (dtype or dtypes.get_default_dtype()).np))
 
 
 def _ramp(M: int, sym: bool) -> tuple[np.ndarray, int]:
@@ -81,24 +78,23 @@ def _window(
         *,
         sym: bool = True,
         dtype: DType | None = None,
-        layout: Any = None,
-        device: Any = None,
-        requires_grad: bool = False,
         **options: Any,
     ) -> Tensor:
         unknown = set(options) - set(defaults)
         if unknown:
             raise TypeError(f"{name}() got an unexpected keyword argument {unknown.pop()!r}")
         given = {**defaults, **options}
+        if name == "general_cosine" and not isinstance(given["a"], Iterable):
+            raise ArgumentTypeError(f"{name} with a={given['a']}", "Coefficients must be given.")
         why = check(sym=sym, **given)
         if M < 0:
             why = "requires non-negative window length"
-        if dtype is not None and not dtype.is_floating_point:
-            why = "expects a floating point dtype"
+        if (dtype or dtypes.get_default_dtype()) not in (dtypes.float32, dtypes.float64):
+            why = "expects float32 or float64 dtypes"
         if why:
             raise ArgumentError(f"{name} with M={M}, dtype={dtype}, {given}", why)
         made = np.ones(1) if M == 1 else values(M, sym, **given)
-        return _made(made[:M], dtype, device, requires_grad)
+        return _made(made[:M], dtype)
 
     function.__name__ = name
     options = ", ".join(f"{k}={v!r}" for k, v in defaults.items())
@@ -106,7 +102,7 @@ def _window(
         f"{doc} ``M`` samples; ``sym=False`` gives one period of a longer window."
         + (f" Options: {options}." if options else "")
     )
-    return function
+    return factory(function, ArgumentError)  # a ValueError, as PyTorch's
 
 
 def _center_is_free(sym: bool, center: float | None, tau: float) -> str:
@@ -140,7 +136,7 @@ windows = SimpleNamespace(
         "general_cosine",
         lambda M, sym, a: _cosines(M, sym, a),
         "A weighted sum of cosines.",
-        lambda sym, a: "" if a is not None and len(a) else "Coefficients must be given.",
+        lambda sym, a: "" if len(a) else "Coefficients must be given.",
         a=None,
     ),
     general_hamming=_window(
@@ -177,10 +173,6 @@ def _top(
         periodic: bool = True,
         *numbers: float,
         dtype: DType | None = None,
-        layout: Any = None,
-        device: Any = None,
-        pin_memory: bool = False,
-        requires_grad: bool = False,
         **options: float,
     ) -> Tensor:
         given = {**defaults, **dict(zip(defaults, numbers)), **options}
@@ -193,7 +185,7 @@ def _top(
             )
         ones = np.ones(1)
         made = ones if window_length == 1 else values(window_length, not periodic, **given)
-        return _made(made[:window_length], dtype, device, requires_grad)
+        return _made(made[:window_length], dtype)
 
     function.__name__ = name
     options = "".join(f", {k}={v}" for k, v in defaults.items())
@@ -201,7 +193,7 @@ def _top(
         f"{doc} Arguments: window_length, periodic=True{options}; "
         "``periodic`` windows continue when repeated."
     )
-    return function
+    return factory(function)
 
 
 bartlett_window = _top("bartlett_window", _triangle, "A triangle that ends at zero.")

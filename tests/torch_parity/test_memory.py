@@ -260,7 +260,7 @@ def test_settings() -> None:
         m.set_float32_matmul_precision("highest")
         assert str(m.get_default_device()) == "cpu"
         assert m.zeros(1).get_device() == -1 and not m.zeros(1).is_inference()
-    with pytest.raises(ValueError):
+    with pytest.raises(RuntimeError):
         fg.set_default_device("cuda")
     fg.set_default_device("cpu")
     assert inspect.getdoc(fg.set_default_device)

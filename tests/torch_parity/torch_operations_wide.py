@@ -11,7 +11,10 @@ WIDE_GROUPS: list[tuple[float, list[Operation]]] = []
 
 # --- complex numbers ------------------------------------------------------------------------------
 # PyTorch's conjugates are views, ours are computed at once.
-group(4, "complex", """
+group(
+    4,
+    "complex",
+    """
     m.conj_physical({x})
     m.resolve_conj({x}.conj())
     m.real({x})
@@ -21,8 +24,14 @@ group(4, "complex", """
     m.view_as_real({x})
     m.resolve_conj({x:2}.mH)
     m.resolve_conj({x:2}.adjoint())
-""", exact=True, groups=WIDE_GROUPS)
-group(8, "complex", """
+""",
+    exact=True,
+    groups=WIDE_GROUPS,
+)
+group(
+    8,
+    "complex",
+    """
     m.abs({x})
     m.angle({x})
     m.sgn({x})
@@ -99,8 +108,13 @@ group(8, "complex", """
     F.linear({x:1}, {weights})
     F.conv1d({conv:1})
     F.dropout({x}, 0.5, training=False)
-""", groups=WIDE_GROUPS)
-group(1, "complex", """
+""",
+    groups=WIDE_GROUPS,
+)
+group(
+    1,
+    "complex",
+    """
     {x}.mul_({cc})
     {x}.add_({u})
     {x}[{basic}] = {cc}
@@ -112,8 +126,14 @@ group(1, "complex", """
     {x}.conj_physical_()
     {x}[{key}] += {cc}
     {x:2}.mT.mul_(2)
-""", mutates=True, groups=WIDE_GROUPS)
-group(1, "float", """
+""",
+    mutates=True,
+    groups=WIDE_GROUPS,
+)
+group(
+    1,
+    "float",
+    """
     m.complex({x}, {same})
     m.polar({x}.abs(), {same})
     m.view_as_complex(m.stack([{x}, {same}], -1))
@@ -122,8 +142,13 @@ group(1, "float", """
     m.fft.rfft({full:1}, dim={dim})
     m.fft.fft({full:1}, dim={dim})
     m.fft.rfft2({full:2})
-""", groups=WIDE_GROUPS)
-group(1, "any", """
+""",
+    groups=WIDE_GROUPS,
+)
+group(
+    1,
+    "any",
+    """
     {x}.to({dtype})
     {x}.to({dtype}) * {y}
     m.zeros_like({x}, dtype={dtype}) + {y}
@@ -132,4 +157,6 @@ group(1, "any", """
     m.cat([{x:1}, {x:1}.to({dtype})], {dim})
     m.where({b}, {x}, {y}.to({dtype}))
     {x}.new_ones(2, dtype={dtype}) * {c}
-""", groups=WIDE_GROUPS)
+""",
+    groups=WIDE_GROUPS,
+)

@@ -13,8 +13,8 @@ from ..tensor import Tensor
 from ..viewpath import layout_of
 from .common import cast, method
 from .creation import TENSOR_TYPES
-from .creation import device as as_device
 from .layout import formatted, in_format, preserve_format
+from .placement import on_cpu
 
 
 @method()
@@ -34,9 +34,8 @@ def to(
         elif isinstance(arg, Tensor):
             dtype = arg.dtype
         elif arg is not None and not isinstance(arg, bool):
-            as_device(arg)
-    if device is not None:
-        as_device(device)
+            on_cpu(arg)
+    on_cpu(device)
     out = in_format(input if dtype is None else cast(input, dtype), memory_format)
     return clone(out, memory_format=memory_format) if copy and out is input else out
 

@@ -10,45 +10,19 @@ import numpy as np
 from .. import dtypes
 from ..dtypes import DType, as_dtype, from_numpy_dtype, int64, stored
 from ..errors import ArgumentError, ArgumentTypeError, RangeError, ShapeError
+from ..ops import compare as cmp
 from ..ops import elementwise as ew
 from ..ops import movement, source
+from ..ops import transcendental as tr
 from ..ops.kinds import keep_parts
 from ..tensor import Tensor
 from .common import cast, method, sizes_of
+from .layout import contiguous_format, in_format, preserve_format
+from .placement import factory, on_cpu
 
 
-class device:
-    """A device; only ``cpu`` here."""
-
-    def __init__(self, type: Any = "cpu", index: int | None = None) -> None:
-        name: str = str(type).split(":")[0]
-        if name != "cpu":
-            raise ArgumentError(f"device {type!r}", "Only the cpu is available here.", "'cpu'")
-        self.type = name
-        self.index = index
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, (device, str)) and str(other).split(":")[0] == self.type
-
-    def __hash__(self) -> int:
-        return hash(self.type)
-
-    def __str__(self) -> str:
-        return self.type
-
-    def __repr__(self) -> str:
-        return f"device(type='{self.type}')"
-
-
-def _finish(x: Tensor, requires_grad: bool) -> Tensor:
-    if requires_grad:
-        x.requires_grad = True
-    return x
-
-
-def tensor(
-    data: Any, *, dtype: DType | None = None, device: Any = None, requires_grad: bool = False
-) -> Tensor:
+@factory
+def tensor(data: Any, *, dtype: DType | None = None) -> Tensor:
     """A tensor that copies ``data`` (numbers, nested lists, NumPy arrays, tensors).
 
     Example:
@@ -71,7 +45,7 @@ def tensor(
     if dtype is not None:
         array = stored(array, as_dtype(dtype))
     from_numpy_dtype(array.dtype)
-    return _finish(Tensor(np.ascontiguousarray(array).reshape(array.shape)), requires_grad)
+    return Tensor(np.ascontiguousarray(array).reshape(array.shape))
 
 
 def _from_nested(data: Any) -> np.ndarray:
@@ -93,6 +67,7 @@ def _from_nested(data: Any) -> np.ndarray:
 
 def as_tensor(data: Any, dtype: DType | None = None, device: Any = None) -> Tensor:
     """Like ``tensor`` without copying where possible."""
+    on_cpu(device)
     if isinstance(data, Tensor):
         return data if dtype is None else cast(data, dtype)
     if isinstance(data, np.ndarray):
@@ -108,14 +83,8 @@ def from_numpy(array: np.ndarray) -> Tensor:
     return Tensor(array)
 
 
-def full(
-    size: Any,
-    fill_value: Any,
-    *,
-    dtype: DType | None = None,
-    device: Any = None,
-    requires_grad: bool = False,
-) -> Tensor:
+@factory
+def full(size: Any, fill_value: Any, *, dtype: DType | None = None) -> Tensor:
     """A tensor of ``fill_value``."""
     if dtype is None:
         dtype = (
@@ -132,76 +101,62 @@ def full(
         from .shape import expand
 
         return expand(cast(fill_value, dtype), *shape).clone()  # type: ignore[attr-defined]
-    value = source.full(shape=shape, dtype=as_dtype(dtype), value=fill_value)
-    return _finish(Tensor(value), requires_grad)
+    return Tensor(source.full(shape=shape, dtype=as_dtype(dtype), value=fill_value))
 
 
-def zeros(
-    *size: Any, dtype: DType | None = None, device: Any = None, requires_grad: bool = False
-) -> Tensor:
+@factory
+def zeros(*size: Any, dtype: DType | None = None) -> Tensor:
     """A tensor of zeros."""
-    return full(
-        sizes_of(size), 0, dtype=dtype or dtypes.get_default_dtype(), requires_grad=requires_grad
-    )
+    return full(sizes_of(size), 0, dtype=dtype or dtypes.get_default_dtype())
 
 
-def ones(
-    *size: Any, dtype: DType | None = None, device: Any = None, requires_grad: bool = False
-) -> Tensor:
+@factory
+def ones(*size: Any, dtype: DType | None = None) -> Tensor:
     """A tensor of ones."""
-    return full(
-        sizes_of(size), 1, dtype=dtype or dtypes.get_default_dtype(), requires_grad=requires_grad
-    )
+    return full(sizes_of(size), 1, dtype=dtype or dtypes.get_default_dtype())
 
 
-def empty(
-    *size: Any, dtype: DType | None = None, device: Any = None, requires_grad: bool = False
-) -> Tensor:
+@factory
+def empty(*size: Any, dtype: DType | None = None, memory_format: Any = contiguous_format) -> Tensor:
     """A tensor without defined contents (zeros here)."""
-    return zeros(*size, dtype=dtype, requires_grad=requires_grad)
+    return in_format(zeros(*size, dtype=dtype), memory_format)
 
 
-def zeros_like(
-    input: Tensor, *, dtype: DType | None = None, requires_grad: bool = False, **ignored: Any
-) -> Tensor:
-    """Zeros with the shape and dtype of ``input``."""
-    return full(input.aval.shape, 0, dtype=dtype or input.dtype, requires_grad=requires_grad)
+def zeros_like(input: Tensor, **options: Any) -> Tensor:
+    """Zeros with the shape and dtype of ``input``; options are those of ``full_like``."""
+    return full_like(input, 0, **options)
 
 
-def ones_like(
-    input: Tensor, *, dtype: DType | None = None, requires_grad: bool = False, **ignored: Any
-) -> Tensor:
-    """Ones with the shape and dtype of ``input``."""
-    return full(input.aval.shape, 1, dtype=dtype or input.dtype, requires_grad=requires_grad)
+def ones_like(input: Tensor, **options: Any) -> Tensor:
+    """Ones with the shape and dtype of ``input``; options are those of ``full_like``."""
+    return full_like(input, 1, **options)
 
 
+@factory
 def full_like(
     input: Tensor,
     fill_value: Any,
     *,
     dtype: DType | None = None,
-    requires_grad: bool = False,
-    **ignored: Any,
+    memory_format: Any = preserve_format,
 ) -> Tensor:
     """``fill_value`` with the shape and dtype of ``input``."""
-    return full(
-        input.aval.shape, fill_value, dtype=dtype or input.dtype, requires_grad=requires_grad
-    )
+    out = full(input.aval.shape, fill_value, dtype=dtype or input.dtype)
+    return in_format(out, memory_format)
 
 
-def empty_like(input: Tensor, *, dtype: DType | None = None, **ignored: Any) -> Tensor:
-    """A tensor with the shape and dtype of ``input``."""
-    return zeros_like(input, dtype=dtype)
+def empty_like(input: Tensor, **options: Any) -> Tensor:
+    """A tensor with the shape and dtype of ``input``; options are those of ``full_like``."""
+    return zeros_like(input, **options)
 
 
+@factory
 def arange(
     start: Any,
     end: Any = None,
     step: Any = 1,
     *,
     dtype: DType | None = None,
-    device: Any = None,
-    requires_grad: bool = False,
 ) -> Tensor:
     """Numbers from ``start`` below ``end`` by ``step``."""
     if end is None:
@@ -223,7 +178,7 @@ def arange(
     ramp = Tensor(source.iota(shape=(count,), dtype=dtype, axis=0))
     if step != 1:
         ramp = ew.mul(ramp, step)
-    return _finish(ew.add(ramp, start) if start != 0 else ramp, requires_grad)
+    return ew.add(ramp, start) if start != 0 else ramp
 
 
 def _dtype_of_ends(*ends: Any) -> DType:
@@ -232,20 +187,20 @@ def _dtype_of_ends(*ends: Any) -> DType:
     return dtypes.complex_dtype(default) if any(whole) else default
 
 
+@factory
 def linspace(
     start: float,
     end: float,
     steps: int,
     *,
     dtype: DType | None = None,
-    requires_grad: bool = False,
-    device: Any = None,
 ) -> Tensor:
     """``steps`` evenly spaced numbers from ``start`` to ``end`` (numbers or 0-d tensors)."""
     target = dtype or _dtype_of_ends(start, end)
-    return _finish(cast(_spaced("linspace", start, end, steps), target), requires_grad)
+    return cast(_spaced("linspace", start, end, steps), target)
 
 
+@factory
 def logspace(
     start: float,
     end: float,
@@ -253,8 +208,6 @@ def logspace(
     base: float = 10.0,
     *,
     dtype: DType | None = None,
-    requires_grad: bool = False,
-    device: Any = None,
 ) -> Tensor:
     """``steps`` powers of ``base``, with evenly spaced exponents from ``start`` to ``end``.
 
@@ -268,8 +221,8 @@ def logspace(
     if isinstance(exponents._value, np.ndarray):
         values = Tensor(np.power(float(base), exponents._value))
     else:
-        values = ew.exp(ew.mul(exponents, math.log(base)))
-    return _finish(cast(values, target), requires_grad)
+        values = tr.exp(ew.mul(exponents, math.log(base)))
+    return cast(values, target)
 
 
 def _spaced(name: str, start: Any, end: Any, steps: Any) -> Tensor:
@@ -337,26 +290,25 @@ def meshgrid(*tensors: Any, indexing: str | None = None) -> tuple[Tensor, ...]:
     )
 
 
+@factory
 def eye(
     n: int,
     m: int | None = None,
     *,
     dtype: DType | None = None,
-    requires_grad: bool = False,
-    device: Any = None,
 ) -> Tensor:
     """Ones on the diagonal."""
     shape = sizes_of((n, n if m is None else m))
     rows = Tensor(source.iota(shape=shape, dtype=int64, axis=0))
     columns = Tensor(source.iota(shape=shape, dtype=int64, axis=1))
-    return _finish(cast(ew.eq(rows, columns), dtype or dtypes.get_default_dtype()), requires_grad)
+    return cast(cmp.eq(rows, columns), dtype or dtypes.get_default_dtype())
 
 
 def tril_mask(shape: tuple[int, ...], diagonal: int) -> Tensor:
     """Boolean matrix, true on and below a diagonal."""
     i = Tensor(source.iota(shape=shape, dtype=int64, axis=0))
     j = Tensor(source.iota(shape=shape, dtype=int64, axis=1))
-    return ew.le(j, ew.add(i, diagonal))
+    return cmp.le(j, ew.add(i, diagonal))
 
 
 def _check_matrix(name: str, x: Tensor) -> None:

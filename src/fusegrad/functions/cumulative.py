@@ -7,9 +7,11 @@ from typing import Any
 
 from ..dtypes import DType, bool_, int64
 from ..errors import ArgumentError, RangeError, ShapeError
+from ..ops import compare as cmp
 from ..ops import elementwise as ew
 from ..ops import indexing, movement, source
 from ..ops import scan as ops
+from ..ops import transcendental as tr
 from ..tensor import Tensor
 from .common import axis_of, cast, method, owned, pointwise
 from .pointwise import mul, sub, where
@@ -111,11 +113,11 @@ def logcumsumexp(input: Tensor, dim: int) -> Tensor:
     if not x.aval.shape or not x.aval.shape[axis]:
         return owned(x)
     top = cummax(x.detach(), axis).values
-    shift = where(ew.isfinite(top), top, 0.0)
+    shift = where(cmp.isfinite(top), top, 0.0)
     before = ops.shifted(top, axis, 1, x.aval.ndim)
-    factors = ew.exp(ew.sub(before, shift))
-    total = ops.recur(factors, ew.exp(ew.sub(x, shift)), axis=axis, reverse=False)
-    return where(pointwise(ew.eq, top, -math.inf), x, ew.add(ew.log(total), shift))
+    factors = tr.exp(ew.sub(before, shift))
+    total = ops.recur(factors, tr.exp(ew.sub(x, shift)), axis=axis, reverse=False)
+    return where(pointwise(cmp.eq, top, -math.inf), x, ew.add(tr.log(total), shift))
 
 
 @method()
@@ -139,14 +141,14 @@ def diff(
     if n < 0:
         raise RangeError(f"diff with n={n}", "order must be non-negative.")
     if n == 0:
-        return ew.convert(input, dtype=input.dtype)
+        return cmp.convert(input, dtype=input.dtype)
     parts = [p for p in (prepend, input, append) if p is not None]
     x = cat(parts, axis) if len(parts) > 1 else input
     for _ in range(n):
         extent = max(x.aval.shape[axis] - 1, 0)
         start = min(1, x.aval.shape[axis])
         later, earlier = narrow(x, axis, start, extent), narrow(x, axis, 0, extent)
-        x = ew.xor(later, earlier) if x.dtype is bool_ else sub(later, earlier)
+        x = cmp.xor(later, earlier) if x.dtype is bool_ else sub(later, earlier)
     return x
 
 

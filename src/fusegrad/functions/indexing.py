@@ -18,12 +18,14 @@ from ..errors import (
     TracedValueError,
 )
 from ..ir.graph import Var
+from ..ops import compare as cmp
 from ..ops import elementwise as ew
 from ..ops import indexing as ops
 from ..ops import movement
 from ..ops.kinds import keep_parts
 from ..tensor import Tensor
-from .common import axis_of, broadcast_shapes, broadcast_to, cast, method
+from .common import Number, axis_of, broadcast_shapes, broadcast_to, cast, method
+from .masks import WHY, Selected
 
 
 def wrap_index(index: Tensor, extent: int, op: str) -> Tensor:
@@ -41,7 +43,7 @@ def wrap_index(index: Tensor, extent: int, op: str) -> Tensor:
             raise kind(f"{op}: index {bad} is out of bounds", f"The axis has {extent} elements.")
         if not raw.size or raw.min() >= 0:
             return index
-    wrapped = ew.where(ew.lt(index, 0), ew.add(index, extent), index)
+    wrapped = cmp.where(cmp.lt(index, 0), ew.add(index, extent), index)
     if isinstance(wrapped._read(), Var):  # nothing outside the memory is read; see ``checked``
         wrapped = ew.minimum(ew.maximum(wrapped, 0), max(extent - 1, 0))
     return wrapped
@@ -54,10 +56,10 @@ def checked(out: Tensor, index: Tensor, extent: int, axis: int) -> Tensor:
     """
     if not out.dtype.is_floating_point or not isinstance(index._read(), Var):
         return out
-    inside = ew.and_(ew.ge(index, -extent), ew.lt(index, extent))
+    inside = cmp.and_(cmp.ge(index, -extent), cmp.lt(index, extent))
     after = out.aval.ndim - axis - index.aval.ndim
     shaped = movement.reshape(inside, shape=index.aval.shape + (1,) * after)
-    return ew.where(broadcast_to(shaped, out.aval.shape), out, math.nan)
+    return cmp.where(broadcast_to(shaped, out.aval.shape), out, math.nan)
 
 
 def _as_row(x: Tensor) -> Tensor:
@@ -200,6 +202,8 @@ def _as_index(item: Any) -> Any:
         )
     if isinstance(item, bool):
         return Tensor(np.asarray(item))
+    if isinstance(item, Tensor) and item.dtype is uint8:  # the masks of old programs
+        return cmp.ne(item, 0)
     if isinstance(item, Tensor) and item.aval.ndim == 0 and item.dtype.category == 1:
         if isinstance(item._value, np.ndarray) and not isinstance(item._read(), Var):
             return int(item._value)
@@ -207,22 +211,66 @@ def _as_index(item: Any) -> Any:
 
 
 def _nonzero(mask: Tensor) -> list[Any]:
-    if isinstance(mask._read(), Var):
+    if _is_traced(mask):
         raise TracedValueError(
-            f"indexing with a traced mask {mask.aval}",
-            "The number of selected elements depends on values, which a trace does not have.",
-            "fg.where(mask, x, y), or multiply by the mask",
+            f"indexing with a traced mask {mask.aval} beside another index",
+            WHY,
+            "fg.where(mask, x, y), which keeps the shape",
         )
     if not mask.aval.shape:
         return [_Selected(Tensor(np.zeros(int(mask._value), np.int64)))]
     return [Tensor(i.astype(np.int64)) for i in np.nonzero(mask._value)]
 
 
-def _split_key(x: Tensor, key: Any) -> tuple[Tensor, list[tuple[int, Tensor]]]:
+def _is_traced(item: Any) -> bool:
+    return isinstance(item, Tensor) and isinstance(item._read(), Var)
+
+
+def _items(x: Tensor, key: Any) -> list[Any]:
+    """One item for each axis of ``x`` or new axis, or mask of several axes."""
+    key = tuple(map(_as_index, key)) if isinstance(key, tuple) else _as_index(key)
+    items = _expand_key(key, x.aval.ndim)
+    axis = 0
+    for item in items:
+        if isinstance(item, Tensor) and item.dtype is bool_:
+            for k, extent in enumerate(item.aval.shape, axis):
+                if extent != x.aval.shape[k]:
+                    raise DimError(
+                        f"indexing {x.aval} with a mask {item.aval}",
+                        f"The shape of the mask {list(item.shape)} at index {k - axis} does not "
+                        f"match the shape of the indexed tensor {list(x.shape)} at index {k}.",
+                        "a mask of the extents of the axes that it selects from",
+                    )
+            axis += item.aval.ndim
+        elif item is not None:
+            axis += 1
+    return items
+
+
+def _under_mask(x: Tensor, items: list[Any]) -> tuple[Tensor, Tensor, int] | None:
+    """The view by all items but one traced mask, the mask, and its first axis in the view.
+
+    ``None`` if the number of elements is known, or if there is another tensor beside the mask.
+    """
+    tensors = [k for k, item in enumerate(items) if isinstance(item, Tensor)]
+    if len(tensors) != 1:
+        return None
+    mask: Tensor = items[tensors[0]]
+    if mask.dtype is not bool_ or not _is_traced(mask):
+        return None
+    before, after = items[: tensors[0]], items[tensors[0] + 1 :]
+    view, _ = _basic(x, [*before, *[slice(None)] * mask.aval.ndim, *after])
+    return view, mask, sum(item is None or isinstance(item, slice) for item in before)
+
+
+def under_traced_mask(x: Tensor, key: Any) -> bool:
+    """Whether ``x[key]`` has a number of elements that a trace does not know."""
+    return _under_mask(x, _items(x, key)) is not None
+
+
+def _split_key(x: Tensor, given: list[Any]) -> tuple[Tensor, list[tuple[int, Tensor]]]:
     items: list[Any] = []
-    for item in _expand_key(
-        tuple(map(_as_index, key)) if isinstance(key, tuple) else _as_index(key), x.aval.ndim
-    ):
+    for item in given:
         if isinstance(item, Tensor) and item.dtype is bool_:
             items.extend(_nonzero(item))
         else:
@@ -267,7 +315,11 @@ def _gathered_view(
 
 def getitem(self: Tensor, key: Any) -> Tensor:
     """``x[key]``: integers, slices, None, Ellipsis, integer and boolean tensors, any mixture."""
-    view, advanced = _split_key(self, key)
+    items = _items(self, key)
+    found = _under_mask(self, items)
+    if found is not None:
+        return Selected(*found)
+    view, advanced = _split_key(self, items)
     if not advanced:
         return view
     moved, flat, axis, _ = _gathered_view(view, advanced)
@@ -280,15 +332,20 @@ def getitem(self: Tensor, key: Any) -> Tensor:
 
 def setitem(self: Tensor, key: Any, value: Any) -> None:
     """``x[key] = value`` in place, with broadcasting."""
-    if isinstance(key, Tensor) and key.dtype is bool_ and not isinstance(value, Tensor):
+    items = _items(self, key)
+    if isinstance(key, Tensor) and key.dtype is bool_ and isinstance(value, Number):
         self.masked_fill_(_mask_of(self, key), value)  # type: ignore[attr-defined]
         return
-    view, advanced = _split_key(self, key)
     if not isinstance(value, Tensor):
         if isinstance(value, complex):
             keep_parts("index assignment", value, self.dtype)
         value = Tensor(stored(value, self.dtype))
+    found = _under_mask(self, items)
+    if found is not None:
+        found[0]._assign(Selected(*found).put(found[0], value), "index assignment")
+        return
     value = cast(value, self.dtype)
+    view, advanced = _split_key(self, items)
     if not advanced:
         while value.aval.ndim > view.aval.ndim and value.aval.shape[0] == 1:
             value = movement.reshape(value, shape=value.aval.shape[1:])
@@ -296,6 +353,8 @@ def setitem(self: Tensor, key: Any, value: Any) -> None:
         return
     moved, flat, axis, perm = _gathered_view(view, advanced)
     target = moved.aval.shape[:axis] + flat.aval.shape + moved.aval.shape[axis + 1 :]
+    while value.aval.ndim > len(target) and value.aval.shape[0] == 1:
+        value = movement.reshape(value, shape=value.aval.shape[1:])
     new = ops.take_set(moved, flat, broadcast_to(value, target), axis=axis)
     new = movement.reshape(new, shape=tuple(view.aval.shape[p] for p in perm))
     inverse = tuple(int(i) for i in np.argsort(perm))

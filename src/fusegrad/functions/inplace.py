@@ -8,11 +8,13 @@ import numpy as np
 
 from ..dtypes import bool_
 from ..errors import ShapeError
-from ..ops import elementwise as ew
+from ..ops import compare as cmp
 from ..ops import source
 from ..tensor import Tensor, grad_mode
 from .common import broadcast_to, cast, method
-from .creation import device, full, ones, tensor, zeros
+from .creation import full, ones, tensor, zeros
+from .layout import strided
+from .placement import device
 
 
 @method("copy_")
@@ -49,7 +51,9 @@ def fill(input: Tensor, value: Any) -> Tensor:
     else:
         filled = Tensor(source.full(shape=input.aval.shape, dtype=input.dtype, value=value))
     if input.requires_grad and grad_mode.enabled:  # the history goes on, with a zero gradient
-        return ew.where(source.full(shape=input.aval.shape, dtype=bool_, value=True), filled, input)
+        return cmp.where(
+            source.full(shape=input.aval.shape, dtype=bool_, value=True), filled, input
+        )
     return filled
 
 
@@ -130,4 +134,5 @@ Tensor.mT = property(_matrices_transposed)  # type: ignore[attr-defined]
 Tensor.itemsize = property(lambda self: self.dtype.itemsize)  # type: ignore[attr-defined]
 Tensor.nbytes = property(lambda self: self.dtype.itemsize * self.aval.size)  # type: ignore[attr-defined]
 Tensor.ndim = property(lambda self: self.aval.ndim)  # type: ignore[attr-defined]
+Tensor.layout = property(lambda self: strided)  # type: ignore[attr-defined]
 Tensor.is_sparse = Tensor.is_cuda = property(lambda self: False)  # type: ignore[attr-defined]

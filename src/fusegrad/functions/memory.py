@@ -11,14 +11,15 @@ from .. import dtypes
 from ..dtypes import DType, as_dtype, int64
 from ..errors import ArgumentError, ArgumentTypeError, CaptureError, InPlaceError, ShapeError
 from ..ir.primitive import current_builder
-from ..ops import elementwise as ew
+from ..ops import compare as cmp
 from ..ops import indexing, source
 from ..tensor import Tensor, grad_mode
 from .arrangement import as_strided
 from .common import axis_of, cast, method, shape_args, sizes_of
 from .complex import view_as_complex, view_as_real
-from .creation import device as as_device
 from .creation import from_numpy, tensor
+from .out import accepting
+from .placement import factory, on_cpu
 from .reduction import sum
 from .shape import narrow, reshape, split
 
@@ -131,7 +132,7 @@ def _slice(input: Tensor, dim: int = 0, start: Any = None, end: Any = None, step
 def _copied(value: Any) -> Any:
     if isinstance(value, tuple):
         return tuple(map(_copied, value))
-    return ew.convert(value, dtype=value.dtype)
+    return cmp.convert(value, dtype=value.dtype)
 
 
 def _copying(name: str) -> Callable[..., Any]:
@@ -146,7 +147,7 @@ def _copying(name: str) -> Callable[..., Any]:
 
     function.__name__ = f"{name}_copy"
     function.__doc__ = f"Like ``{name}``, with results in memory of their own."
-    return function
+    return accepting(function)
 
 
 COPIES = {f"{_name}_copy": _copying(_name) for _name in VIEWS.split()}
@@ -181,15 +182,12 @@ def as_strided_scatter(
     return reshape(out, input.aval.shape)
 
 
+@factory
 def empty_strided(
     size: Sequence[int],
     stride: Sequence[int],
     *,
     dtype: DType | None = None,
-    layout: Any = None,
-    device: Any = None,
-    requires_grad: bool = False,
-    pin_memory: bool = False,
 ) -> Tensor:
     """A tensor of the given shape and strides (in elements) without defined contents (zeros here).
 
@@ -208,8 +206,7 @@ def empty_strided(
     extent = 1 + int(np.sum([(n - 1) * s for n, s in zip(shape, steps, strict=True)]))
     flat = np.zeros(0 if 0 in shape else extent, kind)
     array = np.lib.stride_tricks.as_strided(flat, shape, [s * kind.itemsize for s in steps])
-    out = Tensor(array)
-    return out.requires_grad_() if requires_grad else out  # type: ignore[attr-defined]
+    return Tensor(array)
 
 
 def empty_permuted(size: Sequence[int], physical_layout: Sequence[int], **options: Any) -> Tensor:
@@ -318,8 +315,7 @@ def asarray(
         >>> fg.asarray([1, 2]).tolist()
         [1, 2]
     """
-    if device is not None:
-        as_device(device)
+    on_cpu(device)
     shared = _shared(obj, dtype)
     if shared is None and copy is False:
         raise ArgumentError(
@@ -333,7 +329,7 @@ def asarray(
             raise ArgumentError("asarray with copy=False and another dtype", "It needs a copy.")
         out = cast(out, dtype)
     elif copy and shared is not None:
-        out = ew.convert(out, dtype=out.dtype)
+        out = cmp.convert(out, dtype=out.dtype)
     before = isinstance(obj, Tensor) and obj.requires_grad
     requires_grad = before if requires_grad is None else requires_grad
     if requires_grad != before:
@@ -391,15 +387,13 @@ def frombuffer(
     return out.requires_grad_() if requires_grad else out  # type: ignore[attr-defined]
 
 
+@factory
 def from_file(
     filename: str,
     shared: bool | None = None,
     size: int | None = 0,
     *,
     dtype: DType | None = None,
-    layout: Any = None,
-    device: Any = None,
-    pin_memory: bool = False,
 ) -> Tensor:
     """A vector of ``size`` elements of a file, mapped into memory.
 
@@ -417,15 +411,22 @@ def from_file(
     return Tensor(mapped.view(np.ndarray))
 
 
-def from_dlpack(ext_tensor: Any, **options: Any) -> Tensor:
+def from_dlpack(ext_tensor: Any, *, device: Any = None, copy: bool | None = None) -> Tensor:
     """A tensor that shares memory with another library's, by the DLPack protocol.
+
+    Args:
+        ext_tensor: an object with ``__dlpack__``.
+        device: the cpu.
+        copy: ``True`` gives the tensor memory of its own.
 
     Example:
         >>> import numpy as np, fusegrad as fg
         >>> fg.from_dlpack(np.arange(3)).tolist()
         [0, 1, 2]
     """
-    return from_numpy(np.from_dlpack(ext_tensor))
+    on_cpu(device)
+    array = np.from_dlpack(ext_tensor)
+    return from_numpy(array.copy() if copy else array)
 
 
 def to_dlpack(tensor: Tensor) -> Any:
@@ -445,15 +446,8 @@ def dlpack_device(self: Tensor) -> tuple[int, int]:
     return (1, 0)
 
 
-def scalar_tensor(
-    s: Any,
-    *,
-    dtype: DType | None = None,
-    layout: Any = None,
-    device: Any = None,
-    pin_memory: bool = False,
-    requires_grad: bool = False,
-) -> Tensor:
+@factory
+def scalar_tensor(s: Any, *, dtype: DType | None = None) -> Tensor:
     """A 0-d tensor of a number, in the default dtype unless told otherwise.
 
     Example:
@@ -461,4 +455,4 @@ def scalar_tensor(
         >>> fg.scalar_tensor(2)
         tensor(2.)
     """
-    return tensor(s, dtype=dtype or dtypes.get_default_dtype(), requires_grad=requires_grad)
+    return tensor(s, dtype=dtype or dtypes.get_default_dtype())

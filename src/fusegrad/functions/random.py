@@ -16,11 +16,15 @@ import numpy as np
 from .. import dtypes
 from ..dtypes import DType, float64, int64, real_dtype, stored, uint64
 from ..errors import RangeError
+from ..ops import compare as cmp
 from ..ops import elementwise as ew
 from ..ops import source
+from ..ops import transcendental as tr
 from ..tensor import Tensor, grad_mode
 from .common import broadcast_shapes, broadcast_to, cast, method, promote, sizes_of
 from .complex import view_as_complex
+from .layout import in_format, preserve_format
+from .placement import factory, on_cpu
 
 
 class Generator:
@@ -35,6 +39,7 @@ class Generator:
     """
 
     def __init__(self, device: Any = "cpu") -> None:
+        on_cpu(device)
         self.state = Tensor(np.array([67280421310721, 0], np.uint64))
 
     def manual_seed(self, seed: int) -> Generator:
@@ -115,16 +120,15 @@ def bits(shape: Sequence[int], generator: Generator | None = None) -> Tensor:
 def _uniform(shape: Sequence[int], dtype: DType, generator: Generator | None) -> Tensor:
     """Uniform in [0, 1) with as many random bits as the dtype's significand holds."""
     keep = 53 if dtype is float64 else 24
-    raw = ew.shift_right(bits(shape, generator), 64 - keep)
-    return ew.mul(ew.convert(raw, dtype=dtype), 2.0**-keep)
+    raw = cmp.shift_right(bits(shape, generator), 64 - keep)
+    return ew.mul(cmp.convert(raw, dtype=dtype), 2.0**-keep)
 
 
+@factory
 def rand(
     *size: Any,
     generator: Generator | None = None,
     dtype: DType | None = None,
-    device: Any = None,
-    requires_grad: bool = False,
 ) -> Tensor:
     """Uniform random numbers in [0, 1)."""
     dtype, shape = dtype or dtypes.get_default_dtype(), sizes_of(size)
@@ -132,15 +136,14 @@ def rand(
         out = view_as_complex(_uniform((*shape, 2), real_dtype(dtype), generator))
     else:
         out = _uniform(shape, dtype, generator)
-    return out.requires_grad_() if requires_grad else out  # type: ignore[attr-defined]
+    return out
 
 
+@factory
 def randn(
     *size: Any,
     generator: Generator | None = None,
     dtype: DType | None = None,
-    device: Any = None,
-    requires_grad: bool = False,
 ) -> Tensor:
     """Standard normal numbers (Box and Muller 1958, one cosine per element).
 
@@ -151,22 +154,21 @@ def randn(
     if dtype.is_complex:
         parts = randn(*shape, 2, generator=generator, dtype=real_dtype(dtype))
         both = view_as_complex(ew.mul(parts, math.sqrt(0.5)))
-        return both.requires_grad_() if requires_grad else both  # type: ignore[attr-defined]
+        return both
     if dtype is float64:
         u, v = _uniform(shape, dtype, generator), _uniform(shape, dtype, generator)
     else:  # two independent 24-bit fractions of one draw
         raw = bits(shape, generator)
-        u = ew.mul(ew.convert(ew.shift_right(raw, 40), dtype=dtype), 2.0**-24)
-        low = ew.and_(ew.shift_right(raw, 8), (1 << 24) - 1)
-        v = ew.mul(ew.convert(low, dtype=dtype), 2.0**-24)
-    radius = ew.sqrt(ew.mul(ew.log(ew.sub(1.0, u)), -2.0))
-    out = ew.mul(radius, ew.cos(ew.mul(v, 2 * math.pi)))
-    return out.requires_grad_() if requires_grad else out  # type: ignore[attr-defined]
+        u = ew.mul(cmp.convert(cmp.shift_right(raw, 40), dtype=dtype), 2.0**-24)
+        low = cmp.and_(cmp.shift_right(raw, 8), (1 << 24) - 1)
+        v = ew.mul(cmp.convert(low, dtype=dtype), 2.0**-24)
+    radius = ew.sqrt(ew.mul(tr.log(ew.sub(1.0, u)), -2.0))
+    out = ew.mul(radius, tr.cos(ew.mul(v, 2 * math.pi)))
+    return out
 
 
-def randint(
-    *args: Any, generator: Generator | None = None, dtype: DType | None = None, device: Any = None
-) -> Tensor:
+@factory
+def randint(*args: Any, generator: Generator | None = None, dtype: DType | None = None) -> Tensor:
     """Integers in [low, high): ``randint(high, size)`` or ``randint(low, high, size)``."""
     low, high, size = (0, *args) if len(args) == 2 else args
     if low >= high:
@@ -179,15 +181,16 @@ def randint(
     return cast(ew.floor(ew.add(ew.mul(fraction, float(high - low)), float(low))), dtype or int64)
 
 
-def randperm(
-    n: int, *, generator: Generator | None = None, dtype: DType | None = None, device: Any = None
-) -> Tensor:
+@factory
+def randperm(n: int, *, generator: Generator | None = None, dtype: DType | None = None) -> Tensor:
     """A random permutation of 0 .. n-1."""
     keys = bits(sizes_of((n,)), generator)._concrete("randperm")
     return Tensor(stored(np.argsort(keys, kind="stable"), dtype or int64))
 
 
-def randint_like(input: Tensor, *args: Any, **options: Any) -> Tensor:
+def randint_like(
+    input: Tensor, *args: Any, memory_format: Any = preserve_format, **options: Any
+) -> Tensor:
     """Integers in [low, high) with the shape and dtype of ``input``.
 
     Example:
@@ -195,19 +198,21 @@ def randint_like(input: Tensor, *args: Any, **options: Any) -> Tensor:
         >>> fg.randint_like(fg.zeros(2, 3), 5, 6).tolist()
         [[5.0, 5.0, 5.0], [5.0, 5.0, 5.0]]
     """
-    return randint(*args, input.aval.shape, **{"dtype": input.dtype, **options})
+    out = randint(*args, input.aval.shape, **{"dtype": input.dtype, **options})
+    return in_format(out, memory_format)
 
 
-def rand_like(input: Tensor, **options: Any) -> Tensor:
+def rand_like(input: Tensor, *, memory_format: Any = preserve_format, **options: Any) -> Tensor:
     """Uniform numbers with the shape and dtype of ``input``."""
-    return rand(input.aval.shape, **{"dtype": input.dtype, **options})
+    return in_format(rand(input.aval.shape, **{"dtype": input.dtype, **options}), memory_format)
 
 
-def randn_like(input: Tensor, **options: Any) -> Tensor:
+def randn_like(input: Tensor, *, memory_format: Any = preserve_format, **options: Any) -> Tensor:
     """Normal numbers with the shape and dtype of ``input``."""
-    return randn(input.aval.shape, **{"dtype": input.dtype, **options})
+    return in_format(randn(input.aval.shape, **{"dtype": input.dtype, **options}), memory_format)
 
 
+@factory
 def normal(
     mean: Any = 0.0,
     std: Any = 1.0,
@@ -215,9 +220,6 @@ def normal(
     *,
     generator: Generator | None = None,
     dtype: DType | None = None,
-    layout: Any = None,
-    device: Any = None,
-    requires_grad: bool = False,
 ) -> Tensor:
     """Normal numbers with the given means and standard deviations, numbers or tensors.
 
@@ -242,7 +244,7 @@ def normal(
         dtype = promote(mean, std)
     draw = randn(size, generator=generator, dtype=dtype)
     out = draw * std + mean  # type: ignore[operator]
-    return out.requires_grad_() if requires_grad else out  # type: ignore[no-any-return]
+    return out
 
 
 def _check_spread(name: str, std: float) -> None:
@@ -258,7 +260,7 @@ def _hits(shape: Sequence[int], p: Any, dtype: DType, generator: Generator | Non
         p = broadcast_to(cast(p.detach(), draw.dtype), draw.aval.shape)  # type: ignore[attr-defined]
     elif not 0 <= p <= 1:
         raise RangeError(f"bernoulli with p={p}", "bernoulli_ expects p to be in [0, 1]", "0.5")
-    return cast(ew.lt(draw, p), dtype)
+    return cast(cmp.lt(draw, p), dtype)
 
 
 @method()

@@ -14,14 +14,16 @@ import numpy as np
 
 from ..dtypes import bool_, int64
 from ..errors import DimError, DTypeError, RangeError, ShapeError
+from ..ops import compare as cmp
 from ..ops import elementwise as ew
 from ..ops import indexing as ops
 from ..ops import movement, scan, source
 from ..ops import scatter as combine
 from ..tensor import Tensor
 from .arrangement import diagonal
-from .common import Number, axis_of, broadcast_shapes, broadcast_to, cast, method, pointwise
-from .indexing import checked, gather, getitem, wrap_index
+from .common import Number, axis_of, broadcast_shapes, broadcast_to, cast, method, owned, pointwise
+from .indexing import checked, gather, getitem, setitem, under_traced_mask, wrap_index
+from .masks import Selected
 from .pointwise import as_bool, mul, where
 from .shape import expand, reshape, select
 from .twins import in_place
@@ -160,7 +162,7 @@ def _reduced(x: Tensor, axis: int, at: Tensor, src: Tensor, how: str, include: b
         touched = combine.along_set(
             _constant(shape, 0, x), at, ones, axis=axis
         )  # 1 where a value arrives
-        start = where(pointwise(ew.ne, touched, 0), _neutral(how, x), x)
+        start = where(pointwise(cmp.ne, touched, 0), _neutral(how, x), x)
     if how in ("sum", "mean"):
         total = ew.add(start, ops.along_add(src, at, axis=axis, shape=shape))
         if how == "sum":
@@ -301,6 +303,10 @@ def index_put(
     key = tuple(slice(None) if i is None else i for i in indices)
     if values.dtype is not input.dtype:
         raise DTypeError(f"index_put of {values.aval} into {input.aval}", "One dtype is needed.")
+    if under_traced_mask(input, key):
+        out = owned(input)
+        setitem(out, key, getitem(out, key) + values if accumulate else values)  # type: ignore[operator]
+        return out
     positions = reshape(Tensor(_iota(input.aval.size)), input.aval.shape)
     at = getitem(positions, key)
     flat = reshape(input, -1)
@@ -400,7 +406,7 @@ def masked_scatter(input: Tensor, mask: Tensor, source: Tensor) -> Tensor:
     x = broadcast_to(input, shape)
     values = reshape(source, -1)
     if not values.aval.size or not flat.aval.size:
-        return ew.convert(x, dtype=x.dtype)
+        return cmp.convert(x, dtype=x.dtype)
     chosen = flat._value
     if isinstance(chosen, np.ndarray) and chosen.sum() > values.aval.size:
         raise RangeError(
@@ -426,7 +432,8 @@ def masked_select(input: Tensor, mask: Tensor) -> Tensor:
     _check_mask("masked_select", mask)
     shape = broadcast_shapes(input.aval.shape, mask.aval.shape, op="masked_select")
     x, chosen = broadcast_to(input, shape), broadcast_to(mask, shape)
-    return getitem(reshape(x, -1), reshape(chosen, -1))
+    found = getitem(reshape(x, -1), reshape(chosen, -1))
+    return found.refuse() if isinstance(found, Selected) else found
 
 
 # --- parts ----------------------------------------------------------------------------------------

@@ -11,7 +11,8 @@ from typing import Any
 from ..errors import ArgumentError, RangeError
 from ..tensor import Tensor
 from .common import method
-from .creation import device as as_device
+from .placement import device as as_device
+from .placement import on_cpu
 
 __all__ = [
     "are_deterministic_algorithms_enabled", "get_default_device", "get_deterministic_debug_mode",
@@ -37,10 +38,9 @@ def set_default_device(device: Any) -> None:
     """Accepted for the cpu, the only device.
 
     Raises:
-        ValueError: another device.
+        RuntimeError: another device.
     """
-    if device is not None:
-        as_device(device)
+    on_cpu(device)
 
 
 def use_deterministic_algorithms(mode: bool, *, warn_only: bool = False) -> None:
@@ -139,6 +139,7 @@ def get_device(input: Tensor) -> int:
 @method("is_pinned")
 def is_pinned(input: Tensor, device: object = None) -> bool:
     """Whether the memory is page-locked for a GPU: False."""
+    on_cpu(device)
     return False
 
 

@@ -84,21 +84,25 @@ class MultiheadAttention(Module):
         self.head_dim = embed_dim // num_heads
         names = ("q_proj_weight", "k_proj_weight", "v_proj_weight")
         if self._qkv_same_embed_dim:
-            self.in_proj_weight = Parameter(empty(3 * embed_dim, embed_dim, dtype=dtype))
+            self.in_proj_weight = Parameter(
+                empty(3 * embed_dim, embed_dim, device=device, dtype=dtype)
+            )
             for name in names:
                 self.register_parameter(name, None)
         else:
             for name, size in zip(names, (embed_dim, self.kdim, self.vdim), strict=True):
-                setattr(self, name, Parameter(empty(embed_dim, size, dtype=dtype)))
+                setattr(self, name, Parameter(empty(embed_dim, size, device=device, dtype=dtype)))
             self.register_parameter("in_proj_weight", None)
         if bias:
-            self.in_proj_bias = Parameter(zeros(3 * embed_dim, dtype=dtype))
+            self.in_proj_bias = Parameter(zeros(3 * embed_dim, device=device, dtype=dtype))
         else:
             self.register_parameter("in_proj_bias", None)
-        self.out_proj = NonDynamicallyQuantizableLinear(embed_dim, embed_dim, bias, dtype=dtype)
+        self.out_proj = NonDynamicallyQuantizableLinear(
+            embed_dim, embed_dim, bias, device=device, dtype=dtype
+        )
         if add_bias_kv:
-            self.bias_k = Parameter(empty(1, 1, embed_dim, dtype=dtype))
-            self.bias_v = Parameter(empty(1, 1, embed_dim, dtype=dtype))
+            self.bias_k = Parameter(empty(1, 1, embed_dim, device=device, dtype=dtype))
+            self.bias_v = Parameter(empty(1, 1, embed_dim, device=device, dtype=dtype))
         else:
             self.bias_k = self.bias_v = None
         self.add_zero_attn = add_zero_attn

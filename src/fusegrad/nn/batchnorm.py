@@ -34,6 +34,7 @@ class _NormBase(Module):
         momentum: float | None,
         affine: bool,
         track_running_stats: bool,
+        device: Any,
         dtype: DType | None,
         bias: bool,
     ) -> None:
@@ -44,17 +45,20 @@ class _NormBase(Module):
         self.affine = affine
         self.track_running_stats = track_running_stats
         if affine:
-            self.weight = Parameter(ones(num_features, dtype=dtype))
+            self.weight = Parameter(ones(num_features, device=device, dtype=dtype))
         else:
             self.register_parameter("weight", None)
         if affine and bias:
-            self.bias = Parameter(zeros(num_features, dtype=dtype))
+            self.bias = Parameter(zeros(num_features, device=device, dtype=dtype))
         else:
             self.register_parameter("bias", None)
         kept = track_running_stats
-        self.register_buffer("running_mean", zeros(num_features, dtype=dtype) if kept else None)
-        self.register_buffer("running_var", ones(num_features, dtype=dtype) if kept else None)
-        self.register_buffer("num_batches_tracked", tensor(0, dtype=int64) if kept else None)
+        mean = zeros(num_features, device=device, dtype=dtype) if kept else None
+        var = ones(num_features, device=device, dtype=dtype) if kept else None
+        count = tensor(0, device=device, dtype=int64) if kept else None
+        self.register_buffer("running_mean", mean)
+        self.register_buffer("running_var", var)
+        self.register_buffer("num_batches_tracked", count)
 
     def reset_running_stats(self) -> None:
         """Forget the running statistics: mean 0, variance 1, no batches."""
@@ -106,7 +110,9 @@ class _BatchNorm(_NormBase):
         *,
         bias: bool = True,
     ) -> None:
-        super().__init__(num_features, eps, momentum, affine, track_running_stats, dtype, bias)
+        super().__init__(
+            num_features, eps, momentum, affine, track_running_stats, device, dtype, bias
+        )
 
     def forward(self, input: Tensor) -> Tensor:
         """The normalized input; in training the running statistics move."""
@@ -191,7 +197,9 @@ class _InstanceNorm(_NormBase):
         *,
         bias: bool = True,
     ) -> None:
-        super().__init__(num_features, eps, momentum, affine, track_running_stats, dtype, bias)
+        super().__init__(
+            num_features, eps, momentum, affine, track_running_stats, device, dtype, bias
+        )
 
     def forward(self, input: Tensor) -> Tensor:
         """The normalized input; in training tracked statistics move."""
@@ -290,11 +298,11 @@ class GroupNorm(Module):
         self.eps = eps
         self.affine = affine
         if affine:
-            self.weight = Parameter(ones(num_channels, dtype=dtype))
+            self.weight = Parameter(ones(num_channels, device=device, dtype=dtype))
         else:
             self.register_parameter("weight", None)
         if affine and bias:
-            self.bias = Parameter(zeros(num_channels, dtype=dtype))
+            self.bias = Parameter(zeros(num_channels, device=device, dtype=dtype))
         else:
             self.register_parameter("bias", None)
 

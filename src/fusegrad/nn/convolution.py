@@ -61,6 +61,7 @@ class _ConvNd(Module):
         groups: int,
         bias: bool,
         padding_mode: str,
+        device: Any,
         dtype: DType | None,
     ) -> None:
         super().__init__()
@@ -78,9 +79,11 @@ class _ConvNd(Module):
         outer, inner = (
             (in_channels, out_channels) if self.transposed else (out_channels, in_channels)
         )
-        self.weight = Parameter(empty(outer, inner // groups, *self.kernel_size, dtype=dtype))
+        self.weight = Parameter(
+            empty(outer, inner // groups, *self.kernel_size, device=device, dtype=dtype)
+        )
         if bias:
-            self.bias = Parameter(empty(out_channels, dtype=dtype))
+            self.bias = Parameter(empty(out_channels, device=device, dtype=dtype))
         else:
             self.register_parameter("bias", None)
         self.reset_parameters()
@@ -183,7 +186,7 @@ class _Conv(_ConvNd):
     ) -> None:
         super().__init__(
             in_channels, out_channels, kernel_size, stride, padding, dilation, 0, groups, bias,
-            padding_mode, dtype,
+            padding_mode, device, dtype,
         )  # fmt: skip
 
     def forward(self, input: Tensor) -> Tensor:
@@ -224,7 +227,7 @@ class _ConvTranspose(_ConvNd):
             )
         super().__init__(
             in_channels, out_channels, kernel_size, stride, padding, dilation, output_padding,
-            groups, bias, padding_mode, dtype,
+            groups, bias, padding_mode, device, dtype,
         )  # fmt: skip
 
     def forward(self, input: Tensor, output_size: Sequence[int] | None = None) -> Tensor:

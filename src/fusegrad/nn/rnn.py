@@ -72,21 +72,22 @@ class RNNBase(Module):
         self.bidirectional = bidirectional
         self.proj_size = proj_size
         rows = CELLS[mode].gates * hidden_size
+        made = {"device": device, "dtype": dtype}
         out = proj_size or hidden_size
         for layer in range(num_layers):
             below = input_size if layer == 0 else out * self._directions
             for suffix in self._suffixes(layer):
-                self._parameter(f"weight_ih_{suffix}", (rows, below), dtype)
-                self._parameter(f"weight_hh_{suffix}", (rows, out), dtype)
+                self._parameter(f"weight_ih_{suffix}", (rows, below), **made)
+                self._parameter(f"weight_hh_{suffix}", (rows, out), **made)
                 if bias:
-                    self._parameter(f"bias_ih_{suffix}", (rows,), dtype)
-                    self._parameter(f"bias_hh_{suffix}", (rows,), dtype)
+                    self._parameter(f"bias_ih_{suffix}", (rows,), **made)
+                    self._parameter(f"bias_hh_{suffix}", (rows,), **made)
                 if proj_size:
-                    self._parameter(f"weight_hr_{suffix}", (proj_size, hidden_size), dtype)
+                    self._parameter(f"weight_hr_{suffix}", (proj_size, hidden_size), **made)
         self.reset_parameters()
 
-    def _parameter(self, name: str, shape: tuple[int, ...], dtype: DType | None) -> None:
-        self.register_parameter(name, Parameter(empty(*shape, dtype=dtype)))
+    def _parameter(self, name: str, shape: tuple[int, ...], **made: Any) -> None:
+        self.register_parameter(name, Parameter(empty(*shape, **made)))
 
     @property
     def _directions(self) -> int:

@@ -45,10 +45,10 @@ class RNNCellBase(Module):
         self.hidden_size = hidden_size
         self.bias = bias
         rows = num_chunks * hidden_size
-        self.weight_ih = Parameter(empty(rows, input_size, dtype=dtype))
-        self.weight_hh = Parameter(empty(rows, hidden_size, dtype=dtype))
+        self.weight_ih = Parameter(empty(rows, input_size, device=device, dtype=dtype))
+        self.weight_hh = Parameter(empty(rows, hidden_size, device=device, dtype=dtype))
         for name in ("bias_ih", "bias_hh"):
-            value = Parameter(empty(rows, dtype=dtype)) if bias else None
+            value = Parameter(empty(rows, device=device, dtype=dtype)) if bias else None
             self.register_parameter(name, value)
         self.reset_parameters()
 

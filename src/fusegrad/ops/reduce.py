@@ -15,7 +15,8 @@ from ..dtypes import DType, bool_, int64
 from ..errors import DimError, ShapeError
 from ..ir.aval import Aval
 from ..ir.primitive import Primitive, Rule
-from .elementwise import convert, div, eq, isnan, mul, or_, sub, where
+from .compare import convert, eq, isnan, or_, where
+from .elementwise import div, mul, sub
 from .kinds import FLOAT, NUMBERS, REAL, ordered
 from .movement import broadcast, concat, inverse, pad, reshape, slice_, transpose
 from .samples import cases

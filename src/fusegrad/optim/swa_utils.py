@@ -16,6 +16,7 @@ import numpy as np
 
 from ..autograd import no_grad
 from ..errors import ArgumentError
+from ..functions.placement import on_cpu
 from ..functions.pointwise import where
 from ..nn.batchnorm import _BatchNorm
 from ..nn.module import Module
@@ -92,7 +93,7 @@ class AveragedModel(Module):
 
     Args:
         model: the model that is trained.
-        device: accepted; there is one device.
+        device: the cpu, the only device.
         avg_fn: ``(average, current, number averaged) -> average`` of one parameter; default the
             mean of all models.
         multi_avg_fn: the same in place for lists of parameters, instead of ``avg_fn``.
@@ -120,6 +121,7 @@ class AveragedModel(Module):
         use_buffers: bool = False,
     ) -> None:
         super().__init__()
+        on_cpu(device)
         if avg_fn is not None and multi_avg_fn is not None:
             raise AssertionError("Only one of avg_fn and multi_avg_fn should be provided")
         self.module = copy.deepcopy(model)
@@ -166,7 +168,7 @@ def update_bn(loader: Iterable[Any], model: Module, device: Any = None) -> None:
     Args:
         loader: batches; of a list or tuple the first element is the input.
         model: the model, run in training mode.
-        device: accepted; there is one device.
+        device: the cpu, the only device.
 
     Example:
         >>> import fusegrad as fg
@@ -176,6 +178,7 @@ def update_bn(loader: Iterable[Any], model: Module, device: Any = None) -> None:
         >>> model.running_mean.item(), model.running_var.item()
         (4.0, 2.0)
     """
+    on_cpu(device)
     layers = [m for m in model.modules() if isinstance(m, _BatchNorm)]
     if not layers:
         return

@@ -16,6 +16,7 @@ from ..dtypes import bool_, int32, int64
 from ..ir.aval import Aval
 from ..ir.graph import Atom, Eqn, Graph, Literal, Var
 from ..ir.primitive import Primitive, evaluate
+from ..ops import compare as cmp
 from ..ops import elementwise as ew
 from ..ops import indexing, movement, reduce, source
 from ..ops.contract import dot, free_axes
@@ -169,21 +170,21 @@ def _elementwise(rw: Rewriter, eqn: Eqn) -> Atom | None:
     elif p is ew.neg:
         inner = rw.made_by(x, ew.neg)
         return inner.inputs[0] if inner else None
-    elif p is ew.convert and x.aval.dtype is out.dtype:
+    elif p is cmp.convert and x.aval.dtype is out.dtype:
         return x
-    elif p is ew.convert and out.dtype.reduced:  # widened and stored again: the same number
-        inner = rw.made_by(x, ew.convert)
+    elif p is cmp.convert and out.dtype.reduced:  # widened and stored again: the same number
+        inner = rw.made_by(x, cmp.convert)
         if inner and inner.inputs[0].aval.dtype is out.dtype:
             return inner.inputs[0]
-    elif p is ew.where and isinstance(x, Literal):
+    elif p is cmp.where and isinstance(x, Literal):
         chosen = rest[0] if x.value else rest[1]
         return chosen if isinstance(chosen, Literal) or chosen.aval.shape == out.shape else None
-    elif p is ew.eq and out.shape:
+    elif p is cmp.eq and out.shape:
         return _compare_positions(rw, eqn)
-    elif p in (ew.and_, ew.or_) and out.dtype is bool_:
+    elif p in (cmp.and_, cmp.or_) and out.dtype is bool_:
         for a, b in ((x, y), (y, x)):
             if isinstance(a, Literal) and b is not None:
-                if bool(a.value) == (p is ew.and_):
+                if bool(a.value) == (p is cmp.and_):
                     return b
     return None
 
@@ -204,7 +205,7 @@ def _low_bits(rw: Rewriter, x: Atom, y: Atom) -> Atom | None:
     divisor = int(y.value)
     if divisor < 1 or divisor & (divisor - 1):
         return None
-    return rw.emit(ew.and_, (x, _literal(divisor - 1, y.aval)))
+    return rw.emit(cmp.and_, (x, _literal(divisor - 1, y.aval)))
 
 
 def _compare_positions(rw: Rewriter, eqn: Eqn) -> Atom | None:
@@ -220,17 +221,17 @@ def _compare_positions(rw: Rewriter, eqn: Eqn) -> Atom | None:
     inside = rw.emit(
         ew.minimum, (rw.emit(ew.maximum, (label, Literal(-1, int64))), Literal(extent, int64))
     )
-    small = rw.emit(ew.convert, (inside,), dtype=int32)
+    small = rw.emit(cmp.convert, (inside,), dtype=int32)
     positions = rw.emit(source.iota, (), **{**ramp.params, "dtype": int32})
-    return rw.emit(ew.eq, (positions, rw.emit(movement.broadcast, (small,), **wide.params)))
+    return rw.emit(cmp.eq, (positions, rw.emit(movement.broadcast, (small,), **wide.params)))
 
 
 def _picked(rw: Rewriter, eqn: Eqn) -> Atom | None:
     """``sum(where(iota == label, x, 0))`` reads one element: x at the label, 0 outside."""
-    chosen = rw.made_by(eqn.inputs[0], ew.where)
+    chosen = rw.made_by(eqn.inputs[0], cmp.where)
     if chosen is None or len(eqn.params["axes"]) != 1 or not _is(chosen.inputs[2], 0.0):
         return None
-    test = rw.made_by(chosen.inputs[0], ew.eq)
+    test = rw.made_by(chosen.inputs[0], cmp.eq)
     found = _position_test(rw, test) if test else None
     x, axis = chosen.inputs[1], eqn.params["axes"][0]
     if found is None or not isinstance(x, Var) or found[0].params["axis"] != axis:
@@ -245,10 +246,10 @@ def _picked(rw: Rewriter, eqn: Eqn) -> Atom | None:
         label = rw.emit(movement.broadcast, (label,), shape=kept, axes=places)
     dtype = label.aval.dtype
     inside = rw.emit(
-        ew.and_,
+        cmp.and_,
         (
-            rw.emit(ew.ge, (label, Literal(0, dtype))),
-            rw.emit(ew.lt, (label, Literal(extent, dtype))),
+            rw.emit(cmp.ge, (label, Literal(0, dtype))),
+            rw.emit(cmp.lt, (label, Literal(extent, dtype))),
         ),
     )
     index = rw.emit(
@@ -258,7 +259,7 @@ def _picked(rw: Rewriter, eqn: Eqn) -> Atom | None:
     column = rw.emit(movement.reshape, (index,), shape=unit)
     value = rw.emit(indexing.take_along, (x, column), axis=axis)
     return rw.emit(
-        ew.where, (inside, rw.emit(movement.reshape, (value,), shape=kept), chosen.inputs[2])
+        cmp.where, (inside, rw.emit(movement.reshape, (value,), shape=kept), chosen.inputs[2])
     )
 
 

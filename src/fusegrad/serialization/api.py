@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ArgumentTypeError, FileFormatError
-from ..functions.creation import device
+from ..functions.placement import device
 
 
 def save(obj: Any, f: Any) -> None:

@@ -18,7 +18,7 @@ import numpy as np
 from .. import dtypes
 from ..dtypes import DType
 from ..errors import FileFormatError
-from ..functions.creation import device
+from ..functions.placement import device
 from ..nn.parameter import Parameter
 from ..tensor import Size, Tensor
 from .native import damaged

@@ -18,7 +18,7 @@ import numpy as np
 from .. import dtypes
 from ..dtypes import DType, from_numpy_dtype
 from ..errors import ArgumentTypeError
-from ..functions.creation import device
+from ..functions.placement import device
 from ..functions.random import Generator
 from ..nn.parameter import Parameter
 from ..tensor import Size, Tensor

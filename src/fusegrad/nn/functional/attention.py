@@ -17,8 +17,10 @@ from ...functions.pointwise import where
 from ...functions.reduction import amax, mean, softmax, sum
 from ...functions.rounding import rounds_once
 from ...functions.shape import cat, narrow, permute, repeat_interleave, reshape, unsqueeze
+from ...ops import compare as cmp
 from ...ops import elementwise as ew
 from ...ops import source
+from ...ops import transcendental as tr
 from ...tensor import Tensor
 from .layers import dropout
 
@@ -30,7 +32,7 @@ def _causal(rows: int, columns: int) -> Tensor:
     shape = (rows, columns)
     i = Tensor(source.iota(shape=shape, dtype=int64, axis=0))
     j = Tensor(source.iota(shape=shape, dtype=int64, axis=1))
-    return ew.le(j, i)
+    return cmp.le(j, i)
 
 
 def _safe_softmax(scores: Tensor) -> Tensor:
@@ -38,9 +40,9 @@ def _safe_softmax(scores: Tensor) -> Tensor:
     if not scores.aval.size:
         return scores
     top = amax(scores.detach(), -1, True)  # type: ignore[attr-defined]
-    e = ew.exp(pointwise(ew.sub, scores, where(ew.eq(top, -math.inf), 0.0, top)))
+    e = tr.exp(pointwise(ew.sub, scores, where(cmp.eq(top, -math.inf), 0.0, top)))
     total = sum(e, -1, keepdim=True)
-    return pointwise(ew.div, e, where(ew.eq(total, 0.0), 1.0, total))
+    return pointwise(ew.div, e, where(cmp.eq(total, 0.0), 1.0, total))
 
 
 def _masked(scores: Tensor, mask: Tensor) -> Tensor:
