@@ -165,7 +165,14 @@ EAGER = {
     "attention whose scores are all -inf": program(
         [floats(2, 1), floats(3, 1)], "v0 * 0.0 + 1", "m.log(v1 * 0.0)", ATTENTION
     ),
+    "cross entropy of no classes": program(
+        [floats(2, 0)], "F.cross_entropy(v0, v0)", "F.cross_entropy(v0, v0, label_smoothing=0.1)"
+    ),
     # errors
+    "hardtanh of booleans": program([of("bool", 3)], "F.hardtanh(v0, -0.8, 0.9)", raises=True),
+    "scatter of values that lack an axis": program(
+        [floats(3, 2), floats(3)], "m.scatter(v0, 1, m.tensor([[1]]), v1)", raises=True
+    ),
     "indices that do not broadcast": program(
         [floats(3, 3)], "v0[m.tensor([0, 1]), m.tensor([0, 1, 2])]", raises=True
     ),
@@ -202,6 +209,12 @@ COMPILED = {
     ),
     "a sum and a product of booleans": program(
         [of("int64", 2, 3)], "m.sum(v0, 0, dtype=m.bool)", "m.prod(v0, 0, dtype=m.bool) ^ v1"
+    ),
+    "a product of constant integer matrices": program(
+        [of("int16", 2, 2)], "m.full_like(v0, 2)", "m.matmul(v1, v1) + v0"
+    ),
+    "a norm of no half": program(
+        [of("bfloat16", 2, 2)], "v0[:5, 4:]", "F.layer_norm(v1, v1.shape[-1:])"
     ),
     "no complex number of many": program(
         [of("complex64", 2, 2)], "v0[3:, m.tensor([[1]])]", "m.reciprocal(v1 + 3)"

@@ -107,11 +107,8 @@ class _Splitter:
         if isinstance(atom, Var) and atom in self.joined:
             return self.joined[atom]
         shape = atom.aval.shape
-        column = (*shape, 1)
         columns = [
-            self.array(
-                self.rw.emit(movement.reshape, (self.array(part, shape),), shape=column), column
-            )
+            self.rw.emit(movement.reshape, (self.array(part, shape),), shape=(*shape, 1))
             for part in self.pair(atom)
         ]
         out = self._append(movement.concat, tuple(columns), {"axis": len(shape)})
