@@ -158,10 +158,21 @@ EAGER = {
     "a nan slope of a maximum along axes goes everywhere": program(
         [VECTOR], "m.std(m.amax(v0, 0), 0)", order=1
     ),
+    "variance of a complex number": program(
+        [floats(dtype="complex128", grad=True)], "m.var(v0, (), correction=0)", order=1
+    ),
+    "deviation of a complex number": program([floats(dtype="complex64")], "m.std(v0)"),
     "attention whose scores are all -inf": program(
         [floats(2, 1), floats(3, 1)], "v0 * 0.0 + 1", "m.log(v1 * 0.0)", ATTENTION
     ),
+    "cross entropy of no classes": program(
+        [floats(2, 0)], "F.cross_entropy(v0, v0)", "F.cross_entropy(v0, v0, label_smoothing=0.1)"
+    ),
     # errors
+    "hardtanh of booleans": program([of("bool", 3)], "F.hardtanh(v0, -0.8, 0.9)", raises=True),
+    "scatter of values that lack an axis": program(
+        [floats(3, 2), floats(3)], "m.scatter(v0, 1, m.tensor([[1]]), v1)", raises=True
+    ),
     "indices that do not broadcast": program(
         [floats(3, 3)], "v0[m.tensor([0, 1]), m.tensor([0, 1, 2])]", raises=True
     ),
@@ -195,6 +206,18 @@ COMPILED = {
     "zeros keep their sign": program([VECTOR], ZERO, "(v1 + 0.0) ** -1 + 0"),
     "a gradient on its way to no element": program(
         [floats(1, 5, 3, grad=True)], "m.trapezoid(v0, dim=0)", "m.sin(v1.sum(0)) + v0[0]", order=1
+    ),
+    "a sum and a product of booleans": program(
+        [of("int64", 2, 3)], "m.sum(v0, 0, dtype=m.bool)", "m.prod(v0, 0, dtype=m.bool) ^ v1"
+    ),
+    "a product of constant integer matrices": program(
+        [of("int16", 2, 2)], "m.full_like(v0, 2)", "m.matmul(v1, v1) + v0"
+    ),
+    "a norm of no half": program(
+        [of("bfloat16", 2, 2)], "v0[:5, 4:]", "F.layer_norm(v1, v1.shape[-1:])"
+    ),
+    "no complex number of many": program(
+        [of("complex64", 2, 2)], "v0[3:, m.tensor([[1]])]", "m.reciprocal(v1 + 3)"
     ),
     "the product of equal elements": program(
         [NUMBER], "v0 * m.prod(m.full((3, 2), 2.0, dtype=m.float64), 0)"

@@ -68,10 +68,9 @@ def run(start: int, stop: int) -> None:
             failure = failure_of(seed)
         except Exception as error:
             failure = f"the check itself: {type(error).__name__}: {error}"
-        if failure is not None and failure.startswith("jit refuses"):
-            refused += 1
-        elif failure is not None:
-            failed += 1
+        if failure is not None:
+            refusal = failure.startswith("jit refuses")
+            refused, failed = refused + refusal, failed + (not refusal)
             print(f"\nseed {seed}: {failure}", flush=True)
         if seed % 50 == 49 or seed == stop - 1:
             rate = (seed + 1 - start) / (time.monotonic() - begun)

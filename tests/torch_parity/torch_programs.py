@@ -686,6 +686,7 @@ class Draft:
             "Unsupported input type",
             "returns multiple views",
             "A view was created in no_grad mode",
+            "does not support automatic differentiation",
         )
         if any(text in str(error) for text in unbuilt) or not isinstance(error, FAMILIES):
             return False

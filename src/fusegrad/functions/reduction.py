@@ -43,7 +43,7 @@ def sum(
 ) -> Tensor:
     """Sum over ``dim`` (all axes when ``None``); integers and booleans sum to int64."""
     x = cast(input, dtype or (input.dtype if input.dtype.category >= 2 else int64))
-    return _reduce(reduce.sum_, x, dim, keepdim)
+    return _reduce(reduce.any_ if x.dtype is bool_ else reduce.sum_, x, dim, keepdim)
 
 
 @method()
@@ -52,7 +52,7 @@ def prod(
 ) -> Tensor:
     """Product over ``dim`` (all axes when ``None``)."""
     x = cast(input, dtype or (input.dtype if input.dtype.category >= 2 else int64))
-    return _reduce(reduce.prod, x, dim, keepdim)
+    return _reduce(reduce.all_ if x.dtype is bool_ else reduce.prod, x, dim, keepdim)
 
 
 @method()
@@ -87,6 +87,8 @@ def var(
     if correction is None:
         correction = 1 if unbiased is None or unbiased else 0
     if input.dtype.is_complex:  # distances from the mean in the plane
+        if not input.aval.ndim:
+            input, dim, keepdim = movement.reshape(input, shape=(1,)), 0, False
         parts = view_as_real(input)
         axes = axes_of(dim, input.aval.ndim)
         return sum(var(parts, axes, keepdim=keepdim, correction=correction), -1)

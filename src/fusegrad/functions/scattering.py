@@ -63,11 +63,10 @@ def _places(name: str, input: Tensor, dim: int, index: Tensor, src: Any) -> Any:
             f"{name} of {src.aval} into {input.aval}", "Both need the same dtype.", "src.to(dtype)"
         )
     if src.aval.shape != shape:
-        smaller = src.aval.ndim != len(shape) or any(
-            n > m for n, m in zip(shape, src.aval.shape, strict=True)
-        )
-        if smaller:
-            raise ShapeError(
+        larger = any(n > m for n, m in zip(shape, src.aval.shape, strict=False))
+        if larger or src.aval.ndim != len(shape):
+            # where an axis is missing PyTorch's check looks for it
+            raise (ShapeError if larger or src.aval.ndim > len(shape) else DimError)(
                 f"{name} of {src.aval} with index {index.aval}",
                 "The index must not be larger than the values.",
             )

@@ -84,7 +84,14 @@ class Rewriter:
 
 def simplify(graph: Graph) -> Graph:
     """Apply the local rewrites once, in order."""
-    return Rewriter(graph).run()
+    return Rewriter(graph).run(_without_elements)
+
+
+def _without_elements(_: Rewriter, eqn: Eqn) -> Atom | None:
+    """A constant for what has no element, so that nothing is computed for its sake."""
+    if eqn.outputs[0].aval.size or eqn.primitive.kind not in ("elementwise", "movement", "reduce"):
+        return None
+    return _literal(0, eqn.outputs[0].aval)
 
 
 def _literal(value: Any, aval: Aval) -> Literal:
@@ -111,8 +118,6 @@ def _simplify_eqn(rw: Rewriter, eqn: Eqn) -> Atom | None:
     kind, out = eqn.primitive.kind, eqn.outputs[0].aval
     if eqn.primitive is source.full:
         return _literal(eqn.params["value"], out)
-    if not out.size and kind in ("elementwise", "movement", "reduce"):
-        return _literal(0, out)  # so that nothing is computed for the sake of no element
     if kind == "elementwise":
         return _elementwise(rw, eqn)
     if kind == "movement":
@@ -383,16 +388,20 @@ def decompose_small_dots(graph: Graph) -> Graph:
     """
 
     def rule(rw: Rewriter, eqn: Eqn) -> Atom | None:
-        if eqn.primitive is not dot or any(isinstance(a, Literal) for a in eqn.inputs):
+        if eqn.primitive is not dot:
             return None
-        x, y = eqn.inputs
+        whole = eqn.inputs[0].aval.dtype.category < 2
+        if not whole and any(isinstance(a, Literal) for a in eqn.inputs):
+            return None
+        assert rw.current is not None
+        x, y = map(rw.written, eqn.inputs, [a.aval for a in rw.current.inputs])
         cx, cy, bx, by = (eqn.params[k] for k in ("cx", "cy", "bx", "by"))
         fx, fy = free_axes(x.aval.ndim, cx, bx), free_axes(y.aval.ndim, cy, by)
         sizes = [
             int(np.prod([a.aval.shape[i] for i in axes], dtype=np.int64))
             for a, axes in ((x, fx), (y, fy), (x, cx))
         ]
-        if x.aval.dtype.category >= 2 and (1 not in sizes or 0 in sizes):
+        if not whole and (1 not in sizes or 0 in sizes):
             return None
         return _product_and_sum(rw, eqn, x, y, fx, fy)
 

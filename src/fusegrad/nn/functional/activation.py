@@ -25,6 +25,7 @@ from ...functions.pointwise import relu as _relu
 from ...functions.pointwise import sigmoid as _sigmoid
 from ...functions.pointwise import tanh as _tanh
 from ...functions.random import rand_like
+from ...functions.refusals import no_booleans
 from ...functions.rounding import rounds_once
 from ...functions.shape import chunk, reshape
 from ...ops import compare as cmp
@@ -55,6 +56,7 @@ def hardtanh(
     input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False
 ) -> Tensor:
     """x limited to [min_val, max_val]; no gradient at the limits."""
+    no_booleans("hardtanh", input)
     if min_val > max_val:
         raise ArgumentError(
             f"hardtanh from {min_val} to {max_val}", "min_val cannot be greater than max_val."

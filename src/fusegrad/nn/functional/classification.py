@@ -7,6 +7,7 @@ reduction in the row kernel that also computes the log-sum-exp, so nothing is ga
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -205,10 +206,12 @@ def _probability_cross_entropy(
     wanted, _ = _classes_last("cross_entropy", cast(target, input.dtype))
     classes = scores.aval.shape[-1]
     if smoothing > 0.0:
-        wanted = ew.add(ew.mul(wanted, 1.0 - smoothing), smoothing / classes)
+        wanted = ew.add(ew.mul(wanted, 1.0 - smoothing), smoothing / max(classes, 1))
     terms = ew.mul(log_softmax(scores, -1), wanted)
     weights = _class_weight("cross_entropy", weight, scores)
     loss = ew.neg(sum(terms if weights is None else ew.mul(terms, weights), -1))
+    if reduction == "mean" and not classes:  # nothing over nothing
+        return ew.mul(sum(loss), math.nan)
     return reduced(loss, reduction)
 
 
