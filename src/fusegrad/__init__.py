@@ -446,10 +446,14 @@ from .nn.functional import (  # isort: skip
 )
 from .nn.functional import toplevel as _toplevel  # isort: skip
 from .functions import memory as _memory, numeric as _numeric, samplers as _samplers  # isort: skip
-from .functions import settings as _settings  # isort: skip
+from .functions import segments as _segments, settings as _settings  # isort: skip
+from .functions import storages as _storages  # isort: skip
+from .nn import networks as _networks  # isort: skip
 
 # Families whose modules list what they offer at the top level.
-for _module in (_toplevel, _samplers, _memory, _numeric, _settings):
+for _module in (
+    _toplevel, _samplers, _memory, _numeric, _settings, _segments, _storages, _networks,
+):  # fmt: skip
     for _name in _module.__all__:
         globals()[_name] = getattr(_module, _name)
 i0, igamma, igammac, polygamma = special.i0, special.igamma, special.igammac, special.polygamma
