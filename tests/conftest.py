@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
-from collections.abc import Iterator
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,23 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 # Read at use, so that every graph of the session is checked after each pass.
 os.environ.setdefault("FUSEGRAD_VERIFY", "1")
+
+
+_fresh: str | None = None
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Compiled kernels go to one fresh folder unless one is given; xdist's workers inherit it."""
+    global _fresh
+    if not os.environ.get("FUSEGRAD_CACHE_DIR"):
+        _fresh = os.environ["FUSEGRAD_CACHE_DIR"] = tempfile.mkdtemp(prefix="fusegrad-kernels-")
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """The process that made the folder takes it away."""
+    if _fresh is not None:
+        shutil.rmtree(_fresh, ignore_errors=True)
+        os.environ.pop("FUSEGRAD_CACHE_DIR", None)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -24,15 +42,3 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if dropped:
         config.hook.pytest_deselected(items=dropped)
         items[:] = kept
-
-
-@pytest.fixture(scope="session", autouse=True)
-def kernel_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Compiled kernels of the session go to a fresh folder unless one is given."""
-    if os.environ.get("FUSEGRAD_CACHE_DIR"):
-        yield Path(os.environ["FUSEGRAD_CACHE_DIR"])
-        return
-    folder = tmp_path_factory.mktemp("kernels")
-    os.environ["FUSEGRAD_CACHE_DIR"] = str(folder)
-    yield folder
-    os.environ.pop("FUSEGRAD_CACHE_DIR", None)

@@ -43,7 +43,7 @@ def trouble(kind: str) -> None:
     if kind == "exit":
         os._exit(7)
     if kind == "sleep":
-        time.sleep(60)
+        time.sleep(600)
     if kind == "odd":
         raise Odd(1, 2)
 

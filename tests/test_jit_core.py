@@ -518,7 +518,7 @@ def test_four_threads_call_one_function() -> None:
     for worker in workers:
         worker.start()
     for worker in workers:
-        worker.join(60)
+        worker.join(300)
     assert not problems
 
 

@@ -19,8 +19,8 @@ from .ir.interpret import interpret
 from .ir.primitive import Primitive, bind, current_builder
 from .loopbody import Body, aval_of_edge
 from .loops import as_tensor, or_zeros, zeros_of
+from .ops import compare as cmp
 from .ops import control
-from .ops import elementwise as ew
 from .tensor import Tensor, grad_mode, unpack_raw, unpack_tensor
 from .transform.loopgrad import makers_of, needed_from
 from .transform.vjp import Node, next_sequence, pull_back
@@ -251,4 +251,4 @@ def as_condition(value: Tensor, name: str) -> Tensor:
             ".all() or .any() of it",
         )
     flat = value if not value.aval.shape else value.reshape(())
-    return ew.convert(ew.ne(flat, 0), dtype=int64)
+    return cmp.convert(cmp.ne(flat, 0), dtype=int64)

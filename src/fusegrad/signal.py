@@ -14,7 +14,7 @@ import numpy as np
 
 from . import dtypes
 from .dtypes import DType
-from .errors import ArgumentError, RangeError
+from .errors import ArgumentError, ArgumentTypeError, RangeError
 from .functions.placement import factory
 from .ops.special import i0e
 from .tensor import Tensor
@@ -84,11 +84,13 @@ def _window(
         if unknown:
             raise TypeError(f"{name}() got an unexpected keyword argument {unknown.pop()!r}")
         given = {**defaults, **options}
+        if name == "general_cosine" and not isinstance(given["a"], Iterable):
+            raise ArgumentTypeError(f"{name} with a={given['a']}", "Coefficients must be given.")
         why = check(sym=sym, **given)
         if M < 0:
             why = "requires non-negative window length"
-        if dtype is not None and not dtype.is_floating_point:
-            why = "expects a floating point dtype"
+        if (dtype or dtypes.get_default_dtype()) not in (dtypes.float32, dtypes.float64):
+            why = "expects float32 or float64 dtypes"
         if why:
             raise ArgumentError(f"{name} with M={M}, dtype={dtype}, {given}", why)
         made = np.ones(1) if M == 1 else values(M, sym, **given)
@@ -134,7 +136,7 @@ windows = SimpleNamespace(
         "general_cosine",
         lambda M, sym, a: _cosines(M, sym, a),
         "A weighted sum of cosines.",
-        lambda sym, a: "" if a is not None and len(a) else "Coefficients must be given.",
+        lambda sym, a: "" if len(a) else "Coefficients must be given.",
         a=None,
     ),
     general_hamming=_window(

@@ -26,7 +26,9 @@ from .functions.pointwise import (
 from .functions.reduction import log_softmax, logsumexp, softmax
 from .functions.twins import in_place
 from .ops import advanced
+from .ops import compare as cmp
 from .ops import elementwise as ops
+from .ops import transcendental as tr
 from .tensor import Tensor
 
 expit, gammaln, psi, multigammaln = sigmoid, lgamma, digamma, mvlgamma
@@ -41,11 +43,11 @@ def entr(input: Any) -> Tensor:
         [0.0, -0.0]
     """
     x = floating(input)
-    inside = ops.gt(x, 0.0)
+    inside = cmp.gt(x, 0.0)
     safe = where(inside, x, 1.0)
-    value = ops.neg(ops.mul(x, ops.log(safe)))
-    below = where(ops.lt(x, 0.0), -math.inf, 0.0)
-    return where(ops.or_(inside, ops.isnan(x)), value, ops.convert(below, dtype=x.dtype))
+    value = ops.neg(ops.mul(x, tr.log(safe)))
+    below = where(cmp.lt(x, 0.0), -math.inf, 0.0)
+    return where(cmp.or_(inside, cmp.isnan(x)), value, cmp.convert(below, dtype=x.dtype))
 
 
 def ndtr(input: Any) -> Tensor:
@@ -56,7 +58,7 @@ def ndtr(input: Any) -> Tensor:
         >>> fg.special.ndtr(fg.tensor(0.0)).item()
         0.5
     """
-    return ops.mul(ops.erfc(ops.mul(floating(input), -math.sqrt(0.5))), 0.5)
+    return ops.mul(tr.erfc(ops.mul(floating(input), -math.sqrt(0.5))), 0.5)
 
 
 def ndtri(input: Any) -> Tensor:
@@ -68,7 +70,7 @@ def ndtri(input: Any) -> Tensor:
         0.0
     """
     x = floating(input)
-    return ops.mul(ops.erfinv(ops.sub(ops.mul(x, 2.0), 1.0)), math.sqrt(2.0))
+    return ops.mul(tr.erfinv(ops.sub(ops.mul(x, 2.0), 1.0)), math.sqrt(2.0))
 
 
 # --- functions that are one record ----------------------------------------------------------------
@@ -140,7 +142,7 @@ def polygamma(n: int, input: Any) -> Tensor:
     if n < 0:
         raise RangeError(f"polygamma({n}, ...)", "polygamma(n, x) does not support negative n.")
     x = floating(input, "polygamma")
-    return ops.digamma(x) if n == 0 else advanced.polygamma(x, n=n)
+    return tr.digamma(x) if n == 0 else advanced.polygamma(x, n=n)
 
 
 def _polygamma_method(self: Tensor, n: int) -> Tensor:

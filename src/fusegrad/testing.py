@@ -56,8 +56,8 @@ def samples(primitive: Primitive, dtype: DType, seed: int = 0) -> list[Sample]:
 
     Example:
         >>> from fusegrad.dtypes import float64
-        >>> from fusegrad.ops import elementwise
-        >>> [s.args[0].shape for s in samples(elementwise.exp, float64)][:3]
+        >>> from fusegrad.ops import transcendental
+        >>> [s.args[0].shape for s in samples(transcendental.exp, float64)][:3]
         [(), (1,), (5,)]
     """
     rng = np.random.default_rng(seed)

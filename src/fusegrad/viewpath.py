@@ -15,8 +15,8 @@ from . import dtypes
 from .errors import CaptureError
 from .ir.primitive import Primitive, bind
 from .ops import diagonals, indexing, movement, overlap
+from .ops.compare import where
 from .ops.complex import view_as_complex, view_as_real
-from .ops.elementwise import where
 from .ops.source import full
 from .schedule.index import row_major
 

@@ -14,6 +14,7 @@ from fusegrad.ir.graph import Graph, Literal
 from fusegrad.ir.interpret import interpret
 from fusegrad.ir.text import parse_graph, print_graph, var_name
 from fusegrad.ir.verify import verify
+from fusegrad.ops import compare as cmp
 from fusegrad.ops import elementwise as ew
 from fusegrad.ops import movement, reduce
 
@@ -35,7 +36,7 @@ def build() -> Graph:
     a, b = builder.input(Aval((2, 3), float32)), builder.input(Aval((3,), float32))
     with builder.active():
         e = ew.mul(ew.mul(a, movement.broadcast(b, shape=(2, 3), axes=(1,))), 2.0)
-        h = reduce.max_(ew.where(ew.gt(e, 0.0), e, -np.inf), axes=(1,))
+        h = reduce.max_(cmp.where(cmp.gt(e, 0.0), e, -np.inf), axes=(1,))
     return builder.finish([h, e])
 
 

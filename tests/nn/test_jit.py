@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from slices import by_turns
 
 import fusegrad as fg
 from fusegrad import nn, optim
@@ -111,8 +112,7 @@ def _compare(
         np.testing.assert_allclose(b, a, rtol=RTOL[dtype], atol=ATOL[dtype])
 
 
-@pytest.mark.parametrize("dtype", [fg.float32, fg.float64], ids=["f32", "f64"])
-@pytest.mark.parametrize("name", list(LAYERS))
+@pytest.mark.parametrize(("name", "dtype"), by_turns(LAYERS, [fg.float32, fg.float64]))
 def test_layer(monkeypatch: pytest.MonkeyPatch, name: str, dtype: Any) -> None:
     build, shapes = LAYERS[name]
     rng = np.random.default_rng(0)
@@ -196,8 +196,7 @@ LOSSES: dict[str, tuple[Callable[[], Any], Callable[[np.random.Generator], list[
 }
 
 
-@pytest.mark.parametrize("dtype", [fg.float32, fg.float64], ids=["f32", "f64"])
-@pytest.mark.parametrize("name", list(LOSSES))
+@pytest.mark.parametrize(("name", "dtype"), by_turns(LOSSES, [fg.float64, fg.float32]))
 def test_loss(monkeypatch: pytest.MonkeyPatch, name: str, dtype: Any) -> None:
     make, targets = LOSSES[name]
     rng = np.random.default_rng(1)

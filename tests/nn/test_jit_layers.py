@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from slices import by_turns
 
 import fusegrad as fg
 from fusegrad import nn
@@ -104,8 +105,7 @@ def _results(build: Build, x: np.ndarray, dtype: Any, jit: bool) -> list[np.ndar
     return [r.detach().numpy().copy() for r in (*results, *module.buffers())]
 
 
-@pytest.mark.parametrize("dtype", [fg.float32, fg.float64], ids=["f32", "f64"])
-@pytest.mark.parametrize("name", list(LAYERS))
+@pytest.mark.parametrize(("name", "dtype"), by_turns(LAYERS, [fg.float32, fg.float64]))
 def test_layer(monkeypatch: pytest.MonkeyPatch, name: str, dtype: Any) -> None:
     build, shape = LAYERS[name]
     x = np.random.default_rng(0).standard_normal(shape)

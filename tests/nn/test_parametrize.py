@@ -37,9 +37,10 @@ def test_derivatives(name: str, jit: bool) -> None:
         (gradient,) = fg.autograd.grad(slope(x), x)
         return (gradient * fg.tensor(u)).sum()
 
+    runs = {f: fg.jit(f) if jit else f for f in (scalar, slope, second)}
+
     def at(function: Any, t: float) -> float:
-        run = fg.jit(function) if jit else function
-        return run(fg.tensor(a + t * u).requires_grad_()).item()
+        return runs[function](fg.tensor(a + t * u).requires_grad_()).item()
 
     h = 1e-5
     for function, derivative in ((scalar, slope), (slope, second)):

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from optimizer_cases import OPTIONS, PLATEAUS, SCHEDULES, covering
+from slices import by_turns
 
 import fusegrad as fg
 from fusegrad import nn, optim
@@ -65,11 +66,11 @@ def _same(a: Run, b: Run, dtype: Any) -> None:
         np.testing.assert_allclose(y, x, rtol=rtol, atol=atol)
 
 
-@pytest.mark.parametrize("dtype", [fg.float32, fg.float64], ids=["f32", "f64"])
-@pytest.mark.parametrize(("name", "options"), CASES, ids=str)
+@pytest.mark.parametrize(("case", "dtype"), by_turns(CASES, [fg.float32, fg.float64]))
 def test_jitted_and_compiled_steps_equal_numpy(
-    monkeypatch: pytest.MonkeyPatch, name: str, options: dict[str, Any], dtype: Any
+    monkeypatch: pytest.MonkeyPatch, case: tuple[str, dict[str, Any]], dtype: Any
 ) -> None:
+    name, options = case
     monkeypatch.setenv("FUSEGRAD_JIT", "0")
     plain = Run(name, options, dtype, jit=False)
     losses = plain.train(5)
@@ -84,8 +85,7 @@ def test_jitted_and_compiled_steps_equal_numpy(
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("optimizer", ["SGD", "AdamW"])
-@pytest.mark.parametrize("schedule", list(SCHEDULES))
+@pytest.mark.parametrize(("schedule", "optimizer"), by_turns(SCHEDULES, ["SGD", "AdamW"]))
 def test_schedules_do_not_retrace(
     monkeypatch: pytest.MonkeyPatch, schedule: str, optimizer: str
 ) -> None:

@@ -19,7 +19,11 @@ from fusegrad.passes.simplify import decompose_small_dots, simplify
 # name: (before, after); one rewrite each, the whole pipeline runs
 REWRITES = {
     "times one": ("b: f32[3] = mul a 1.0:f32", "return a"),
-    "plus zero": ("b: f32[3] = add 0.0:f32 a", "return a"),
+    "plus zero": ("b: f32[3] = add -0.0:f32 a", "return a"),
+    "plus a zero that takes the sign of another": (
+        "b: f32[3] = add a 0.0:f32",
+        "b: f32[3] = add a 0.0:f32\n  return b",
+    ),
     "minus zero": ("b: f32[3] = sub a 0.0:f32", "return a"),
     "over one": ("b: f32[3] = div a 1.0:f32", "return a"),
     "twice negated": ("c: f32[3] = neg a\nb: f32[3] = neg c", "return a"),

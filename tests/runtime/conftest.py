@@ -5,24 +5,23 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from runtime_helpers import SOURCE, run_native
+from runtime_helpers import HANGS, SOURCE, run_native
 
 
-@pytest.fixture(scope="session", autouse=True)
-def private_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Kernels of the whole session go to one fresh folder."""
-    folder = tmp_path_factory.mktemp("kernels")
-    before = os.environ.get("FUSEGRAD_CACHE_DIR")
-    os.environ["FUSEGRAD_CACHE_DIR"] = str(folder)
-    yield folder
-    if before is None:
-        del os.environ["FUSEGRAD_CACHE_DIR"]
-    else:
-        os.environ["FUSEGRAD_CACHE_DIR"] = before
+@pytest.fixture(scope="session")
+def private_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A kernel cache that these tests begin empty and share."""
+    return tmp_path_factory.mktemp("kernels")
+
+
+@pytest.fixture(autouse=True)
+def private_cache(private_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tests that count compilations have a cache of their own; other tests keep theirs."""
+    monkeypatch.setenv("FUSEGRAD_CACHE_DIR", str(private_folder))
 
 
 @pytest.fixture
@@ -35,7 +34,7 @@ def native() -> Callable[..., None]:
 def python() -> Callable[..., str]:
     """Run a program in a fresh process and return what it prints."""
 
-    def run(code: str, timeout: float = 60, **environment: str) -> str:
+    def run(code: str, timeout: float = HANGS, **environment: str) -> str:
         variables = {**os.environ, "PYTHONPATH": str(SOURCE), **environment}
         done = subprocess.run(
             [sys.executable, "-W", "error::DeprecationWarning:fusegrad", "-c", code],

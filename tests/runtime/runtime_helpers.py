@@ -13,6 +13,8 @@ from fusegrad.codegen.kernel import KernelSource
 from fusegrad.runtime import compile as compiler
 
 SOURCE = Path(__file__).resolve().parents[2] / "src"
+# Seconds after which a process or thread is taken to hang, however busy the machine is.
+HANGS = 300.0
 
 
 def argument_block(args: Sequence[Any]) -> np.ndarray:

@@ -8,6 +8,7 @@ import threading
 
 import numpy as np
 import pytest
+from runtime_helpers import HANGS
 
 from fusegrad.runtime import allocator
 
@@ -94,7 +95,7 @@ def test_threads_allocate_at_once():
     for worker in workers:
         worker.start()
     for worker in workers:
-        worker.join(60)
+        worker.join(HANGS)
     assert failures == []
 
 

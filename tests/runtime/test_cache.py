@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from runtime_helpers import SOURCE
+from runtime_helpers import HANGS, SOURCE
 
 from fusegrad.runtime import cache
 from fusegrad.runtime.cache import DiskCache
@@ -175,7 +175,7 @@ def test_two_processes_race_for_one_entry(tmp_path):
         subprocess.Popen([sys.executable, "-c", KERNEL], env=environment, stdout=subprocess.PIPE)
         for _ in range(2)
     ]
-    assert all(racer.wait(60) == 0 for racer in racers)
+    assert all(racer.wait(HANGS) == 0 for racer in racers)
     for racer in racers:
         racer.stdout.close()
     assert len(list(tmp_path.glob("*.fgo"))) == 1

@@ -28,6 +28,7 @@ NUMBER, INTEGER, BYTE = floats(), of("int64"), of("uint8", 3)
 LEAF, VECTOR = floats(grad=True), floats(5, grad=True)
 MATRIX = floats(2, 3, grad=True, layout="transposed")
 ZERO = "v0 * 0.0"
+ATTENTION = "F.scaled_dot_product_attention(v2, v3, v1)"
 
 EAGER = {
     # results that lay in the memory of an operand: a change of one changed the other
@@ -151,6 +152,15 @@ EAGER = {
     "cosine of two dtypes": program(
         [floats(3), of("int64", 3)], "F.cosine_similarity(v0, v1, dim=0)"
     ),
+    "a nan slope of the maximum of all elements stays there": program(
+        [VECTOR], "m.std(v0.max(), 0)", order=1
+    ),
+    "a nan slope of a maximum along axes goes everywhere": program(
+        [VECTOR], "m.std(m.amax(v0, 0), 0)", order=1
+    ),
+    "attention whose scores are all -inf": program(
+        [floats(2, 1), floats(3, 1)], "v0 * 0.0 + 1", "m.log(v1 * 0.0)", ATTENTION
+    ),
     # errors
     "indices that do not broadcast": program(
         [floats(3, 3)], "v0[m.tensor([0, 1]), m.tensor([0, 1, 2])]", raises=True
@@ -182,6 +192,16 @@ EAGER = {
 }
 
 COMPILED = {
+    "zeros keep their sign": program([VECTOR], ZERO, "(v1 + 0.0) ** -1 + 0"),
+    "a gradient on its way to no element": program(
+        [floats(1, 5, 3, grad=True)], "m.trapezoid(v0, dim=0)", "m.sin(v1.sum(0)) + v0[0]", order=1
+    ),
+    "the product of equal elements": program(
+        [NUMBER], "v0 * m.prod(m.full((3, 2), 2.0, dtype=m.float64), 0)"
+    ),
+    "the product of no element": program(
+        [NUMBER], "v0 * m.prod(m.full((3, 0), 2.0, dtype=m.float64), 1)"
+    ),
     "copies of several dtypes in one launch": program(
         [floats(2, dtype="float32", grad=True), floats(2)],
         "(v0 * v1.to(v0.dtype)).sum()",
@@ -217,15 +237,15 @@ def test_compiled(name: str) -> None:
 
 def test_the_checker_notices_a_wrong_rule(monkeypatch: pytest.MonkeyPatch) -> None:
     """A fuzzer that cannot fail is worth nothing: scale one derivative and look."""
-    from fusegrad.ops import elementwise
+    from fusegrad.ops import elementwise, transcendental
 
-    original = elementwise.tanh.derivs[0]
+    original = transcendental.tanh.derivs[0]
     case = program([VECTOR], "v0 + 1", "m.tanh(v1)", "v2 * 2", order=1)
     assert fuzz.check(case, jit=False) is None
     wrong = (lambda g, out: elementwise.mul(original(g, out), 1 + 1e-12),)
-    object.__setattr__(elementwise.tanh, "derivs", wrong)
+    object.__setattr__(transcendental.tanh, "derivs", wrong)
     try:
         assert "gradient 1 of leaf 0" in str(fuzz.check(case, jit=False))
         assert len(fuzz.shrink(case, jit=False).lines) == 1
     finally:
-        object.__setattr__(elementwise.tanh, "derivs", (original,))
+        object.__setattr__(transcendental.tanh, "derivs", (original,))

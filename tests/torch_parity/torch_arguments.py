@@ -14,12 +14,13 @@ import numpy as np
 import torch
 
 EXTENTS = (1, 2, 3, 4, 5, 7)
-INTEGERS = (torch.int64, torch.int32, torch.uint8)
+INTEGERS = (torch.int64, torch.int32, torch.uint8, torch.int8, torch.int16)
 CLASSES: dict[str, Callable[[torch.dtype], bool]] = {
     "float": lambda d: d.is_floating_point,
     "int": lambda d: d in INTEGERS,
     "number": lambda d: d is not torch.bool,
     "bool": lambda d: d is torch.bool,
+    "complex": lambda d: d.is_complex,
     "any": lambda d: True,
 }
 LARGEST = 600
@@ -43,13 +44,21 @@ class Drawing:
     Attributes:
         values: earlier values, PyTorch's.
         masks: whether an index may have masks (the shape then depends on values).
+        dtypes: what ``{dtype}`` may become, the usual ones when empty.
         x: the tensor that ``{x}`` became; ``axis`` the number that ``{dim}`` became.
     """
 
     def __init__(
-        self, rng: np.random.Generator, values: list[Any], kind: str, wild: bool, masks: bool = True
+        self,
+        rng: np.random.Generator,
+        values: list[Any],
+        kind: str,
+        wild: bool,
+        masks: bool = True,
+        dtypes: tuple[str, ...] = (),
     ) -> None:
         self.rng, self.values, self.kind, self.wild, self.masks = rng, values, kind, wild, masks
+        self.dtypes = dtypes
         self.x: Any = None
         self.axis = 0
         self.known: dict[str, str] = {}
@@ -289,6 +298,11 @@ def n(d: Drawing, _: str) -> str:
 
 
 @kind
+def cc(d: Drawing, _: str) -> str:
+    return of(d, "2j|(0.5-1j)|(1+0.25j)|-1j|(-1.5+0j)|1.5")
+
+
+@kind
 def nz(d: Drawing, _: str) -> str:
     return of(d, "2|3|-2|1.5|-0.5|4" if d.x.dtype is not torch.uint8 else "2|3|1.5|4")
 
@@ -300,6 +314,8 @@ def keep(d: Drawing, _: str) -> str:
 
 @kind
 def dtype(d: Drawing, _: str) -> str:
+    if d.dtypes:
+        return f"m.{d.dtypes[d.number(0, len(d.dtypes))]}"
     if d.x.is_floating_point() and not d.chance(0.2):
         return of(d, "m.float32|m.float64")
     return of(d, "m.float32|m.float64|m.int64|m.int32|m.bool|m.uint8")

@@ -38,14 +38,24 @@ VALUE_DEPENDENT = (
 GROUPS: list[tuple[float, list[Operation]]] = []
 
 
-def group(weight: float, kind: str, text: str, exact: bool = False, mutates: bool = False) -> None:
+def group(
+    weight: float,
+    kind: str,
+    text: str,
+    exact: bool = False,
+    mutates: bool = False,
+    groups: list[tuple[float, list[Operation]]] = GROUPS,
+) -> None:
     """A group of lines that are drawn with a common weight; a backslash continues a line."""
     lines = [line.strip() for line in text.strip().splitlines() if line.strip()]
-    GROUPS.append((weight, [Operation(line, kind, exact, mutates) for line in lines]))
+    groups.append((weight, [Operation(line, kind, exact, mutates) for line in lines]))
 
 
 # --- elementwise ----------------------------------------------------------------------------------
-group(3, "float", """
+group(
+    3,
+    "float",
+    """
     m.exp(m.tanh({x}))
     m.exp2({x} * 0.3)
     m.expm1(-m.abs({x}))
@@ -88,8 +98,12 @@ group(3, "float", """
     m.special.expit({x})
     m.special.xlog1py({x}, {y}.abs())
     m.mvlgamma({x}.abs() + 2, 2)
-""")
-group(2, "float", """
+""",
+)
+group(
+    2,
+    "float",
+    """
     m.relu({x})
     F.relu6({x} * 3)
     F.leaky_relu({x}, {of:0.01|0.2|-0.1})
@@ -113,8 +127,12 @@ group(2, "float", """
     F.prelu({x}, m.tensor(0.25, dtype={x}.dtype))
     F.normalize({x}, dim={dim})
     F.dropout({x}, 0.5, training=False)
-""")
-group(2, "number", """
+""",
+)
+group(
+    2,
+    "number",
+    """
     -{x}
     m.abs({x})
     m.neg({x})
@@ -142,8 +160,13 @@ group(2, "number", """
     m.heaviside({x}, {same})
     m.copysign({x}, {y})
     m.relu({x})
-""", exact=True)
-group(3, "number", """
+""",
+    exact=True,
+)
+group(
+    3,
+    "number",
+    """
     {x} + {y}
     {x} - {y}
     {x} * {y}
@@ -180,8 +203,12 @@ group(3, "number", """
     m.sigmoid({x})
     m.ldexp({x}, m.tensor(2))
     m.logical_not({x})
-""")
-group(1.5, "float", """
+""",
+)
+group(
+    1.5,
+    "float",
+    """
     m.pow({x}.abs() + 0.5, {y})
     {x} ** {of:0|1|-2|1.5}
     ({x} + 0.0) ** {of:0.5|-1} + 0
@@ -197,8 +224,12 @@ group(1.5, "float", """
     m.dist({x}, {y} + 0.06)
     {x} * m.tensor({c})
     m.tensor({of:2.0|-0.5}, dtype=m.float64) * {x}
-""")
-group(1, "int", """
+""",
+)
+group(
+    1,
+    "int",
+    """
     m.bitwise_and({x}, {y})
     m.bitwise_or({x}, {y})
     m.bitwise_xor({x}, {y})
@@ -213,8 +244,13 @@ group(1, "int", """
     m.lcm({x} % 5 + 1, {y} % 7 + 1)
     {x} * {of:2|0.5|True}
     {x} + {of:1|1.5|False}
-""", exact=True)
-group(1.5, "any", """
+""",
+    exact=True,
+)
+group(
+    1.5,
+    "any",
+    """
     {x} == {y}
     {x} != {y}
     {x} < {y}
@@ -234,8 +270,13 @@ group(1.5, "any", """
     m.signbit(m.nan_to_num({x}) + 0.0)
     m.isreal({x})
     m.isin({x}, {y})
-""", exact=True)
-group(1.5, "any", """
+""",
+    exact=True,
+)
+group(
+    1.5,
+    "any",
+    """
     {x}.to({dtype})
     {x}.to(m.float64)
     {x}.to(m.float32)
@@ -251,8 +292,13 @@ group(1.5, "any", """
     {x}.new_zeros(2, 3)
     {x}.new_full((2,), {n})
     {x}.new_tensor([1, 2])
-""", exact=True)
-group(0.5, "bool", """
+""",
+    exact=True,
+)
+group(
+    0.5,
+    "bool",
+    """
     ~{x}
     {x} & {y}
     {x} | {y}
@@ -268,10 +314,15 @@ group(0.5, "bool", """
     m.nonzero({x})
     m.count_nonzero({x})
     {x}.long() * 2
-""", exact=True)
+""",
+    exact=True,
+)
 
 # --- reductions -----------------------------------------------------------------------------------
-group(3, "number", """
+group(
+    3,
+    "number",
+    """
     {x}.sum()
     m.sum({x}, {dims}, keepdim={keep})
     m.sum({x}, {dim}, keepdim={keep}, dtype={dtype})
@@ -292,8 +343,12 @@ group(3, "number", """
     m.kthvalue({x}.detach(), {count}, {dim})[0]
     m.median({x}.detach(), {dim}, {keep})[0]
     m.mode(m.nan_to_num({x}).detach(), {dim})[0]
-""")
-group(2.5, "float", """
+""",
+)
+group(
+    2.5,
+    "float",
+    """
     {x}.mean()
     m.mean({x}, {dims}, keepdim={keep})
     m.var({x}, {dims}, correction={of:0|1}, keepdim={keep})
@@ -319,8 +374,12 @@ group(2.5, "float", """
     m.renorm({x:2}, 2, {dim}, 1.0)
     F.cosine_similarity({x}, {same}, dim={dim})
     F.pairwise_distance({x:1}, {same} * 1.0)
-""")
-group(3, "number", """
+""",
+)
+group(
+    3,
+    "number",
+    """
     m.nan_to_num({x}).max()
     m.nan_to_num({x}).min()
     m.max({x}, {dim}, keepdim={keep})[{of:0|1}]
@@ -349,8 +408,13 @@ group(3, "number", """
     m.searchsorted(m.sort(m.nan_to_num({full:1}), -1)[0], m.nan_to_num({full:1}))
     m.bucketize({x}, m.tensor([-1, 0, 1]), right={keep})
     m.nonzero({x})
-""", exact=True)
-group(0.7, "float", """
+""",
+    exact=True,
+)
+group(
+    0.7,
+    "float",
+    """
     m.quantile(m.nan_to_num({full}, 0.0, 1.0, -1.0) + {spread}, {of:0.25|0.5|1.0}, dim={dim}, \
 keepdim={keep})
     m.quantile(m.nan_to_num({full}.double(), 0.0, 1.0, -1.0) + {spread}, m.tensor([0.1, 0.7], \
@@ -359,10 +423,14 @@ dtype=m.float64), dim={dim})
 interpolation={of:'lower'|'higher'|'nearest'|'midpoint'|'linear'})
     m.nanquantile(m.nan_to_num({full}, 0.0, 1.0, -1.0) + {spread}, 0.6, dim={dim})
     m.histc({x}, bins=5, min=-2, max=2)
-""")
+""",
+)
 
 # --- shapes ---------------------------------------------------------------------------------------
-group(5, "any", """
+group(
+    5,
+    "any",
+    """
     {x}.reshape({shape})
     m.reshape({x}, {shape})
     {x}.view({shape})
@@ -419,10 +487,15 @@ group(5, "any", """
     F.pad({x:3-4}, {pads2}, mode={of:'reflect'|'replicate'|'circular'})
     F.one_hot({x:0-1}.abs().long() % 4, 4)
     F.pixel_shuffle({x:3}.repeat_interleave(4, -3), 2)
-""", exact=True)
+""",
+    exact=True,
+)
 
 # --- indexing -------------------------------------------------------------------------------------
-group(4, "any", """
+group(
+    4,
+    "any",
+    """
     {x}[{key}]
     {x}[{key}]
     {x}[{key}]
@@ -442,8 +515,13 @@ group(4, "any", """
     m.where({b}, {x}, {y})
     m.index_put({x:1}, ({index},), {x:1}[:1])
     m.take({x}, {take}).reshape(-1)
-""", exact=True)
-group(1.5, "number", """
+""",
+    exact=True,
+)
+group(
+    1.5,
+    "number",
+    """
     m.index_add({x:1}, {dim}, {index}, {sliced})
     m.index_add({x:1}, {dim}, {index}, {sliced}, alpha=2)
     m.scatter_add({x}, {dim}, {gather}, {same})
@@ -454,10 +532,14 @@ include_self={keep})
     m.index_reduce({x:1}, {dim}, {index}, {sliced}, {of:'amax'|'amin'|'mean'})
     m.bincount({x}.reshape(-1).abs().long() % 6)
     F.embedding({index}, {x:2-2}.clone()) if {dim} in (0, -2) else {x:2-2} * 1
-""")
+""",
+)
 
 # --- assignment and in-place ----------------------------------------------------------------------
-group(2, "any", """
+group(
+    2,
+    "any",
+    """
     {x}[{key}] = {n}
     {x}[{basic}] = {n}
     {x}[{b}] = {n}
@@ -478,8 +560,14 @@ group(2, "any", """
     {x:1}.index_put_(({index},), {x:1}[:1].clone())
     m.unbind({x:1}, {dim})[{pos}].zero_()
     m.split({x:1}, 2, {dim})[0].fill_({n})
-""", exact=True, mutates=True)
-group(2, "number", """
+""",
+    exact=True,
+    mutates=True,
+)
+group(
+    2,
+    "number",
+    """
     {x}.add_({u})
     {x}.sub_({u}, alpha=2)
     {x}.mul_({u})
@@ -506,8 +594,13 @@ group(2, "number", """
     {x}.floor_()
     {x}.sign_()
     {x}.remainder_(3)
-""", mutates=True)
-group(1, "float", """
+""",
+    mutates=True,
+)
+group(
+    1,
+    "float",
+    """
     {x}.div_({u}.abs() + 1)
     {x} /= {nz}
     {x}.exp_().clamp_(0, 5)
@@ -523,10 +616,15 @@ group(1, "float", """
     {x}.sin_()
     F.relu({x}, inplace=True)
     {x:2}.mT.add_(1.5)
-""", mutates=True)
+""",
+    mutates=True,
+)
 
 # --- products -------------------------------------------------------------------------------------
-group(3, "number", """
+group(
+    3,
+    "number",
+    """
     m.matmul({factors_of_product})
     m.matmul({factors_of_product})
     {x:2} @ {x:2}.mT
@@ -549,8 +647,12 @@ group(3, "number", """
     m.addmm({x:2-2}[:1, :1], {x:2-2}, {x:2-2}.t(), beta=2, alpha=3)
     m.baddbmm({x:3-3}[:, :1, :1], {x:3-3}, {x:3-3}.transpose(1, 2))
     m.vander({x:1-1}.clamp(-1, 1), 3)
-""")
-group(1, "float", """
+""",
+)
+group(
+    1,
+    "float",
+    """
     F.linear({x:1}, {weights})
     F.linear({x:1}, {weights}, {x:1}.sum())
     m.cdist({x:2}, {x:2} + 1.5)
@@ -559,10 +661,14 @@ dtype={x:2-2}.dtype))
     F.scaled_dot_product_attention({x:2}, {same:2}, {same:2})
     m.cross({x:1}.unsqueeze(-1).expand(*{x:1}.shape, 3), {x:1}.unsqueeze(-1) * m.tensor([1., 2., \
 -1.], dtype={x:1}.dtype), dim=-1)
-""")
+""",
+)
 
 # --- neural networks ------------------------------------------------------------------------------
-group(2.5, "float", """
+group(
+    2.5,
+    "float",
+    """
     F.layer_norm({x:1}, {x:1}.shape[-1:])
     F.layer_norm({x:1}, {x:1}.shape[-1:], {x:1}.reshape(-1)[:{x:1}.shape[-1]], eps=1e-3)
     F.rms_norm({x:1}, {x:1}.shape[-1:], eps=1e-3)
@@ -591,8 +697,12 @@ mode={of:'nearest'|'bilinear'|'bicubic'|'area'})
     F.interpolate({full:4-4}, scale_factor={of:2|1.5|0.5}, mode='bilinear', align_corners={keep})
     F.interpolate({full:4-4}, scale_factor={of:2|1.5}, mode='nearest')
     F.unfold({x:4-4}, {of:1|2})
-""")
-group(2, "float", """
+""",
+)
+group(
+    2,
+    "float",
+    """
     F.mse_loss({x}, {same}, reduction={reduction})
     F.l1_loss({x}, {same}, reduction={reduction})
     F.smooth_l1_loss({x}, {same}, reduction={reduction}, beta={of:1.0|0.5})
@@ -615,4 +725,5 @@ reduction={of:'batchmean'|'sum'|'none'})
     F.triplet_margin_loss({x:2-2}, {same:2}, {x:2-2} * 0.5 + 1, reduction={reduction})
     F.multi_margin_loss(m.nan_to_num({x:2-2}, 0.0, 1.0, -1.0), {labels}, reduction={reduction})
     F.multilabel_soft_margin_loss({full:2-2}, m.sigmoid({same:2}).detach(), reduction={reduction})
-""")
+""",
+)

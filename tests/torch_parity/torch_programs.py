@@ -22,22 +22,24 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 import fusegrad as fg
 import fusegrad.nn.functional as fg_functional
 
 from .torch_arguments import EXTENTS, LARGEST, Drawing, Skip
+from .torch_dtypes import PLAIN, ROUNDING, Table, disturbance_of, table_of
 from .torch_operations import GROUPS, Operation
+from .torch_operations_wide import WIDE_GROUPS
 
-DTYPES = ("float64", "float32", "float64", "float32", "int64", "int32", "uint8", "bool")
 FAMILIES = (IndexError, TypeError, ValueError, RuntimeError)
-DISTURBANCE = 1e-5
 BIGGEST = 1e4
 
-# Of one rounding operation, and the multiple of it and of what PyTorch's own runs differ by that
-# is allowed: sums in another order, functions good to a few units in the last place.
-ROUNDING = {"float64": 2.0**-52, "float32": 2.0**-23}
+# The multiple of a rounding error, and of what PyTorch's own runs differ by, that is allowed: sums
+# in another order, functions good to a few units in the last place; half of them are good to one.
 MULTIPLE = 32.0
+HALF_MULTIPLE = 8.0
+TRIGAMMA = 2e-10  # relative error of PyTorch's, the derivative of digamma
 
 VALUE = re.compile(r"\bv(\d+)\b")
 
@@ -81,6 +83,11 @@ class Program:
     order: int = 0
     raises: bool = False
 
+    @property
+    def disturbance(self) -> float:
+        """Relative size of the errors that stand for rounding."""
+        return disturbance_of([spec.dtype for spec in self.inputs])
+
     def __str__(self) -> str:
         head = [f"# seed {self.seed}", "import LIBRARY as m, LIBRARY.nn.functional as F"]
         for k, (spec, array) in enumerate(zip(self.inputs, arrays(self))):
@@ -120,8 +127,10 @@ def _numbers(rng: np.random.Generator, spec: Input) -> np.ndarray:
         shape = (*shape[:-1], shape[-1] * 2 + 1)
     elif shape and spec.layout == "offset":
         shape = (shape[0] + 1, *shape[1:])
-    drawn = rng.normal(size=shape)
-    if spec.dtype == "bool":
+    drawn: np.ndarray = rng.normal(size=shape)
+    if spec.dtype.startswith("complex"):
+        out = np.asarray((drawn + 1j * rng.normal(size=shape)).astype(np.complex64))
+    elif spec.dtype == "bool":
         out = np.asarray(drawn > 0)
     elif "int" in spec.dtype:
         out = np.asarray(np.round(np.abs(drawn) * 5 if spec.dtype[0] == "u" else drawn * 3))
@@ -131,6 +140,8 @@ def _numbers(rng: np.random.Generator, spec: Input) -> np.ndarray:
             for value in (np.nan, np.inf, -np.inf, -0.0):
                 out = np.where(rng.random(shape) < 0.07, value, out)
         out = out.astype(np.float32)
+    if spec.dtype == "bfloat16":  # NumPy has none: the same numbers in float32
+        return torch.tensor(out).bfloat16().float().numpy()
     out = np.asarray(out.astype(spec.dtype))
     if spec.layout == "transposed":
         return out.T
@@ -147,8 +158,8 @@ class Precision:
         self.dtype, self.disturbed = dtype, disturbed
 
     def __getattr__(self, name: str) -> Any:
-        if self.dtype is not None and name in ("float32", "float64"):
-            return self.dtype
+        if self.dtype is not None and name in ROUNDING:
+            return self.dtype.to_complex() if name.startswith("complex") else self.dtype
         return getattr(torch, name)
 
 
@@ -177,10 +188,12 @@ class World:
         self.error: Exception | None = None
 
     def _input(self, spec: Input, array: np.ndarray) -> Any:
-        m = self.m
-        if isinstance(m, Precision) and m.dtype is not None and array.dtype.kind == "f":
-            array = array.astype(str(m.dtype)[6:], order="K")
+        other = isinstance(self.m, Precision) and self.m.dtype is not None
+        if other and array.dtype.kind in "fc":
+            array = array.astype(str(getattr(self.m, str(array.dtype)))[6:], order="K")
         x = self.lib.from_numpy(array)
+        if spec.dtype == "bfloat16" and not other:
+            x = x.to(self.m.bfloat16)
         return x.requires_grad_() if spec.grad else x
 
     def advance(self, line: Line) -> Any:
@@ -190,23 +203,27 @@ class World:
         if disturbed and not line.mutates:
             names = {n: self._disturbed(v, int(n[1:])) for n, v in names.items()}
         scope = {"m": self.m, "F": self.functional, **names}
-        with self.lib.no_grad() if line.no_grad else nullcontext():
+        # PyTorch's fused attention loses nan; its plain formula does not
+        plain = sdpa_kernel(SDPBackend.MATH) if "attention(" in line.text else nullcontext()
+        with plain, self.lib.no_grad() if line.no_grad else nullcontext():
             if _assigns(line.text):
                 exec(line.text, scope)
                 out = scope[VALUE.search(line.text).group(0)]  # type: ignore[union-attr]
             else:
                 out = eval(line.text, scope)
-        if disturbed and isinstance(out, torch.Tensor) and out.is_floating_point():
+        if disturbed and _is_inexact(out):
             out.data.copy_(self._disturbed(out.detach(), len(self.values)))
         self.values.append(out)
         return out
 
-    @staticmethod
-    def _disturbed(x: Any, k: int) -> Any:
+    def _disturbed(self, x: Any, k: int) -> Any:
         """A value as after a rounding error; its derivative is that of the value."""
-        if not isinstance(x, torch.Tensor) or not x.is_floating_point():
+        if not _is_inexact(x):
             return x
-        noise = np.random.default_rng(k).uniform(-1, 1, tuple(x.shape)) * DISTURBANCE
+        rng, shape = np.random.default_rng(k), tuple(x.shape)
+        noise = rng.uniform(-1, 1, shape) * self.program.disturbance
+        if x.is_complex():
+            noise = noise + 1j * rng.uniform(-1, 1, shape) * self.program.disturbance
         change = torch.where(x.isfinite(), x.detach() * torch.from_numpy(np.asarray(noise)), 0.0)
         return x + change
 
@@ -250,11 +267,12 @@ class World:
     def _objective(self, tensors: list[Any], level: int) -> Any:
         total: Any = None
         for k, t in enumerate(tensors):
-            if t is None or not t.is_floating_point() or not t.requires_grad:
+            if t is None or not t.requires_grad:
                 continue
-            count = np.arange(t.numel()).reshape(tuple(t.shape))
-            weights = np.asarray(np.cos(count * (k + 2.0 + level) + 1.0))
+            angles = np.arange(t.numel()).reshape(tuple(t.shape)) * (k + 2.0 + level) + 1.0
+            weights = np.asarray(np.exp(1j * angles) if t.is_complex() else np.cos(angles))
             part = (t * self.lib.from_numpy(weights).to(t.dtype)).sum()
+            part = part.real if t.is_complex() else part
             total = part if total is None else total + part
         return total
 
@@ -295,26 +313,38 @@ class _dtype:
 
 
 # --- comparing ------------------------------------------------------------------------------------
+def _is_inexact(x: Any) -> bool:
+    return isinstance(x, torch.Tensor) and (x.is_floating_point() or x.is_complex())
+
+
 def _array(x: Any) -> np.ndarray:
+    if str(x.dtype).endswith("bfloat16"):
+        x = x.float()
     return np.asarray(x.numpy(force=True) if isinstance(x, torch.Tensor) else x.detach().numpy())
 
 
 def _class(a: np.ndarray) -> np.ndarray:
-    """What must agree exactly: integers themselves, of floats whether they are nan or infinite."""
+    """What must agree exactly: integers themselves, of floats whether they are nan or infinite.
+
+    Which part of a complex number is nan and which infinite is as the formula has it.
+    """
+    if a.dtype.kind == "c":
+        return np.isfinite(a)
     if a.dtype.kind != "f":
         return a
     return np.where(np.isfinite(a), 0, np.where(np.isnan(a), 2, np.sign(a)))
 
 
 def _largest(a: np.ndarray) -> float:
-    finite = np.abs(a[np.isfinite(a)]) if a.dtype.kind == "f" else np.zeros(0)
+    finite = np.abs(a[np.isfinite(a)]) if a.dtype.kind in "fc" else np.zeros(0)
     return float(finite.max(initial=0.0))
 
 
 def _spread(a: np.ndarray, b: np.ndarray) -> float:
     """Largest difference of finite elements."""
     both = np.isfinite(a) & np.isfinite(b)
-    return float(np.abs(a[both].astype(np.float64) - b[both]).max(initial=0.0))
+    wide = np.result_type(a, np.float64)
+    return float(np.abs(a[both].astype(wide) - b[both]).max(initial=0.0))
 
 
 @dataclass
@@ -341,18 +371,20 @@ class Expected:
         for other in (high, low, disturbed):
             if own.shape != other.shape or not np.array_equal(_class(own), _class(other)):
                 return False
-        if own.dtype.kind != "f":
+        if own.dtype.kind not in "fc":
             return True
-        scale = _largest(high)
-        return scale <= BIGGEST and _spread(high, disturbed) <= 1e-2 * max(scale, 1e-3)
+        scale, most = _largest(high), max(1e-2, 30 * self.own.program.disturbance)
+        return scale <= BIGGEST and _spread(high, disturbed) <= most * max(scale, 1e-3)
 
     def tolerance(self, tensors: tuple[Any, ...], scale: float, rounding: float) -> float:
         """How far rounding may carry a value: what PyTorch's runs differ by, in units of dtype."""
         own, high, low, disturbed = (_array(t) for t in tensors)
         measured = max(
-            _spread(high, disturbed) / DISTURBANCE, _spread(high, low) / ROUNDING["float32"]
+            _spread(high, disturbed) / self.own.program.disturbance,
+            _spread(high, low) / ROUNDING["float32"],
         )
-        return MULTIPLE * rounding * (measured + scale) + MULTIPLE * _spread(own, high)
+        multiple = MULTIPLE if rounding <= ROUNDING["float32"] else HALF_MULTIPLE
+        return multiple * rounding * (measured + scale) + multiple * _spread(own, high)
 
     def rounding(self, k: int) -> float:
         """Of the coarsest dtype that a value was computed in."""
@@ -361,7 +393,7 @@ class Expected:
             return here
         text = self.own.program.lines[k - len(self.own.inputs)].text
         used = {int(i) for i in VALUE.findall(text)}
-        inside = ROUNDING["float32"] if "m.float32" in text else 0.0
+        inside = max((r for name, r in ROUNDING.items() if f"m.{name}" in text), default=0.0)
         return max(here, inside, *(self.rounding(i) for i in used))
 
     def scale(self, k: int) -> float:
@@ -384,8 +416,8 @@ def _differs(
 ) -> str | None:
     """How a value differs from PyTorch's, ``None`` when it does not."""
     own = theirs[0]
-    if ours is None and own is not None and not _array(own).any():
-        return None  # a gradient that nothing reaches: PyTorch often writes zeros
+    if ours is None and own is not None and not np.nan_to_num(_array(own)).any():
+        return None  # a gradient that nothing reaches: PyTorch often writes zeros, or 0 * inf
     if ours is None or own is None:
         return None if ours is own else f"{label}: got {_brief(ours)}, torch {_brief(own)}"
     if not isinstance(ours, fg.Tensor):
@@ -397,7 +429,7 @@ def _differs(
     a, b = _array(ours), _array(own)
     if not np.array_equal(_class(a), _class(b)):
         return f"{label}: got {_brief(ours)}, torch {_brief(own)}"
-    if a.dtype.kind == "f":
+    if a.dtype.kind in "fc":
         reference, allowed = _array(theirs[1]), expected.tolerance(theirs, scale, rounding)
         if _spread(a, reference) > allowed:
             return (
@@ -453,6 +485,8 @@ def compare(expected: Expected, ours: World, stage: str) -> str | None:
         ours.gradients.append([None] * len(ours.leaves()))
     places = range(len(own.values))
     coarsest = max(ROUNDING["float64"], *(expected.rounding(k) for k in places))
+    if any("gamma(" in line.text for line in own.program.lines):
+        coarsest = max(coarsest, TRIGAMMA)
     sizes = [expected.scale(k) for k in places]
     for gradients in expected.high.gradients:
         sizes += [_largest(_array(t)) for t in gradients if t is not None]
@@ -522,7 +556,7 @@ def check(program: Program, jit: bool = True) -> str | None:
 
 
 # --- drawing --------------------------------------------------------------------------------------
-def _inputs(rng: np.random.Generator) -> tuple[Input, ...]:
+def _inputs(rng: np.random.Generator, table: Table) -> tuple[Input, ...]:
     base = [int(k) for k in rng.choice(EXTENTS, 4)]
     if rng.random() < 0.06:
         base[int(rng.integers(4))] = 0
@@ -534,14 +568,15 @@ def _inputs(rng: np.random.Generator) -> tuple[Input, ...]:
         shape = tuple(1 if rng.random() < 0.12 else e for e in base[start : start + ndim])
         if k and rng.random() < 0.35:
             shape = out[0].shape
-        dtype = str(rng.choice(DTYPES[:4] if k == 0 else DTYPES))
+        dtype = str(rng.choice(table.leading if k == 0 else table.others))
         if k and rng.random() < 0.3:
             dtype = out[0].dtype
         layout = str(rng.choice(["dense", "dense", "dense", "transposed", "strided", "offset"]))
         numbers = str(rng.choice(["normal", "normal", "grid"]))
         if special and rng.random() < 0.5:
             numbers = "special"
-        grad = dtype.startswith("float") and rng.random() < 0.6
+        layout = "dense" if dtype == "bfloat16" else layout
+        grad = dtype in ROUNDING and rng.random() < 0.6
         out.append(Input(shape, dtype, layout, numbers, bool(grad)))
     return tuple(out)
 
@@ -558,6 +593,7 @@ class Draft:
     program: Program
     rng: np.random.Generator
     traceable: bool = False
+    table: Table = PLAIN
     expected: Expected = field(init=False)
     changed: bool = False  # whether a line that was not kept may have changed values
     loose: set[int] = field(default_factory=set)  # values whose layout is not defined
@@ -569,13 +605,15 @@ class Draft:
     def extend(self, wild: bool, operation: Operation | None = None) -> bool:
         """Try to draw one more line, of an operation; whether the program grew."""
         if operation is None:
-            weights = np.array([w for w, _ in GROUPS])
-            _, lines = GROUPS[self.rng.choice(len(GROUPS), p=weights / weights.sum())]
+            groups = GROUPS if self.table is PLAIN else GROUPS + WIDE_GROUPS
+            weights = np.array([w for w, _ in groups])
+            _, lines = groups[self.rng.choice(len(groups), p=weights / weights.sum())]
             operation = lines[int(self.rng.integers(len(lines)))]
         if self.traceable and not operation.traceable:
             return False
         values, kind = self.expected.own.values, operation.kind
-        drawing = Drawing(self.rng, values, kind, wild, not self.traceable)
+        names = () if self.table is PLAIN else tuple(sorted(self.table.names))
+        drawing = Drawing(self.rng, values, kind, wild, not self.traceable, names)
         try:
             text = drawing.fill(operation.text)
         except (Skip, ValueError, IndexError):
@@ -629,8 +667,8 @@ class Draft:
     def _plain(self, out: Any) -> bool:
         if not isinstance(out, torch.Tensor) or out.numel() > LARGEST or out.dim() > 5:
             return False
-        return str(out.dtype)[6:] in DTYPES and (
-            out.is_floating_point()
+        return str(out.dtype)[6:] in self.table.names | PLAIN.names and (
+            _is_inexact(out)
             or out.numel() == 0
             or float(out.abs().max() if out.dtype is not torch.bool else 0) < 1e6
         )
@@ -660,7 +698,8 @@ def draw(seed: int, traceable: bool = False) -> Program:
     rng = np.random.default_rng([seed, 2])
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
-        draft = Draft(Program(seed, _inputs(rng), ()), rng, traceable)
+        table = table_of(seed)
+        draft = Draft(Program(seed, _inputs(rng, table), ()), rng, traceable, table)
         wanted = int(rng.integers(3, 13))
         wild = bool(rng.random() < 0.15)
         for _ in range(wanted * 12):
@@ -689,7 +728,7 @@ def _again(program: Program, rng: np.random.Generator, tried: Draft) -> Draft:
         for world in tried.expected.worlds():
             del world.values[count:]
         return tried
-    draft = Draft(program, rng, tried.traceable, loose=tried.loose)
+    draft = Draft(program, rng, tried.traceable, tried.table, loose=tried.loose)
     for world in draft.expected.worlds():
         with _dtype(world.m):
             for line in program.lines:

@@ -16,7 +16,7 @@ from fusegrad.ir.interpret import interpret
 from fusegrad.ir.text import parse_graph, print_graph
 from fusegrad.ir.verify import verify
 from fusegrad.loops import scan_tensors
-from fusegrad.ops import control, elementwise
+from fusegrad.ops import control, elementwise, transcendental
 from fusegrad.passes.clean import eliminate_dead
 from fusegrad.passes.pipeline import run_passes
 from fusegrad.runtime.compile import counters
@@ -429,7 +429,7 @@ def recurrence(reverse: bool) -> Graph:
     body = Builder()
     a, c, s, x = (body.input(one) for _ in range(4))
     with body.active():
-        new = elementwise.tanh(elementwise.add(elementwise.mul(a, c), x))
+        new = transcendental.tanh(elementwise.add(elementwise.mul(a, c), x))
         count = elementwise.mul(s, 2.0)
         inner = body.finish([new, count, new])
     outer = Builder()

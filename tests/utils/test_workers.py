@@ -28,6 +28,7 @@ from fusegrad.utils.data import (
 )
 
 TESTS = Path(__file__).resolve().parent.parent
+HANGS = 300.0  # seconds; far less than the trouble "sleep", far more than a busy machine needs
 
 
 def first(batch: list[Any]) -> Any:
@@ -239,7 +240,7 @@ def test_timeout() -> None:
     started = time.monotonic()
     with pytest.raises(RuntimeError, match=r"timed out after 0\.5 seconds") as caught:
         list(DataLoader(Squares(8, 5, "sleep"), num_workers=2, timeout=0.5))
-    assert "Try:" in str(caught.value) and time.monotonic() - started < 20
+    assert "Try:" in str(caught.value) and time.monotonic() - started < HANGS
 
 
 def test_a_stopped_worker_does_not_hold_the_program_up() -> None:
@@ -248,7 +249,7 @@ def test_a_stopped_worker_does_not_hold_the_program_up() -> None:
     os.kill(batches.pool.workers[1].process.pid, signal.SIGSTOP)
     started = time.monotonic()
     del batches
-    assert time.monotonic() - started < 20
+    assert time.monotonic() - started < HANGS
 
 
 def test_early_break() -> None:
@@ -268,7 +269,7 @@ def test_large_indices_and_messages_do_not_block() -> None:
     """More bytes of indices and of strings than a pipe holds, in both directions at once."""
     batches = [[k] * 60_000 for k in range(12)]
     loader = DataLoader(
-        Words(), batch_sampler=batches, collate_fn=joined, num_workers=2, timeout=60
+        Words(), batch_sampler=batches, collate_fn=joined, num_workers=2, timeout=HANGS
     )
     assert [len(text) for text in loader] == [600_000] * 12
 
@@ -366,17 +367,17 @@ class Own(Squares):
 
 def test_a_script_without_guard(tmp_path: Path) -> None:
     text = SCRIPT.format(before="", guard="if True:", dataset="Squares(5)")
-    out, err = program(text, tmp_path).communicate(timeout=60)
+    out, err = program(text, tmp_path).communicate(timeout=HANGS)
     assert out == "script runs\n10\n", err  # nothing of the script is needed: it runs once
     text = SCRIPT.format(before="", guard="if True:", dataset="Own(5)")
-    out, err = program(text, tmp_path).communicate(timeout=60)
+    out, err = program(text, tmp_path).communicate(timeout=HANGS)
     assert out == "script runs\n" and 'under if __name__ == "__main__":' in err
     text = SCRIPT.format(before="", guard="if __name__ == '__main__':", dataset="Own(5)")
-    out, err = program(text, tmp_path).communicate(timeout=60)
+    out, err = program(text, tmp_path).communicate(timeout=HANGS)
     assert out.count("script runs") == 3 and out.endswith("10\n"), err
     before = "if __name__: pass"  # looks like a guard and is none
     text = SCRIPT.format(before=before, guard="if True:", dataset="Own(5)")
-    out, err = program(text, tmp_path).communicate(timeout=60)
+    out, err = program(text, tmp_path).communicate(timeout=HANGS)
     assert "10" not in out and "in a script that a worker is importing" in err
     assert "ended with exit code 1" in err
 
@@ -396,7 +397,7 @@ def test_a_session_without_file(tmp_path: Path) -> None:
             capture_output=True,
             text=True,
             env={**os.environ, "PYTHONPATH": paths},
-            timeout=60,
+            timeout=HANGS,
         )
         assert words in done.stdout, done.stderr
 
@@ -434,8 +435,8 @@ def test_no_worker_outlives_the_program(ending: int, tmp_path: Path) -> None:
         os.killpg(process.pid, ending)
     else:
         os.kill(process.pid, ending)
-    _, err = process.communicate(timeout=30)
-    limit = time.monotonic() + 20
+    _, err = process.communicate(timeout=HANGS)
+    limit = time.monotonic() + HANGS
     while any(map(alive, pids)) and time.monotonic() < limit:
         time.sleep(0.05)
     assert not any(map(alive, pids))
@@ -462,7 +463,7 @@ def train(epochs: int, batches: int) -> tuple[int, float]:
     started, count = time.monotonic(), 0
     for _ in range(epochs):
         seen = 0
-        for x, y in DataLoader(data, batch_size=8, shuffle=True, num_workers=4, timeout=120):
+        for x, y in DataLoader(data, batch_size=8, shuffle=True, num_workers=4, timeout=HANGS):
             step(x / 1e6, y)
             seen += int(y.sum())
             count += 1

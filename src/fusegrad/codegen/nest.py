@@ -9,22 +9,19 @@ across rows; where the inner axis is very short, it becomes the outer loop of th
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Sequence
 
 from ..dtypes import DType
 from ..schedule.loops import CONST, FULL, ROW, TAIL, LoopNest, Scalar, Store
-from .blocks import ROW_COST, SHORT, Phase, RowBlocks, Tiles
+from .blocks import ROW_COST, SHORT, Phase, Tiles
 from .kernel import KernelSource
-from .lines import Line, Segment, cut, slots
+from .lines import Line
+from .rows import RowWalks
 from .source import Body, Generated, Signature, Writer, fetched, store_value
 from .tail import CACHE_LINE
 
-STRIP = 256  # elements of a strip-mined loop: its buffers stay in the first-level cache
 LANES = 16  # elements of the widest vector
 BLOCKED = 128  # inner extents up to this may be walked in blocks of rows
-STREAMED_BYTES = 24 << 20  # larger results bypass the caches: no line is read before it is written
-AHEAD = 16384  # bytes; DRAM answers after some hundred nanoseconds, shorter rows are faster
 SAVED_ELEMENTS = 1 << 17  # longer rows do not stay in the second-level cache
 
 
@@ -33,7 +30,7 @@ def generate(nest: LoopNest, label: str, parts: int) -> Generated:
     return _Printer(nest, label, parts).run()
 
 
-class _Printer(RowBlocks):
+class _Printer(RowWalks):
     def __init__(self, nest: LoopNest, label: str, parts: int) -> None:
         self.nest = nest
         self.label = label
@@ -119,6 +116,8 @@ class _Printer(RowBlocks):
             self._row_blocks(depth, phases, tiles)
         elif not self.inner and len(phases) == 1:
             self.loop(depth, nest.split - 1, phases[0].lines, phases[0].streams)
+        elif self._overlaps(phases):
+            self._overlapped_rows(depth, phases)
         else:
             axis = nest.split - 1
             w.put(depth, f"for i{axis} in range({self._bounds(axis)}):")
@@ -127,107 +126,6 @@ class _Printer(RowBlocks):
             w.put(1, "stream_fence()")
         if nest.accs:
             self._tail(1 + max(nest.kept, 0))
-
-    def _rows(self, depth: int, phases: Sequence[Phase]) -> None:
-        """The phases of one row, one after the other; the busiest asks for the next row early."""
-        walks = [phase for phase in phases if phase.inner]
-        ahead = self._prefetches(walks) if len(walks) > 1 else []
-        busiest = max(walks, key=lambda walk: sum(line.cost for line in walk.lines), default=None)
-        for phase in phases:
-            for scalar, name in phase.reduces:
-                self.writer.put(depth, f"{name} = {scalar.identity}", scalar.eqn)
-            if phase.inner:
-                coming = ahead if phase is busiest else []
-                self._inner_loops(depth, phase.lines, phase.streams, coming)
-            else:
-                self.put(depth, phase.lines)
-
-    def _prefetches(self, phases: Sequence[Phase]) -> list[tuple[str, int]]:
-        """Statements that fetch the next row of large operands, with their elements a cache line.
-
-        Hardware prefetching stops at the end of a page, which a row often is, and while a row is in
-        cache memory would wait.
-        """
-        row, inner = self.split - 1, self.inner[-1]
-        found: dict[object, tuple[str, int]] = {}
-        for phase in phases:
-            for line in phase.lines:
-                load = line.access
-                if not isinstance(load, Scalar) or load.buffer is None or load.index is None:
-                    continue
-                terms, buffer = load.index.terms, load.buffer
-                size = math.prod(buffer.shape) * buffer.dtype.itemsize
-                key = (buffer, load.index.key)
-                plain = load.guard is None and all(isinstance(k, int) for k in terms)
-                far = plain and terms.get(inner) == 1 and terms.get(row, 0) >= STRIP
-                if far and size >= STREAMED_BYTES and key not in found:
-                    rows = max(1, AHEAD // (terms[row] * buffer.dtype.itemsize))
-                    step = self.signature.integer(("ahead", len(found)), rows * terms[row])
-                    here = self.body.index(load.index, {})
-                    text = f"prefetch({self.signature.buffer(buffer)}, {here} + {step})"
-                    found[key] = (text, CACHE_LINE // buffer.dtype.itemsize)
-        return list(found.values())
-
-    def _inner_loops(
-        self,
-        depth: int,
-        lines: Sequence[Line],
-        streams: Sequence[tuple[str, str]] = (),
-        ahead: Sequence[tuple[str, int]] = (),
-    ) -> None:
-        for axis in self.inner[:-1]:
-            self.writer.put(depth, f"for i{axis} in range({self.body.extent(axis)}):")
-            depth += 1
-        if self.inner:
-            self.loop(depth, self.inner[-1], lines, streams, ahead)
-        else:
-            self.put(depth, lines)
-
-    def loop(
-        self,
-        depth: int,
-        axis: int,
-        lines: Sequence[Line],
-        streams: Sequence[tuple[str, str]] = (),
-        ahead: Sequence[tuple[str, int]] = (),
-    ) -> None:
-        """A loop over one axis; a long body is strip-mined into several loops."""
-        segments = cut(lines)
-        w = self.writer
-        if len(segments) == 1 and not streams and not ahead:
-            w.put(depth, f"for i{axis} in range({self._bounds(axis)}):")
-            self.put(depth + 1, lines)
-            return
-        bounds = self._bounds(axis)
-        low, high = bounds.split(", ") if "," in bounds else ("0", bounds)
-        w.put(depth, f"for j{axis} in range({low}, {high}, {STRIP}):")
-        w.put(depth + 1, f"e{axis} = min(j{axis} + {STRIP}, {high})")
-        w.put(depth + 1, f"q{axis} = thread * {STRIP} - j{axis}")
-        if ahead:
-            step = min(elements for _, elements in ahead)
-            w.put(depth + 1, f"for i{axis} in range(j{axis}, e{axis}, {step}):")
-            for text, _ in ahead:
-                w.put(depth + 2, text)
-        self._segments(depth + 1, axis, f"j{axis}, e{axis}", segments, f"q{axis}", STRIP)
-        for target, scratch in streams:
-            w.put(depth + 1, f"copy_nt({target}, {scratch}, thread * {STRIP}, e{axis} - j{axis})")
-
-    def _segments(
-        self, depth: int, axis: int, bounds: str, segments: Sequence[Segment], base: str, width: int
-    ) -> None:
-        """One loop per segment, with its fetched and kept values."""
-        slot = slots(segments)
-        names = self._buffers(slot, width)
-        for segment in segments:
-            self.writer.put(depth, f"for i{axis} in range({bounds}):")
-            for x in segment.fetch:
-                place = f"{names[slot[x.name][0]]}[{base} + i{axis}]"
-                self.writer.put(depth + 1, f"{x.name} = {fetched(place, x.dtype)}")
-            self.put(depth + 1, segment.lines)
-            for x in segment.keep:
-                assert x.dtype is not None
-                place = f"{names[slot[x.name][0]]}[{base} + i{axis}]"
-                self.writer.put(depth + 1, f"{place} = {store_value(x.name, x.dtype)}")
 
     # --- phases -----------------------------------------------------------------------------------
     def _phases(self) -> list[Phase]:
@@ -323,29 +221,6 @@ class _Printer(RowBlocks):
                 self.body.store(store, name, scope, lines)
         return Phase(lines, True, named, streams)
 
-    def _streams(self, store: Store, axis: int) -> bool:
-        """Whether a result is so large that it should not pass through the caches."""
-        size = math.prod(store.buffer.shape) * store.buffer.dtype.itemsize
-        return (
-            size >= STREAMED_BYTES
-            and store.index.terms.get(axis) == 1
-            and not self._hot(store)
-            and self.nest.extents[axis] >= STRIP
-        )
-
-    def _stream(
-        self, store: Store, name: str, axis: int, scope: dict[Scalar, str], lines: list[Line]
-    ) -> tuple[str, str]:
-        """Store into a strip of scratch; the strip is streamed to memory when it is full."""
-        dtype = store.buffer.dtype
-        scratch = self.signature.scratch(
-            f"x{self.streamed}", dtype, STRIP * dtype.itemsize * self.parts
-        )
-        self.streamed += 1
-        lines.append(Line(f"{scratch}[q{axis} + i{axis}] = {store_value(name, dtype)}"))
-        at = re.sub(rf"\bi{axis}\b", f"j{axis}", self.body.index(store.index, scope))
-        return f"{self.signature.buffer(store.buffer)}, {at}", scratch
-
     def _stage_needs(self, stage: int, wanted: Scalar) -> bool:
         stack, seen = self._stage_roots(stage), set()
         while stack:
@@ -357,10 +232,6 @@ class _Printer(RowBlocks):
                 if not (s in self.saved and self.saved[s][0] < stage):
                     stack.extend(s.depends())
         return False
-
-    def _hot(self, store: Store) -> bool:
-        """Whether later stages load the memory this store changes: then it waits for the last."""
-        return any(s.op == "load" and s.buffer is store.buffer for s in self.scalars)
 
     # --- blocks of rows ---------------------------------------------------------------------------
     def _is_blocked(self) -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 
 from .. import dtypes
 from ..dtypes import DType, bool_
+from ..ops import compare as cmp
 from ..ops import elementwise as ops
 from ..tensor import Tensor
 from .common import Number, as_tensor_operand, cast, factors, method, pointwise, promote
@@ -25,7 +26,7 @@ def _truncated(input: Any, other: Any, dtype: DType) -> Tensor:
         return trunc(pointwise(ops.div, input, other, dtype=dtype))
     floor = floor_divide(input, other)
     rest = pointwise(ops.sub, input, pointwise(ops.mul, floor, other), dtype=dtype)
-    below = pointwise(ops.and_, pointwise(ops.ne, rest, 0), pointwise(ops.lt, floor, 0))
+    below = pointwise(cmp.and_, pointwise(cmp.ne, rest, 0), pointwise(cmp.lt, floor, 0))
     return pointwise(ops.add, floor, cast(below, dtype))
 
 
@@ -94,8 +95,8 @@ def fmod(input: Any, other: Any) -> Tensor:
         return pointwise(ops.fmod, input, other)
     rest = remainder(input, other)
     x, y = (cast(as_tensor_operand(v), dtype) for v in (input, other))
-    signs = pointwise(ops.ne, pointwise(ops.lt, x, 0), pointwise(ops.lt, y, 0))
-    apart = pointwise(ops.and_, pointwise(ops.ne, rest, 0), signs)
+    signs = pointwise(cmp.ne, pointwise(cmp.lt, x, 0), pointwise(cmp.lt, y, 0))
+    apart = pointwise(cmp.and_, pointwise(cmp.ne, rest, 0), signs)
     return where(apart, pointwise(ops.sub, rest, y), rest)
 
 
@@ -117,7 +118,7 @@ def _lerp(input: Tensor, end: Any, weight: Any) -> Tensor:
     span = sub(end, input)
     near, far = add(input, mul(weight, span)), sub(end, mul(span, sub(1, weight)))
     if isinstance(weight, Tensor):
-        return where(ops.lt(abs(weight), 0.5), near, far)
+        return where(cmp.lt(abs(weight), 0.5), near, far)
     return near if builtins.abs(weight) < 0.5 else far
 
 

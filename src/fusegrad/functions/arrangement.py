@@ -15,8 +15,8 @@ import numpy as np
 
 from ..dtypes import DType, int64
 from ..errors import ArgumentError, ArgumentTypeError, DimError, RangeError, ShapeError
+from ..ops import compare as cmp
 from ..ops import diagonals, indexing, movement, overlap
-from ..ops import elementwise as ew
 from ..tensor import Tensor
 from ..viewpath import layout_of
 from .common import axis_of, cast, method, owned, promote, shape_args
@@ -207,7 +207,7 @@ def roll(input: Tensor, shifts: Any, dims: Any = None) -> Tensor:
         by = by % n if n else 0
         if by:
             out = cat([narrow(out, axis, n - by, by), narrow(out, axis, 0, n - by)], axis)
-    return ew.convert(out, dtype=out.dtype) if out is input else out
+    return cmp.convert(out, dtype=out.dtype) if out is input else out
 
 
 @method()
@@ -254,7 +254,7 @@ def rot90(input: Tensor, k: int = 1, dims: Sequence[int] = (0, 1)) -> Tensor:
     a, b = _two_axes("rot90", input, dims[0], dims[1], input.aval.ndim)
     k %= 4
     if k == 0:
-        return ew.convert(input, dtype=input.dtype)
+        return cmp.convert(input, dtype=input.dtype)
     if k == 2:
         return flip(input, a, b)
     return transpose(flip(input, b), a, b) if k == 1 else flip(transpose(input, a, b), b)

@@ -11,7 +11,7 @@ from .. import dtypes
 from ..dtypes import DType, result_type, stored
 from ..errors import ArgumentTypeError, DimError, DTypeError, ShapeError
 from ..ir.primitive import Primitive
-from ..ops import elementwise, movement
+from ..ops import compare, movement
 from ..tensor import Tensor
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -118,7 +118,7 @@ def cast(x: Tensor, dtype: DType) -> Tensor:
     """``x`` with another dtype; itself when it has it already."""
     if x.dtype is dtype:
         return x
-    out = elementwise.convert(x, dtype=dtype)
+    out = compare.convert(x, dtype=dtype)
     return out
 
 
@@ -160,7 +160,7 @@ def pointwise(
 
 def owned(x: Tensor) -> Tensor:
     """``x`` in memory of its own, for a result that is equal to an operand but not a view of it."""
-    return elementwise.convert(x, dtype=x.dtype)
+    return compare.convert(x, dtype=x.dtype)
 
 
 def unshared(out: Tensor, source: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..errors import DTypeError, RangeError
+from ..ops import compare as cmp
 from ..ops import elementwise as ew
 from ..ops import reduce
 from ..tensor import Tensor
@@ -21,7 +22,7 @@ def logical_xor(input: Tensor, other: Tensor) -> Tensor:
         >>> fg.logical_xor(fg.tensor([0, 1, 2]), fg.tensor([0, 0, 3])).tolist()
         [False, True, False]
     """
-    return pointwise(ew.xor, as_bool(input), as_bool(other))
+    return pointwise(cmp.xor, as_bool(input), as_bool(other))
 
 
 @method()
@@ -44,20 +45,20 @@ def isclose(
             raise RangeError(f"isclose with {name}={bound}", f"{name} must be at least zero.")
     if input.dtype is not other.dtype:
         raise DTypeError(f"isclose of {input.aval} and {other.aval}", "Both need the same dtype.")
-    same = pointwise(ew.eq, input, other)
+    same = pointwise(cmp.eq, input, other)
     if input.dtype.category < 2:
         x, y = input.double(), other.double()  # type: ignore[attr-defined]
     else:
         x, y = input, other
     near = pointwise(
-        ew.le,
+        cmp.le,
         abs(pointwise(ew.sub, x, y)),
         pointwise(ew.add, pointwise(ew.mul, abs(y), rtol), atol),
     )
-    finite = ew.isfinite(pointwise(ew.add, abs(x), abs(y)))
-    close = ew.or_(same, where(finite, near, False))
+    finite = cmp.isfinite(pointwise(ew.add, abs(x), abs(y)))
+    close = cmp.or_(same, where(finite, near, False))
     if equal_nan and input.dtype.category >= 2:
-        close = ew.or_(close, ew.and_(*map(ew.isnan, broadcast_tensors(x, y))))
+        close = cmp.or_(close, cmp.and_(*map(cmp.isnan, broadcast_tensors(x, y))))
     return close
 
 
@@ -88,6 +89,6 @@ def equal(input: Tensor, other: Tensor) -> bool:
     """
     if input.aval.shape != other.aval.shape:
         return False
-    same = pointwise(ew.eq, input, other)
+    same = pointwise(cmp.eq, input, other)
     axes = tuple(range(same.aval.ndim))
     return bool(item(reduce.all_(same, axes=axes) if axes else same))

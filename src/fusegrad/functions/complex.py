@@ -12,9 +12,11 @@ from typing import Any
 from .. import dtypes
 from ..dtypes import bool_, complex_dtype
 from ..errors import DimError, DTypeError, ShapeError
+from ..ops import compare as cmp
 from ..ops import complex as ops
 from ..ops import elementwise as ew
 from ..ops import movement
+from ..ops import transcendental as tr
 from ..tensor import Tensor
 from ..viewpath import layout_of
 from .common import as_tensor_operand, broadcast_shapes, broadcast_to, cast, method
@@ -77,7 +79,7 @@ def polar(abs: Tensor, angle: Tensor) -> Tensor:
     _check_parts("polar", abs, angle)
     shape = broadcast_shapes(abs.aval.shape, angle.aval.shape, op="polar")
     size, turn = broadcast_to(abs, shape), broadcast_to(angle, shape)
-    return complex(ew.mul(size, ew.cos(turn)), ew.mul(size, ew.sin(turn)))
+    return complex(ew.mul(size, tr.cos(turn)), ew.mul(size, tr.sin(turn)))
 
 
 # --- views ----------------------------------------------------------------------------------------
@@ -264,18 +266,18 @@ def angle(input: Tensor) -> Tensor:
     """
     if not input.dtype.is_complex:
         x = input if input.dtype.is_floating_point else cast(input, dtypes.get_default_dtype())
-        turned = where(ew.lt(x.detach(), 0.0), math.pi, ew.mul(x, 0.0))
-        return where(ew.isnan(x.detach()), math.nan, _constant(x, turned))
-    zero = ew.eq(input.detach(), 0.0)
+        turned = where(cmp.lt(x.detach(), 0.0), math.pi, ew.mul(x, 0.0))
+        return where(cmp.isnan(x.detach()), math.nan, _constant(x, turned))
+    zero = cmp.eq(input.detach(), 0.0)
     safe = where(zero, 1.0, input)
-    at_zero = ew.atan2(imag(input.detach()), real(input.detach()))
-    return where(zero, at_zero, ew.atan2(imag(safe), real(safe)))
+    at_zero = tr.atan2(imag(input.detach()), real(input.detach()))
+    return where(zero, at_zero, tr.atan2(imag(safe), real(safe)))
 
 
 def _constant(x: Tensor, turned: Tensor) -> Tensor:
     """Infinities have an angle, too: 0 times them is nan."""
     return where(
-        ew.eq(ew.abs_(x.detach()), math.inf), where(ew.lt(x.detach(), 0.0), math.pi, 0.0), turned
+        cmp.eq(ew.abs_(x.detach()), math.inf), where(cmp.lt(x.detach(), 0.0), math.pi, 0.0), turned
     )
 
 
@@ -290,8 +292,8 @@ def sgn(input: Tensor) -> Tensor:
     """
     x = as_tensor_operand(input)
     if not x.dtype.is_complex:
-        return ew.sign(x) if x.dtype.category else ew.convert(x, dtype=x.dtype)
-    zero = ew.eq(x.detach(), 0.0)
+        return ew.sign(x) if x.dtype.category else cmp.convert(x, dtype=x.dtype)
+    zero = cmp.eq(x.detach(), 0.0)
     safe = where(zero, 1.0, x)
     return where(zero, 0.0, ew.div(safe, cast(magnitude(safe), x.dtype)))
 
@@ -306,7 +308,7 @@ def isreal(input: Tensor) -> Tensor:
         [False, True]
     """
     if input.dtype.is_complex:
-        return ew.eq(imag(input.detach()), 0.0)
+        return cmp.eq(imag(input.detach()), 0.0)
     return Tensor(_true(input))
 
 
@@ -318,7 +320,7 @@ def _true(x: Tensor) -> Any:
 
 # --- dtypes ------------------------------------------------------------------------------------
 @method()
-def chalf(input: Tensor) -> Tensor:
+def chalf(input: Tensor, memory_format: Any = None) -> Tensor:
     """Refuses: there is no complex dtype of two ``float16``.
 
     Raises:

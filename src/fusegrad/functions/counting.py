@@ -10,6 +10,7 @@ import numpy as np
 from ..dtypes import float32, float64, int64, stored, widen
 from ..errors import RangeError, ShapeError, TracedValueError
 from ..ir.graph import Var
+from ..ops import compare as cmp
 from ..ops import elementwise as ew
 from ..ops import indexing as ops
 from ..tensor import Tensor
@@ -78,12 +79,12 @@ def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -
             "minlength= with a bound",
         )
     at = cast(input, int64)
-    inside = ew.and_(ew.ge(at, 0), ew.lt(at, size))
+    inside = cmp.and_(cmp.ge(at, 0), cmp.lt(at, size))
     if weights is None:
         mass = cast(inside, int64)
     else:
         kind = weights.dtype if weights.dtype is float32 else float64
-        mass = ew.where(inside, cast(weights.detach(), kind), 0)  # type: ignore[attr-defined]
+        mass = cmp.where(inside, cast(weights.detach(), kind), 0)  # type: ignore[attr-defined]
     if not size:
         return mass
     at = ew.minimum(ew.maximum(at, 0), size - 1)
@@ -114,7 +115,7 @@ def histc(input: Tensor, bins: int = 100, min: float = 0, max: float = 0) -> Ten
             low, high = low - 1, high + 1
         if not (math.isfinite(low) and math.isfinite(high)):
             raise RangeError(f"histc of {input.aval}", "The range of the elements is not finite.")
-    inside = ew.and_(pointwise(ew.ge, x, low), pointwise(ew.le, x, high))
+    inside = cmp.and_(pointwise(cmp.ge, x, low), pointwise(cmp.le, x, high))
     scaled = ew.div(ew.mul(ew.sub(x, low), float(bins)), high - low)
     at = ew.minimum(ew.maximum(cast(where(inside, scaled, 0.0), int64), 0), bins - 1)
     return ops.take_add(cast(inside, input.dtype), at, axis=0, extent=bins)

@@ -10,8 +10,10 @@ import numpy as np
 from .. import dtypes
 from ..dtypes import DType, as_dtype, from_numpy_dtype, int64, stored
 from ..errors import ArgumentError, ArgumentTypeError, RangeError, ShapeError
+from ..ops import compare as cmp
 from ..ops import elementwise as ew
 from ..ops import movement, source
+from ..ops import transcendental as tr
 from ..ops.kinds import keep_parts
 from ..tensor import Tensor
 from .common import cast, method, sizes_of
@@ -219,7 +221,7 @@ def logspace(
     if isinstance(exponents._value, np.ndarray):
         values = Tensor(np.power(float(base), exponents._value))
     else:
-        values = ew.exp(ew.mul(exponents, math.log(base)))
+        values = tr.exp(ew.mul(exponents, math.log(base)))
     return cast(values, target)
 
 
@@ -299,14 +301,14 @@ def eye(
     shape = sizes_of((n, n if m is None else m))
     rows = Tensor(source.iota(shape=shape, dtype=int64, axis=0))
     columns = Tensor(source.iota(shape=shape, dtype=int64, axis=1))
-    return cast(ew.eq(rows, columns), dtype or dtypes.get_default_dtype())
+    return cast(cmp.eq(rows, columns), dtype or dtypes.get_default_dtype())
 
 
 def tril_mask(shape: tuple[int, ...], diagonal: int) -> Tensor:
     """Boolean matrix, true on and below a diagonal."""
     i = Tensor(source.iota(shape=shape, dtype=int64, axis=0))
     j = Tensor(source.iota(shape=shape, dtype=int64, axis=1))
-    return ew.le(j, ew.add(i, diagonal))
+    return cmp.le(j, ew.add(i, diagonal))
 
 
 def _check_matrix(name: str, x: Tensor) -> None:

@@ -7,9 +7,11 @@ from typing import Any
 
 from ..dtypes import DType, bool_, int64
 from ..errors import ArgumentError, RangeError, ShapeError
+from ..ops import compare as cmp
 from ..ops import elementwise as ew
 from ..ops import indexing, movement, source
 from ..ops import scan as ops
+from ..ops import transcendental as tr
 from ..tensor import Tensor
 from .common import axis_of, cast, method, owned, pointwise
 from .complex import complex, imag, real
@@ -113,13 +115,13 @@ def logcumsumexp(input: Tensor, dim: int) -> Tensor:
         return owned(x)
     size = real(x) if x.dtype.is_complex else x
     top = cummax(size.detach(), axis).values
-    shift = where(ew.isfinite(top), top, 0.0)
+    shift = where(cmp.isfinite(top), top, 0.0)
     before = ops.shifted(top, axis, 1, x.aval.ndim)
-    factors = ew.exp(ew.sub(before, shift))
+    factors = tr.exp(ew.sub(before, shift))
     if x.dtype.is_complex:
         return _complex_logcumsumexp(x, factors, top, shift, axis)
-    total = ops.recur(factors, ew.exp(ew.sub(x, shift)), axis=axis, reverse=False)
-    return where(pointwise(ew.eq, top, -math.inf), x, ew.add(ew.log(total), shift))
+    total = ops.recur(factors, tr.exp(ew.sub(x, shift)), axis=axis, reverse=False)
+    return where(pointwise(cmp.eq, top, -math.inf), x, ew.add(tr.log(total), shift))
 
 
 def _complex_logcumsumexp(
@@ -131,17 +133,17 @@ def _complex_logcumsumexp(
     """
     terms = exp(sub(x, shift))
     parts = [ops.recur(factors, t, axis=axis, reverse=False) for t in (real(terms), imag(terms))]
-    dead = pointwise(ew.eq, top, -math.inf)
+    dead = pointwise(cmp.eq, top, -math.inf)
     found = log(complex(where(dead, 1.0, parts[0]), where(dead, 0.0, parts[1])))
     size, angle = ew.add(real(found), shift), imag(found)
     still, given = angle.detach(), imag(x).detach()
     before = ops.shifted(size.detach(), axis, 1, x.aval.ndim)
-    anew = ew.gt(real(x).detach(), before)
+    anew = cmp.gt(real(x).detach(), before)
     first = Tensor(source.iota(shape=x.aval.shape, dtype=int64, axis=axis))
-    anew = ew.or_(anew, ew.eq(first, 0))
+    anew = cmp.or_(anew, cmp.eq(first, 0))
     step = _wrapped(sub(still, where(anew, given, ops.shifted(still, axis, 1, x.aval.ndim))))
     begin = add(step, where(anew, given, 0.0))
-    goes_on = cast(ew.not_(anew), begin.dtype)
+    goes_on = cast(cmp.not_(anew), begin.dtype)
     turned = ops.recur(goes_on, begin, axis=axis, reverse=False)
     turns = round(mul(sub(turned, still), 1 / (2 * math.pi)))
     angle = add(angle, mul(turns, 2 * math.pi))
@@ -174,14 +176,14 @@ def diff(
     if n < 0:
         raise RangeError(f"diff with n={n}", "order must be non-negative.")
     if n == 0:
-        return ew.convert(input, dtype=input.dtype)
+        return cmp.convert(input, dtype=input.dtype)
     parts = [p for p in (prepend, input, append) if p is not None]
     x = cat(parts, axis) if len(parts) > 1 else input
     for _ in range(n):
         extent = max(x.aval.shape[axis] - 1, 0)
         start = min(1, x.aval.shape[axis])
         later, earlier = narrow(x, axis, start, extent), narrow(x, axis, 0, extent)
-        x = ew.xor(later, earlier) if x.dtype is bool_ else sub(later, earlier)
+        x = cmp.xor(later, earlier) if x.dtype is bool_ else sub(later, earlier)
     return x
 
 

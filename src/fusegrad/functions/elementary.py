@@ -10,8 +10,10 @@ import numpy as np
 
 from ..dtypes import bool_, complex128, finfo, float64, stored
 from ..errors import DTypeError
+from ..ops import compare as cmp
 from ..ops import elementwise as ops
 from ..ops import source, whole
+from ..ops import transcendental as tr
 from ..tensor import Tensor
 from .common import (
     Number,
@@ -67,20 +69,20 @@ def hypot(input: Tensor, other: Tensor) -> Tensor:
     x, y = _pair("hypot", input, other)
     _need_floats("hypot", input, other)
     top = ops.maximum(ops.abs_(x.detach()), ops.abs_(y.detach()))
-    usable = ops.and_(ops.isfinite(top), ops.gt(top, 0.0))
+    usable = cmp.and_(cmp.isfinite(top), cmp.gt(top, 0.0))
     scale = where(usable, top, 1.0)
     a, b = ops.div(x, scale), ops.div(y, scale)
     out = ops.mul(scale, ops.sqrt(ops.add(ops.mul(a, a), ops.mul(b, b))))
-    endless = ops.or_(ops.eq(ops.abs_(x), math.inf), ops.eq(ops.abs_(y), math.inf))
+    endless = cmp.or_(cmp.eq(ops.abs_(x), math.inf), cmp.eq(ops.abs_(y), math.inf))
     return where(endless, math.inf, out)
 
 
 def _log_of_sum(x: Tensor, y: Tensor, exp: Any, unit: float) -> Tensor:
-    first = ops.ge(real(x), real(y))
+    first = cmp.ge(real(x), real(y))
     gap = where(first, ops.sub(y, x), ops.sub(x, y))
-    same = ops.and_(ops.eq(x, y), ops.not_(ops.isfinite(x)))
+    same = cmp.and_(cmp.eq(x, y), cmp.not_(cmp.isfinite(x)))
     gap = where(same, 0.0, gap)
-    rest = ops.log1p(exp(gap))
+    rest = tr.log1p(exp(gap))
     return ops.add(where(first, x, y), rest if unit == 1.0 else ops.mul(rest, unit))
 
 
@@ -96,7 +98,7 @@ def logaddexp(input: Tensor, other: Tensor) -> Tensor:
     """
     _need_floats("logaddexp", input, other)
     x, y = _pair("logaddexp", input, other)
-    return _log_of_sum(x, y, ops.exp, 1.0)
+    return _log_of_sum(x, y, tr.exp, 1.0)
 
 
 @method()
@@ -111,7 +113,7 @@ def logaddexp2(input: Tensor, other: Tensor) -> Tensor:
     """
     _need_floats("logaddexp2", input, other)
     x, y = _pair("logaddexp2", input, other)
-    return _log_of_sum(x, y, ops.exp2, 1.0 / math.log(2.0))
+    return _log_of_sum(x, y, tr.exp2, 1.0 / math.log(2.0))
 
 
 @method()
@@ -125,18 +127,18 @@ def xlogy(input: Any, other: Any) -> Tensor:
         [0.0, 0.0]
     """
     x, y = _pair("xlogy", input, other)
-    outside = ops.or_(ops.le(y, 0.0), ops.eq(y, math.inf))
-    none = ops.and_(ops.eq(x, 0.0), outside)
-    return where(none, 0.0, ops.mul(x, ops.log(where(none, 1.0, y))))
+    outside = cmp.or_(cmp.le(y, 0.0), cmp.eq(y, math.inf))
+    none = cmp.and_(cmp.eq(x, 0.0), outside)
+    return where(none, 0.0, ops.mul(x, tr.log(where(none, 1.0, y))))
 
 
 @rounds_once
 def xlog1py(input: Any, other: Any) -> Tensor:
     """input * log1p(other), 0 where ``input`` is 0 (nan where ``other`` is)."""
     x, y = _pair("xlog1py", input, other)
-    outside = ops.or_(ops.le(y, -1.0), ops.eq(y, math.inf))
-    none = ops.and_(ops.eq(x, 0.0), outside)
-    return where(none, 0.0, ops.mul(x, ops.log1p(where(none, 1.0, y))))
+    outside = cmp.or_(cmp.le(y, -1.0), cmp.eq(y, math.inf))
+    none = cmp.and_(cmp.eq(x, 0.0), outside)
+    return where(none, 0.0, ops.mul(x, tr.log1p(where(none, 1.0, y))))
 
 
 @method()
@@ -150,9 +152,9 @@ def sinc(input: Tensor) -> Tensor:
         1.0
     """
     x = floating(input)
-    zero = ops.eq(x, 0.0)
+    zero = cmp.eq(x, 0.0)
     angle = ops.mul(where(zero, 1.0, x), math.pi)
-    return where(zero, 1.0, ops.div(ops.sin(angle), angle))
+    return where(zero, 1.0, ops.div(tr.sin(angle), angle))
 
 
 @method()
@@ -194,8 +196,8 @@ def heaviside(input: Tensor, values: Tensor) -> Tensor:
     if input.dtype is not values.dtype:
         raise DTypeError(f"heaviside of {input.aval} and {values.aval}", "One dtype is needed.")
     x = input.detach()
-    above = cast(pointwise(ops.gt, x, 0), x.dtype)
-    return where(pointwise(ops.eq, x, 0), values, above)
+    above = cast(pointwise(cmp.gt, x, 0), x.dtype)
+    return where(pointwise(cmp.eq, x, 0), values, above)
 
 
 @method()
@@ -212,11 +214,11 @@ def nan_to_num(
     if input.dtype.is_complex:
         return view_as_complex(nan_to_num(view_as_real(input), nan, posinf, neginf))
     if not input.dtype.is_floating_point:
-        return ops.convert(input, dtype=input.dtype)
+        return cmp.convert(input, dtype=input.dtype)
     limits = finfo(input.dtype)
-    out = where(ops.isnan(input), 0.0 if nan is None else nan, input)
-    out = where(ops.eq(input, math.inf), float(limits.max) if posinf is None else posinf, out)
-    return where(ops.eq(input, -math.inf), float(limits.min) if neginf is None else neginf, out)
+    out = where(cmp.isnan(input), 0.0 if nan is None else nan, input)
+    out = where(cmp.eq(input, math.inf), float(limits.max) if posinf is None else posinf, out)
+    return where(cmp.eq(input, -math.inf), float(limits.min) if neginf is None else neginf, out)
 
 
 @method()
@@ -243,9 +245,9 @@ def fmax(input: Tensor, other: Tensor) -> Tensor:
     """
     dtype = promote(input, other)
     if dtype.category < 2:
-        return pointwise(ops.or_ if dtype is bool_ else ops.maximum, input, other)
+        return pointwise(cmp.or_ if dtype is bool_ else ops.maximum, input, other)
     x, y = _pair("fmax", input, other)
-    return where(ops.or_(ops.ge(x, y), ops.isnan(y)), x, y)
+    return where(cmp.or_(cmp.ge(x, y), cmp.isnan(y)), x, y)
 
 
 @method()
@@ -259,9 +261,9 @@ def fmin(input: Tensor, other: Tensor) -> Tensor:
     """
     dtype = promote(input, other)
     if dtype.category < 2:
-        return pointwise(ops.and_ if dtype is bool_ else ops.minimum, input, other)
+        return pointwise(cmp.and_ if dtype is bool_ else ops.minimum, input, other)
     x, y = _pair("fmin", input, other)
-    return where(ops.or_(ops.le(x, y), ops.isnan(y)), x, y)
+    return where(cmp.or_(cmp.le(x, y), cmp.isnan(y)), x, y)
 
 
 @method()
@@ -294,7 +296,7 @@ def ldexp(input: Tensor, other: Tensor) -> Tensor:
         >>> fg.ldexp(fg.tensor(1.5), fg.tensor(3)).item()
         12.0
     """
-    return mul(input, ops.exp2(floating(other)))
+    return mul(input, tr.exp2(floating(other)))
 
 
 def _divisor(primitive: Any) -> Callable[[Tensor, Tensor], Tensor]:
@@ -313,7 +315,7 @@ gcd, lcm = _divisor(whole.gcd), _divisor(whole.lcm)
 
 
 def _shift(primitive: Any, name: str, *names: str) -> Callable[[Any, Any], Tensor]:
-    left = primitive is ops.shift_left
+    left = primitive is cmp.shift_left
 
     def function(input: Any, other: Any) -> Tensor:
         dtype = promote_pair(input, other)
@@ -322,7 +324,7 @@ def _shift(primitive: Any, name: str, *names: str) -> Callable[[Any, Any], Tenso
             return pointwise(primitive, input, other)
         # by a negative number, or by all bits and more: nothing but the sign is left
         count = cast(as_tensor_operand(other), dtype)
-        inside = ops.and_(pointwise(ops.ge, count, 0), pointwise(ops.le, count, last))
+        inside = cmp.and_(pointwise(cmp.ge, count, 0), pointwise(cmp.le, count, last))
         shifted = pointwise(primitive, input, where(inside, count, last))
         return where(inside, shifted, 0) if left else shifted
 
@@ -331,8 +333,8 @@ def _shift(primitive: Any, name: str, *names: str) -> Callable[[Any, Any], Tenso
     return method(name, *names)(function)
 
 
-bitwise_left_shift = _shift(ops.shift_left, "bitwise_left_shift", "__lshift__")
-bitwise_right_shift = _shift(ops.shift_right, "bitwise_right_shift", "__rshift__")
+bitwise_left_shift = _shift(cmp.shift_left, "bitwise_left_shift", "__lshift__")
+bitwise_right_shift = _shift(cmp.shift_right, "bitwise_right_shift", "__rshift__")
 in_place("__ilshift__", bitwise_left_shift)
 in_place("__irshift__", bitwise_right_shift)
 
@@ -365,25 +367,25 @@ def signbit(input: Tensor) -> Tensor:
     """
     _ordered("signbit", input)
     if input.dtype is bool_:
-        return pointwise(ops.ne, input, input)
+        return pointwise(cmp.ne, input, input)
     x = input.detach()
     if not x.dtype.is_floating_point:
-        return pointwise(ops.lt, x, 0)
-    return ops.lt(ops.copysign(_full(x, 1.0), x), 0.0)
+        return pointwise(cmp.lt, x, 0)
+    return cmp.lt(ops.copysign(_full(x, 1.0), x), 0.0)
 
 
 @method()
 def isposinf(input: Tensor) -> Tensor:
     """Whether each element is plus infinity."""
     _ordered("isposinf", input)
-    return pointwise(ops.eq, floating(input).detach(), math.inf)
+    return pointwise(cmp.eq, floating(input).detach(), math.inf)
 
 
 @method()
 def isneginf(input: Tensor) -> Tensor:
     """Whether each element is minus infinity."""
     _ordered("isneginf", input)
-    return pointwise(ops.eq, floating(input).detach(), -math.inf)
+    return pointwise(cmp.eq, floating(input).detach(), -math.inf)
 
 
 @method()
@@ -413,7 +415,7 @@ def logit(input: Tensor, eps: float | None = None) -> Tensor:
     x = floating(input)
     if eps is not None:
         x = x.clamp(eps, 1 - eps)  # type: ignore[attr-defined]
-    return ops.log(ops.div(x, ops.sub(1.0, x)))
+    return tr.log(ops.div(x, ops.sub(1.0, x)))
 
 
 @method()
@@ -427,9 +429,9 @@ def mvlgamma(input: Tensor, p: int) -> Tensor:
         0.6931
     """
     x = floating(input)
-    total: Any = ops.lgamma(x)
+    total: Any = tr.lgamma(x)
     for k in range(1, p):
-        total = add(total, ops.lgamma(ops.sub(x, k / 2)))
+        total = add(total, tr.lgamma(ops.sub(x, k / 2)))
     return add(total, p * (p - 1) / 4 * math.log(math.pi)) if p > 1 else total
 
 

@@ -18,6 +18,7 @@ from ..errors import (
     TracedValueError,
 )
 from ..ir.graph import Var
+from ..ops import compare as cmp
 from ..ops import elementwise as ew
 from ..ops import indexing as ops
 from ..ops import movement
@@ -42,7 +43,7 @@ def wrap_index(index: Tensor, extent: int, op: str) -> Tensor:
             raise kind(f"{op}: index {bad} is out of bounds", f"The axis has {extent} elements.")
         if not raw.size or raw.min() >= 0:
             return index
-    wrapped = ew.where(ew.lt(index, 0), ew.add(index, extent), index)
+    wrapped = cmp.where(cmp.lt(index, 0), ew.add(index, extent), index)
     if isinstance(wrapped._read(), Var):  # nothing outside the memory is read; see ``checked``
         wrapped = ew.minimum(ew.maximum(wrapped, 0), max(extent - 1, 0))
     return wrapped
@@ -55,10 +56,10 @@ def checked(out: Tensor, index: Tensor, extent: int, axis: int) -> Tensor:
     """
     if not out.dtype.is_floating_point or not isinstance(index._read(), Var):
         return out
-    inside = ew.and_(ew.ge(index, -extent), ew.lt(index, extent))
+    inside = cmp.and_(cmp.ge(index, -extent), cmp.lt(index, extent))
     after = out.aval.ndim - axis - index.aval.ndim
     shaped = movement.reshape(inside, shape=index.aval.shape + (1,) * after)
-    return ew.where(broadcast_to(shaped, out.aval.shape), out, math.nan)
+    return cmp.where(broadcast_to(shaped, out.aval.shape), out, math.nan)
 
 
 def _as_row(x: Tensor) -> Tensor:
@@ -202,7 +203,7 @@ def _as_index(item: Any) -> Any:
     if isinstance(item, bool):
         return Tensor(np.asarray(item))
     if isinstance(item, Tensor) and item.dtype is uint8:  # the masks of old programs
-        return ew.ne(item, 0)
+        return cmp.ne(item, 0)
     if isinstance(item, Tensor) and item.aval.ndim == 0 and item.dtype.category == 1:
         if isinstance(item._value, np.ndarray) and not isinstance(item._read(), Var):
             return int(item._value)

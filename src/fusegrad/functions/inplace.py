@@ -8,7 +8,7 @@ import numpy as np
 
 from ..dtypes import bool_
 from ..errors import ShapeError
-from ..ops import elementwise as ew
+from ..ops import compare as cmp
 from ..ops import source
 from ..tensor import Tensor, grad_mode
 from .common import broadcast_to, cast, method
@@ -51,7 +51,9 @@ def fill(input: Tensor, value: Any) -> Tensor:
     else:
         filled = Tensor(source.full(shape=input.aval.shape, dtype=input.dtype, value=value))
     if input.requires_grad and grad_mode.enabled:  # the history goes on, with a zero gradient
-        return ew.where(source.full(shape=input.aval.shape, dtype=bool_, value=True), filled, input)
+        return cmp.where(
+            source.full(shape=input.aval.shape, dtype=bool_, value=True), filled, input
+        )
     return filled
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..errors import ArgumentTypeError, ShapeError
-from ..ops import elementwise, movement
+from ..ops import compare, movement
 from ..tensor import Tensor
 from ..viewpath import layout_of
 from .common import method
@@ -76,8 +76,8 @@ def formatted(x: Tensor, memory_format: Any) -> Tensor:
     """A copy of ``x`` that is dense in a format."""
     order = _order(x, memory_format)
     if order is None:
-        return elementwise.convert(x, dtype=x.dtype)
-    dense = elementwise.convert(movement.transpose(x, perm=order), dtype=x.dtype)
+        return compare.convert(x, dtype=x.dtype)
+    dense = compare.convert(movement.transpose(x, perm=order), dtype=x.dtype)
     back = tuple(order.index(k) for k in range(len(order)))
     return movement.transpose(dense, perm=back)
 

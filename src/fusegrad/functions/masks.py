@@ -132,8 +132,9 @@ class Selected(Tensor):
         _, axis, axes = self.key
         shape = self.whole.aval.shape
         each = math.prod((*shape[:axis], *shape[axis + axes :]))
-        count = cast(self.mask.sum(), wide) * each  # type: ignore[operator]
-        return cast(self.sum(dtype=wide) / count, kind)  # type: ignore[operator]
+        count: Any = cast(self.mask.sum(), wide) * each  # type: ignore[operator]
+        mean: Any = self.sum(dtype=wide) / count  # type: ignore[operator]
+        return cast(mean, kind)
 
 
 def _operator(name: str) -> Callable[..., Selected]:

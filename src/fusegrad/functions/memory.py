@@ -11,13 +11,14 @@ from .. import dtypes
 from ..dtypes import DType, as_dtype, int64
 from ..errors import ArgumentError, ArgumentTypeError, CaptureError, InPlaceError, ShapeError
 from ..ir.primitive import current_builder
-from ..ops import elementwise as ew
+from ..ops import compare as cmp
 from ..ops import indexing, source
 from ..tensor import Tensor, grad_mode
 from .arrangement import as_strided
 from .common import axis_of, cast, method, shape_args, sizes_of
 from .complex import view_as_complex, view_as_real
 from .creation import from_numpy, tensor
+from .out import accepting
 from .placement import factory, on_cpu
 from .reduction import sum
 from .shape import narrow, reshape, split
@@ -131,7 +132,7 @@ def _slice(input: Tensor, dim: int = 0, start: Any = None, end: Any = None, step
 def _copied(value: Any) -> Any:
     if isinstance(value, tuple):
         return tuple(map(_copied, value))
-    return ew.convert(value, dtype=value.dtype)
+    return cmp.convert(value, dtype=value.dtype)
 
 
 def _copying(name: str) -> Callable[..., Any]:
@@ -146,7 +147,7 @@ def _copying(name: str) -> Callable[..., Any]:
 
     function.__name__ = f"{name}_copy"
     function.__doc__ = f"Like ``{name}``, with results in memory of their own."
-    return function
+    return accepting(function)
 
 
 COPIES = {f"{_name}_copy": _copying(_name) for _name in VIEWS.split()}
@@ -328,7 +329,7 @@ def asarray(
             raise ArgumentError("asarray with copy=False and another dtype", "It needs a copy.")
         out = cast(out, dtype)
     elif copy and shared is not None:
-        out = ew.convert(out, dtype=out.dtype)
+        out = cmp.convert(out, dtype=out.dtype)
     before = isinstance(obj, Tensor) and obj.requires_grad
     requires_grad = before if requires_grad is None else requires_grad
     if requires_grad != before:

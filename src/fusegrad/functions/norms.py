@@ -11,6 +11,7 @@ from typing import Any
 
 from ..dtypes import DType, promote_types
 from ..errors import ArgumentTypeError, DTypeError, RangeError, ShapeError
+from ..ops import compare as cmp
 from ..ops import elementwise as ew
 from ..ops import movement, spectral
 from ..tensor import Tensor
@@ -93,7 +94,7 @@ def vector_norm(
     if math.isinf(ord):
         return (amax if ord > 0 else amin)(abs(size), axes, keepdim)
     if ord == 0:
-        ones = where(ew.isnan(size), 1.0, ew.sign(abs(size)))  # has the gradient 0
+        ones = where(cmp.isnan(size), 1.0, ew.sign(abs(size)))  # has the gradient 0
         return sum(ones, axes, keepdim)
     if ord == 1:
         return sum(abs(size), axes, keepdim)
@@ -106,7 +107,7 @@ def _powers(x: Tensor, p: float) -> Tensor:
     """``|x| ** p``; for p < 1 the slope at zero counts as 0, not infinite."""
     if p >= 1:
         return pointwise(ew.pow_, abs(x), p)
-    zero = pointwise(ew.eq, x, 0.0)
+    zero = pointwise(cmp.eq, x, 0.0)
     power = pointwise(ew.pow_, abs(where(zero, 1.0, x)), p)
     return where(zero, 0.0 if p > 0 else math.inf, power)
 

@@ -12,8 +12,10 @@ from .. import dtypes
 from ..dtypes import DType, int64
 from ..errors import ArgumentError, ArgumentTypeError, DTypeError, RangeError, ShapeError
 from ..ir.graph import Var
+from ..ops import compare as cmp
 from ..ops import elementwise as ew
 from ..ops import indexing, movement, source, whole
+from ..ops import transcendental as tr
 from ..tensor import Tensor
 from . import conversion, counting
 from .common import axis_of, broadcast_to, cast, method
@@ -49,10 +51,10 @@ def frexp(input: Tensor) -> tuple[Tensor, Tensor]:
     if not input.dtype.is_floating_point:
         raise DTypeError(f"frexp of {input.aval}", "torch.frexp() only supports floating dtypes.")
     power = whole.exponent(input.detach())  # type: ignore[attr-defined]
-    half = ew.shift_right(power, 1)  # two steps: 2 ** -exponent of a subnormal overflows
+    half = cmp.shift_right(power, 1)  # two steps: 2 ** -exponent of a subnormal overflows
     mantissa = input
     for part in (half, ew.sub(power, half)):
-        mantissa = ew.mul(mantissa, ew.exp2(ew.neg(cast(part, input.dtype))))
+        mantissa = ew.mul(mantissa, tr.exp2(ew.neg(cast(part, input.dtype))))
     return mantissa, power
 
 
@@ -197,19 +199,19 @@ def _edges(name: str, values: Tensor, bins: Any, limits: Any) -> Tensor:
         low, high = amin(values), amax(values)
         if not isinstance(values._read(), Var) and not np.isfinite(high.item() - low.item()):
             raise RangeError(f"{name} of {values.aval}", "The range of the elements is not finite.")
-        half = where(ew.eq(low, high), 0.5, 0.0)
+        half = where(cmp.eq(low, high), 0.5, 0.0)
         low, high = low - half, high + half
     step = (high - low) / bins
     ramp = arange(bins + 1, dtype=values.dtype)
     from_low, from_high = ramp * step + low, high - (bins - ramp) * step  # type: ignore[operator]
-    return where(ew.lt(ramp, (bins + 1) / 2), from_low, from_high)
+    return where(cmp.lt(ramp, (bins + 1) / 2), from_low, from_high)
 
 
 def _bin(values: Tensor, edges: Tensor) -> tuple[Tensor, Tensor]:
     """The bin of each value and whether it is in one; the last bin has its upper edge."""
     n = edges.aval.shape[0]
     low, high = edges[0], edges[n - 1]
-    inside = ew.and_(values >= low, values <= high)  # type: ignore[operator]
+    inside = cmp.and_(values >= low, values <= high)  # type: ignore[operator]
     at = ew.sub(searchsorted(edges, values.contiguous(), right=True), 1)  # type: ignore[attr-defined]
     return ew.minimum(ew.maximum(at, 0), max(n - 2, 0)), inside
 
@@ -256,7 +258,7 @@ def histogramdd(
     for column, e, n in zip(columns, edges, shape, strict=True):
         at, inside = _bin(column, e)
         flat = at if flat is None else ew.add(ew.mul(flat, n), at)
-        mass = ew.where(inside, mass, 0.0)
+        mass = cmp.where(inside, mass, 0.0)
     counts = reshape(indexing.take_add(mass, flat, axis=0, extent=math.prod(shape)), shape)
     if density:
         counts = counts / sum(counts)  # type: ignore[operator]
@@ -346,15 +348,15 @@ def nonzero_static(input: Tensor, *, size: int, fill_value: int = -1) -> Tensor:
     shape = input.aval.shape
     if not shape or not size or not input.aval.size:
         return full((size, len(shape)), fill_value, dtype=int64)
-    hit = reshape(ew.ne(input, 0), -1)
-    order = ew.not_(hit).argsort(stable=True)  # type: ignore[attr-defined]
+    hit = reshape(cmp.ne(input, 0), -1)
+    order = cmp.not_(hit).argsort(stable=True)  # type: ignore[attr-defined]
     count = sum(cast(hit, int64))
     take = narrow(order, 0, 0, min(size, order.aval.shape[0]))
     if size > take.aval.shape[0]:
         take = movement.pad(
             take, low=(0,), high=(size - take.aval.shape[0],), interior=(0,), value=0
         )
-    there = ew.lt(arange(size), broadcast_to(count, (size,)))
+    there = cmp.lt(arange(size), broadcast_to(count, (size,)))
     columns = [where(there, c, fill_value) for c in unravel_index(take, shape)]
     return stack(columns, 1)
 

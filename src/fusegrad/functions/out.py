@@ -26,12 +26,12 @@ bitwise_right_shift bitwise_xor bmm bucketize cat ceil chain_matmul cholesky cho
 cholesky_solve clamp clamp_max clamp_min clip column_stack complex concat concatenate conj_physical
 copysign cos cosh cross cummax cummin cumprod cumsum deg2rad diag diff digamma div divide dot dstack
 empty eq erf erfc erfinv exp exp2 expm1 eye fix float_power floor floor_divide fmax fmin fmod frac
-frexp full gather gcd ge geqrf ger greater greater_equal gt heaviside histc hstack hypot i0 igamma
-igammac index_add index_copy index_reduce index_select inner inverse isin isneginf isposinf kron
-kthvalue lcm ldexp le lerp less less_equal lgamma linspace log log10 log1p log2 log_softmax
-logaddexp logaddexp2 logcumsumexp logical_and logical_not logical_or logical_xor logit logspace
-logsumexp lt lu lu_solve lu_unpack masked_select matmul matrix_power max maximum mean min minimum mm
-mode msort mul multinomial multiply mv mvlgamma nan_to_num nanmean nanquantile nansum
+frexp full gather gcd ge geqrf ger greater greater_equal gt heaviside histc histogram hstack hypot
+i0 igamma igammac index_add index_copy index_reduce index_select inner inverse isin isneginf
+isposinf kron kthvalue lcm ldexp le lerp less less_equal lgamma linspace log log10 log1p log2
+log_softmax logaddexp logaddexp2 logcumsumexp logical_and logical_not logical_or logical_xor logit
+logspace logsumexp lt lu lu_solve lu_unpack masked_select matmul matrix_power max maximum mean min
+minimum mm mode msort mul multinomial multiply mv mvlgamma nan_to_num nanmean nanquantile nansum
 native_batch_norm ne neg negative nextafter nonzero norm normal not_equal ones orgqr ormqr outer
 polar polygamma pow prod qr quantile rad2deg rand randint randn randperm range reciprocal remainder
 renorm round row_stack rsqrt scatter scatter_add scatter_reduce searchsorted sgn sigmoid sign
@@ -39,6 +39,13 @@ signbit sin sinc sinh slice_scatter slogdet softmax sort sqrt square stack std s
 take take_along_dim tan tanh tensordot topk triangular_solve tril triu true_divide trunc var vdot
 vstack where xlogy zeros
 """
+# Of those, the functions whose out must have the dtype of the result.
+EXACT = frozenset(
+    """
+argmax argmin argsort bitwise_not bucketize isin isneginf isposinf multinomial nonzero searchsorted
+signbit
+""".split()
+)
 LAYERS = """
 avg_pool2d avg_pool3d gelu hardshrink linear logsigmoid normalize softplus softshrink
 """
@@ -76,7 +83,7 @@ def accepting(function: Callable[..., Any]) -> Callable[..., Any]:
         _check(name, targets, (*args, *kwargs.values()))
         result = function(*args, **kwargs)
         if not isinstance(result, tuple):
-            return _store(name, result, targets[0], exact=False)
+            return _store(name, result, targets[0], exact=name in EXACT)
         if len(targets) != len(result):
             raise ArgumentTypeError(
                 f"{name} with out= of {len(targets)} tensors", f"It has {len(result)} results."

@@ -10,7 +10,9 @@ from typing import Any
 from .. import dtypes
 from ..dtypes import DType, bool_, stored
 from ..errors import ArgumentTypeError, DTypeError, RangeError, ShapeError
+from ..ops import compare as cmp
 from ..ops import elementwise as ops
+from ..ops import transcendental as tr
 from ..ops.complex import complex_abs
 from ..tensor import Tensor
 from .common import (
@@ -41,42 +43,42 @@ def _unary(primitive: Any, *names: str, floats: bool = True) -> Callable[[Any], 
     return function
 
 
-exp = _unary(ops.exp)
-exp2 = _unary(ops.exp2)
-expm1 = _unary(ops.expm1)
-log = _unary(ops.log)
-log2 = _unary(ops.log2)
-log10 = _unary(ops.log10)
-log1p = _unary(ops.log1p)
+exp = _unary(tr.exp)
+exp2 = _unary(tr.exp2)
+expm1 = _unary(tr.expm1)
+log = _unary(tr.log)
+log2 = _unary(tr.log2)
+log10 = _unary(tr.log10)
+log1p = _unary(tr.log1p)
 sqrt = _unary(ops.sqrt)
 rsqrt = _unary(ops.rsqrt)
 reciprocal = _unary(ops.reciprocal)
-tanh = _unary(ops.tanh)
-sigmoid = _unary(ops.sigmoid)
-erf = _unary(ops.erf)
-erfc = _unary(ops.erfc)
-erfinv = _unary(ops.erfinv)
-lgamma = _unary(ops.lgamma)
-digamma = _unary(ops.digamma)
-sin = _unary(ops.sin)
-cos = _unary(ops.cos)
-tan = _unary(ops.tan)
-asin = _unary(ops.asin, "asin", "arcsin")
-acos = _unary(ops.acos, "acos", "arccos")
-atan = _unary(ops.atan, "atan", "arctan")
-sinh = _unary(ops.sinh)
-cosh = _unary(ops.cosh)
-asinh = _unary(ops.asinh, "asinh", "arcsinh")
-acosh = _unary(ops.acosh, "acosh", "arccosh")
-atanh = _unary(ops.atanh, "atanh", "arctanh")
-isfinite = _unary(ops.isfinite)
+tanh = _unary(tr.tanh)
+sigmoid = _unary(tr.sigmoid)
+erf = _unary(tr.erf)
+erfc = _unary(tr.erfc)
+erfinv = _unary(tr.erfinv)
+lgamma = _unary(tr.lgamma)
+digamma = _unary(tr.digamma)
+sin = _unary(tr.sin)
+cos = _unary(tr.cos)
+tan = _unary(tr.tan)
+asin = _unary(tr.asin, "asin", "arcsin")
+acos = _unary(tr.acos, "acos", "arccos")
+atan = _unary(tr.atan, "atan", "arctan")
+sinh = _unary(tr.sinh)
+cosh = _unary(tr.cosh)
+asinh = _unary(tr.asinh, "asinh", "arcsinh")
+acosh = _unary(tr.acosh, "acosh", "arccosh")
+atanh = _unary(tr.atanh, "atanh", "arctanh")
+isfinite = _unary(cmp.isfinite)
 
 
 @method("sign")
 def sign(input: Tensor) -> Tensor:
     """-1, 0, 1 or nan, elementwise; a boolean is its own sign."""
     x = as_tensor_operand(input)
-    return ops.convert(x, dtype=bool_) if x.dtype is bool_ else ops.sign(x)
+    return cmp.convert(x, dtype=bool_) if x.dtype is bool_ else ops.sign(x)
 
 
 @method("abs", "absolute", "__abs__")
@@ -142,7 +144,7 @@ def relu(input: Tensor) -> Tensor:
     """max(x, 0), elementwise."""
     no_booleans("relu", input)
     if input.dtype.is_floating_point:
-        return ops.relu(input)
+        return tr.relu(input)
     return pointwise(ops.maximum, input, 0)
 
 
@@ -156,14 +158,14 @@ def square(input: Tensor) -> Tensor:
 @method()
 def isnan(input: Tensor) -> Tensor:
     """Whether each element is nan."""
-    return ops.isnan(floating(input))
+    return cmp.isnan(floating(input))
 
 
 @method()
 def isinf(input: Tensor) -> Tensor:
     """Whether each element is plus or minus infinity."""
     x = floating(input)
-    return pointwise(ops.eq, abs(x), math.inf)
+    return pointwise(cmp.eq, abs(x), math.inf)
 
 
 # --- arithmetic ---------------------------------------------------------------------------------
@@ -198,7 +200,7 @@ def add(input: Any, other: Any, *, alpha: Any = 1) -> Tensor:
         return _narrow_sum(add, input, other, alpha, dtype)
     other = _scaled("add", input, other, alpha)
     if promote_pair(input, other) is bool_:
-        return pointwise(ops.or_, input, other)
+        return pointwise(cmp.or_, input, other)
     return pointwise(ops.add, input, other)
 
 
@@ -240,7 +242,7 @@ def rsub(input: Any, other: Any) -> Tensor:
 def mul(input: Any, other: Any) -> Tensor:
     """input * other with broadcasting and type promotion."""
     if promote_pair(input, other) is bool_:
-        return pointwise(ops.and_, input, other)
+        return pointwise(cmp.and_, input, other)
     return factors(ops.mul, input, other)
 
 
@@ -249,7 +251,7 @@ def pow(input: Any, exponent: Any) -> Tensor:
     """input ** exponent; small integer exponents become products, 0.5 a square root."""
     dtype = promote_pair(input, exponent)
     if dtype is bool_ and isinstance(exponent, bool):
-        return pointwise(ops.or_, input, logical_not(as_tensor_operand(exponent)))
+        return pointwise(cmp.or_, input, logical_not(as_tensor_operand(exponent)))
     if isinstance(input, Tensor) and isinstance(exponent, Number):
         if not isinstance(exponent, complex) or input.dtype.is_complex:
             special = _constant_power(cast(input, dtype), exponent)
@@ -272,11 +274,11 @@ def _integer_power(base: Any, exponent: Any) -> Tensor:
         return pointwise(ops.ipow, base, exponent)
     dtype = promote_pair(base, exponent)
     base, exponent = (cast(as_tensor_operand(v), dtype) for v in (base, exponent))
-    below = pointwise(ops.lt, exponent, 0)
+    below = pointwise(cmp.lt, exponent, 0)
     power = pointwise(ops.ipow, base, where(below, 0, exponent))
-    odd = pointwise(ops.and_, exponent, 1)
-    of_minus_one = where(pointwise(ops.eq, base, -1), pointwise(ops.sub, 1, mul(odd, 2)), 0)
-    return where(below, where(pointwise(ops.eq, base, 1), 1, of_minus_one), power)
+    odd = pointwise(cmp.and_, exponent, 1)
+    of_minus_one = where(pointwise(cmp.eq, base, -1), pointwise(ops.sub, 1, mul(odd, 2)), 0)
+    return where(below, where(pointwise(cmp.eq, base, 1), 1, of_minus_one), power)
 
 
 def _constant_power(x: Tensor, exponent: Any) -> Tensor | None:
@@ -304,20 +306,20 @@ def rpow(input: Any, other: Any) -> Tensor:
 def maximum(input: Any, other: Any) -> Tensor:
     """Larger of two, elementwise; nan wins."""
     of_bools = promote_pair(input, other) is bool_
-    return pointwise(ops.or_ if of_bools else ops.maximum, input, other)
+    return pointwise(cmp.or_ if of_bools else ops.maximum, input, other)
 
 
 @method()
 def minimum(input: Any, other: Any) -> Tensor:
     """Smaller of two, elementwise; nan wins."""
     of_bools = promote_pair(input, other) is bool_
-    return pointwise(ops.and_ if of_bools else ops.minimum, input, other)
+    return pointwise(cmp.and_ if of_bools else ops.minimum, input, other)
 
 
 @method()
 def atan2(input: Any, other: Any) -> Tensor:
     """Angle of the point (other, input)."""
-    return pointwise(ops.atan2, input, other, dtype=fractional(input, other))
+    return pointwise(tr.atan2, input, other, dtype=fractional(input, other))
 
 
 @method()
@@ -336,11 +338,11 @@ def clamp(input: Tensor, min: Any = None, max: Any = None) -> Tensor:
     dtype = promote(input, *limits)
     out = cast(input, dtype)
     if min is not None:
-        highest = ops.or_ if dtype is bool_ else ops.maximum
-        out = _limited(out, min, dtype, ops.ge, ops.lt, highest)
+        highest = cmp.or_ if dtype is bool_ else ops.maximum
+        out = _limited(out, min, dtype, cmp.ge, cmp.lt, highest)
     if max is not None:
-        lowest = ops.and_ if dtype is bool_ else ops.minimum
-        out = _limited(out, max, dtype, ops.le, ops.gt, lowest)
+        lowest = cmp.and_ if dtype is bool_ else ops.minimum
+        out = _limited(out, max, dtype, cmp.le, cmp.gt, lowest)
     return out
 
 
@@ -381,21 +383,21 @@ def _compare(primitive: Any, *names: str) -> Callable[[Any, Any], Tensor]:
     return function
 
 
-eq = _compare(ops.eq, "eq", "__eq__")
-ne = _compare(ops.ne, "ne", "not_equal", "__ne__")
-lt = _compare(ops.lt, "lt", "less", "__lt__")
-le = _compare(ops.le, "le", "less_equal", "__le__")
-gt = _compare(ops.gt, "gt", "greater", "__gt__")
-ge = _compare(ops.ge, "ge", "greater_equal", "__ge__")
-bitwise_and = _compare(ops.and_, "bitwise_and", "__and__", "__rand__")
-bitwise_or = _compare(ops.or_, "bitwise_or", "__or__", "__ror__")
-bitwise_xor = _compare(ops.xor, "bitwise_xor", "__xor__", "__rxor__")
+eq = _compare(cmp.eq, "eq", "__eq__")
+ne = _compare(cmp.ne, "ne", "not_equal", "__ne__")
+lt = _compare(cmp.lt, "lt", "less", "__lt__")
+le = _compare(cmp.le, "le", "less_equal", "__le__")
+gt = _compare(cmp.gt, "gt", "greater", "__gt__")
+ge = _compare(cmp.ge, "ge", "greater_equal", "__ge__")
+bitwise_and = _compare(cmp.and_, "bitwise_and", "__and__", "__rand__")
+bitwise_or = _compare(cmp.or_, "bitwise_or", "__or__", "__ror__")
+bitwise_xor = _compare(cmp.xor, "bitwise_xor", "__xor__", "__rxor__")
 
 
 @method("bitwise_not")
 def bitwise_not(input: Tensor) -> Tensor:
     """Bitwise complement; logical not of booleans."""
-    return ops.not_(input)
+    return cmp.not_(input)
 
 
 @method("__invert__")
@@ -403,7 +405,7 @@ def _invert(input: Tensor) -> Tensor:
     """``~x``."""
     if input.dtype.category >= 2:
         raise ArgumentTypeError(f"~ of {input.aval}", "It is for integers and booleans.", "1 - x")
-    return ops.not_(input)
+    return cmp.not_(input)
 
 
 def as_bool(x: Any) -> Tensor:
@@ -415,19 +417,19 @@ def as_bool(x: Any) -> Tensor:
 @method()
 def logical_not(input: Tensor) -> Tensor:
     """Whether each element is zero."""
-    return ops.not_(as_bool(input))
+    return cmp.not_(as_bool(input))
 
 
 @method()
 def logical_and(input: Any, other: Any) -> Tensor:
     """Whether both are non-zero."""
-    return pointwise(ops.and_, as_bool(input), as_bool(other))
+    return pointwise(cmp.and_, as_bool(input), as_bool(other))
 
 
 @method()
 def logical_or(input: Any, other: Any) -> Tensor:
     """Whether either is non-zero."""
-    return pointwise(ops.or_, as_bool(input), as_bool(other))
+    return pointwise(cmp.or_, as_bool(input), as_bool(other))
 
 
 def where(condition: Tensor, input: Any, other: Any) -> Tensor:
@@ -445,7 +447,7 @@ def where(condition: Tensor, input: Any, other: Any) -> Tensor:
         broadcast_to(cast(v, dtype), shape) if isinstance(v, Tensor) else _limit(v, dtype)
         for v in values
     ]
-    return ops.where(broadcast_to(condition, shape), x, y)
+    return cmp.where(broadcast_to(condition, shape), x, y)
 
 
 @method("where")

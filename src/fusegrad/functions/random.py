@@ -16,8 +16,10 @@ import numpy as np
 from .. import dtypes
 from ..dtypes import DType, float64, int64, real_dtype, stored, uint64
 from ..errors import RangeError
+from ..ops import compare as cmp
 from ..ops import elementwise as ew
 from ..ops import source
+from ..ops import transcendental as tr
 from ..tensor import Tensor, grad_mode
 from .common import broadcast_shapes, broadcast_to, cast, method, promote, sizes_of
 from .complex import view_as_complex
@@ -118,8 +120,8 @@ def bits(shape: Sequence[int], generator: Generator | None = None) -> Tensor:
 def _uniform(shape: Sequence[int], dtype: DType, generator: Generator | None) -> Tensor:
     """Uniform in [0, 1) with as many random bits as the dtype's significand holds."""
     keep = 53 if dtype is float64 else 24
-    raw = ew.shift_right(bits(shape, generator), 64 - keep)
-    return ew.mul(ew.convert(raw, dtype=dtype), 2.0**-keep)
+    raw = cmp.shift_right(bits(shape, generator), 64 - keep)
+    return ew.mul(cmp.convert(raw, dtype=dtype), 2.0**-keep)
 
 
 @factory
@@ -157,11 +159,11 @@ def randn(
         u, v = _uniform(shape, dtype, generator), _uniform(shape, dtype, generator)
     else:  # two independent 24-bit fractions of one draw
         raw = bits(shape, generator)
-        u = ew.mul(ew.convert(ew.shift_right(raw, 40), dtype=dtype), 2.0**-24)
-        low = ew.and_(ew.shift_right(raw, 8), (1 << 24) - 1)
-        v = ew.mul(ew.convert(low, dtype=dtype), 2.0**-24)
-    radius = ew.sqrt(ew.mul(ew.log(ew.sub(1.0, u)), -2.0))
-    out = ew.mul(radius, ew.cos(ew.mul(v, 2 * math.pi)))
+        u = ew.mul(cmp.convert(cmp.shift_right(raw, 40), dtype=dtype), 2.0**-24)
+        low = cmp.and_(cmp.shift_right(raw, 8), (1 << 24) - 1)
+        v = ew.mul(cmp.convert(low, dtype=dtype), 2.0**-24)
+    radius = ew.sqrt(ew.mul(tr.log(ew.sub(1.0, u)), -2.0))
+    out = ew.mul(radius, tr.cos(ew.mul(v, 2 * math.pi)))
     return out
 
 
@@ -258,7 +260,7 @@ def _hits(shape: Sequence[int], p: Any, dtype: DType, generator: Generator | Non
         p = broadcast_to(cast(p.detach(), draw.dtype), draw.aval.shape)  # type: ignore[attr-defined]
     elif not 0 <= p <= 1:
         raise RangeError(f"bernoulli with p={p}", "bernoulli_ expects p to be in [0, 1]", "0.5")
-    return cast(ew.lt(draw, p), dtype)
+    return cast(cmp.lt(draw, p), dtype)
 
 
 @method()

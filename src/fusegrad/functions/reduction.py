@@ -7,8 +7,10 @@ from typing import Any, NamedTuple
 
 from ..dtypes import DType, bool_, int64, uint8
 from ..errors import DimError, DTypeError, ShapeError
+from ..ops import compare as cmp
 from ..ops import elementwise as ew
 from ..ops import movement, reduce, source
+from ..ops import transcendental as tr
 from ..tensor import Tensor
 from .common import as_tensor_operand, axes_of, axis_of, cast, floating, method, owned, pointwise
 from .complex import real, view_as_real
@@ -133,18 +135,27 @@ def _need_elements(name: str, x: Tensor, dim: Any) -> None:
             )
 
 
+def _of_rows(primitive: Any, x: Tensor, dim: Any, keepdim: bool) -> Tensor:
+    """An extremum with the gradient of those along axes, also where it is one row of everything."""
+    axes, shape = axes_of(dim, x.aval.ndim), x.aval.shape
+    if not axes or len(axes) < len(shape):
+        return _reduce(primitive, x, dim, keepdim)
+    row = primitive(movement.reshape(x, shape=(1, *shape)), axes=tuple(range(1, len(shape) + 1)))
+    return keep(movement.reshape(row, shape=()), shape, axes, keepdim)
+
+
 @method()
 def amax(input: Tensor, dim: Any = (), keepdim: bool = False) -> Tensor:
     """Maximum over ``dim``; equal maxima share the gradient."""
     _need_elements("amax", input, dim)
-    return _reduce(reduce.max_, input, dim, keepdim)
+    return _of_rows(reduce.max_, input, dim, keepdim)
 
 
 @method()
 def amin(input: Tensor, dim: Any = (), keepdim: bool = False) -> Tensor:
     """Minimum over ``dim``; equal minima share the gradient."""
     _need_elements("amin", input, dim)
-    return _reduce(reduce.min_, input, dim, keepdim)
+    return _of_rows(reduce.min_, input, dim, keepdim)
 
 
 def _arg(primitive: Any, input: Tensor, dim: int | None, keepdim: bool) -> Tensor:
@@ -243,12 +254,12 @@ def logsumexp(input: Tensor, dim: Any, keepdim: bool = False) -> Tensor:
     x = floating(input)
     axes = axes_of(dim, x.aval.ndim)
     if 0 in [x.aval.shape[a] for a in axes]:
-        return ew.log(_reduce(reduce.sum_, ew.exp(x), axes, keepdim))
+        return tr.log(_reduce(reduce.sum_, tr.exp(x), axes, keepdim))
     top = amax(real(x).detach(), axes, True)
-    finite = ew.isfinite(top)
+    finite = cmp.isfinite(top)
     shift = where(finite, top, 0.0)
-    total = _reduce(reduce.sum_, ew.exp(pointwise(ew.sub, x, shift)), axes, True)
-    out = pointwise(ew.add, ew.log(total), shift)
+    total = _reduce(reduce.sum_, tr.exp(pointwise(ew.sub, x, shift)), axes, True)
+    out = pointwise(ew.add, tr.log(total), shift)
     if keepdim:
         return out
     kept = tuple(n for k, n in enumerate(x.aval.shape) if k not in axes)
@@ -262,9 +273,9 @@ def softmax(input: Tensor, dim: int, dtype: DType | None = None) -> Tensor:
     x = cast(input, dtype) if dtype else input
     floats_only("softmax", x)
     if not x.aval.size:
-        return ew.exp(x)
+        return tr.exp(x)
     shifted = pointwise(ew.sub, x, amax(x.detach(), dim, True))
-    e = ew.exp(shifted)
+    e = tr.exp(shifted)
     return pointwise(ew.div, e, _reduce(reduce.sum_, e, dim, True))
 
 
@@ -275,17 +286,17 @@ def log_softmax(input: Tensor, dim: int, dtype: DType | None = None) -> Tensor:
     x = cast(input, dtype) if dtype else input
     floats_only("log_softmax", x)
     if not x.aval.size:
-        return ew.exp(x)
+        return tr.exp(x)
     shifted = pointwise(ew.sub, x, amax(x.detach(), dim, True))
-    total = _reduce(reduce.sum_, ew.exp(shifted), dim, True)
-    return pointwise(ew.sub, shifted, ew.log(total))
+    total = _reduce(reduce.sum_, tr.exp(shifted), dim, True)
+    return pointwise(ew.sub, shifted, tr.log(total))
 
 
 def root(total: Tensor, power: float) -> Tensor:
     """``total ** power``; the gradient at zero is the subgradient 0, not nan."""
     if power < 0:
         return pointwise(ew.pow_, total, power)
-    zero = pointwise(ew.eq, total, 0.0)
+    zero = pointwise(cmp.eq, total, 0.0)
     positive = where(zero, 1.0, total)
     root = ew.sqrt(positive) if power == 0.5 else pointwise(ew.pow_, positive, power)
     return where(zero, 0.0, root)

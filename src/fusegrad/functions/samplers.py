@@ -14,8 +14,10 @@ import numpy as np
 from ..dtypes import DType, bool_, float32, float64, int64
 from ..errors import DTypeError, RangeError, ShapeError
 from ..ir.graph import Var
+from ..ops import compare as cmp
 from ..ops import elementwise as ew
 from ..ops import sampling, scan
+from ..ops import transcendental as tr
 from ..tensor import Tensor
 from .common import broadcast_shapes, broadcast_to, cast, method
 from .random import Generator, _uniform, bits, randn
@@ -65,7 +67,7 @@ def multinomial(
     p = cast(input.detach(), float64)  # type: ignore[attr-defined]
     if not replacement:
         # the positions of the largest p / e with exponential e (Efraimidis and Spirakis 2006)
-        wait = ew.neg(ew.log(ew.sub(1.0, _uniform(p.aval.shape, float64, generator))))
+        wait = ew.neg(tr.log(ew.sub(1.0, _uniform(p.aval.shape, float64, generator))))
         ratio = ew.div(p, ew.maximum(wait, 1e-300))
         return topk(ratio, num_samples, -1)[1]
     rows = p if p.aval.ndim == 2 else unsqueeze(p, 0)
@@ -75,8 +77,8 @@ def multinomial(
     mark = ew.mul(_uniform(shape, float64, generator), broadcast_to(total, shape))
     cube = (*shape, rows.aval.shape[1])
     wide = broadcast_to(unsqueeze(upto, 1), cube)
-    at = sum(cast(ew.le(wide, broadcast_to(unsqueeze(mark, 2), cube)), int64), 2)
-    below = ew.lt(upto, broadcast_to(total, upto.aval.shape))  # up to the last weight that counts
+    at = sum(cast(cmp.le(wide, broadcast_to(unsqueeze(mark, 2), cube)), int64), 2)
+    below = cmp.lt(upto, broadcast_to(total, upto.aval.shape))  # up to the last weight that counts
     last = sum(cast(below, int64), 1, keepdim=True)
     at = ew.minimum(at, broadcast_to(last, shape))
     return reshape(at, num_samples) if p.aval.ndim == 1 else at
@@ -163,7 +165,7 @@ def exponential_(self: Tensor, lambd: float = 1.0, *, generator: Generator | Non
     _floating(self, "exponential_")
     _needs(lambd > 0, f"exponential_ with lambd={lambd}", "expects lambda > 0.0")
     u = _uniform(self.aval.shape, _float_of(self.dtype), generator)
-    wait = ew.mul(ew.neg(ew.log(ew.sub(1.0, u))), 1.0 / lambd)
+    wait = ew.mul(ew.neg(tr.log(ew.sub(1.0, u))), 1.0 / lambd)
     return self._assign(cast(wait, self.dtype), "exponential_")
 
 
@@ -175,7 +177,7 @@ def cauchy_(
     _floating(self, "cauchy_")
     _needs(sigma > 0, f"cauchy_ with sigma={sigma}", "expects sigma > 0.0")
     u = _uniform(self.aval.shape, _float_of(self.dtype), generator)
-    slope = ew.tan(ew.mul(ew.sub(u, 0.5), math.pi))
+    slope = tr.tan(ew.mul(ew.sub(u, 0.5), math.pi))
     return self._assign(cast(ew.add(ew.mul(slope, sigma), median), self.dtype), "cauchy_")
 
 
@@ -187,7 +189,7 @@ def log_normal_(
     _floating(self, "log_normal_")
     _needs(std > 0, f"log_normal_ with std={std}", "expects std > 0.0")
     draw = randn(self.aval.shape, dtype=_float_of(self.dtype), generator=generator)
-    value = ew.exp(ew.add(ew.mul(draw, std), mean))
+    value = tr.exp(ew.add(ew.mul(draw, std), mean))
     return self._assign(cast(value, self.dtype), "log_normal_")
 
 
@@ -196,7 +198,7 @@ def geometric_(self: Tensor, p: float, *, generator: Generator | None = None) ->
     """Fill with numbers of trials up to the first success, of probability ``p``, in place."""
     _needs(0 < p < 1, f"geometric_ with p={p}", "expects p to be in (0, 1)")
     u = _uniform(self.aval.shape, _float_of(self.dtype), generator)
-    misses = ew.floor(ew.mul(ew.log(ew.sub(1.0, u)), 1.0 / math.log1p(-p)))
+    misses = ew.floor(ew.mul(tr.log(ew.sub(1.0, u)), 1.0 / math.log1p(-p)))
     return self._assign(cast(ew.add(misses, 1.0), self.dtype), "geometric_")
 
 
@@ -211,7 +213,7 @@ def random_(self: Tensor, *limits: Any, generator: Generator | None = None, **na
     _needs(low < high, f"random_ from {low} to {high}", "expects 'from' to be less than 'to'.")
     span = high - low
     raw = bits(self.aval.shape, generator)
-    step = ew.shift_right(raw, 1) if span >= 1 << 63 else ew.remainder(raw, span)
+    step = cmp.shift_right(raw, 1) if span >= 1 << 63 else ew.remainder(raw, span)
     whole = ew.add(cast(step, int64), low)
     return self._assign(cast(whole, self.dtype), "random_")
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from ..dtypes import bool_, int64
 from ..errors import DimError, DTypeError, RangeError, ShapeError
+from ..ops import compare as cmp
 from ..ops import elementwise as ew
 from ..ops import indexing as ops
 from ..ops import movement, scan, source
@@ -161,7 +162,7 @@ def _reduced(x: Tensor, axis: int, at: Tensor, src: Tensor, how: str, include: b
         touched = combine.along_set(
             _constant(shape, 0, x), at, ones, axis=axis
         )  # 1 where a value arrives
-        start = where(pointwise(ew.ne, touched, 0), _neutral(how, x), x)
+        start = where(pointwise(cmp.ne, touched, 0), _neutral(how, x), x)
     if how in ("sum", "mean"):
         total = ew.add(start, ops.along_add(src, at, axis=axis, shape=shape))
         if how == "sum":
@@ -405,7 +406,7 @@ def masked_scatter(input: Tensor, mask: Tensor, source: Tensor) -> Tensor:
     x = broadcast_to(input, shape)
     values = reshape(source, -1)
     if not values.aval.size or not flat.aval.size:
-        return ew.convert(x, dtype=x.dtype)
+        return cmp.convert(x, dtype=x.dtype)
     chosen = flat._value
     if isinstance(chosen, np.ndarray) and chosen.sum() > values.aval.size:
         raise RangeError(

@@ -10,6 +10,7 @@ import numpy as np
 from ..dtypes import int64
 from ..errors import RangeError
 from ..ir.graph import Var
+from ..ops import compare as cmp
 from ..ops import elementwise as ew
 from ..ops import source
 from ..tensor import Tensor
@@ -91,7 +92,7 @@ def _segment_of(lengths: Tensor, n: int) -> Tensor:
     rows, count = lengths.aval.shape
     at = Tensor(source.iota(shape=(rows, n, count), dtype=int64, axis=1))
     ends = reshape(cast(lengths, int64).cumsum(1), rows, 1, count)  # type: ignore[attr-defined]
-    past = ew.le(broadcast_to(ends, (rows, n, count)), at)
+    past = cmp.le(broadcast_to(ends, (rows, n, count)), at)
     first = ew.mul(Tensor(source.iota(shape=(rows, n), dtype=int64, axis=0)), count)
     return reshape(ew.add(sum(cast(past, int64), 2), first), -1)
 
@@ -112,4 +113,4 @@ def _reduced(data: Tensor, reduce: str, lengths: Tensor, place: Tensor, initial:
     size = reshape(cast(lengths, data.dtype), (count, *[1] * (data.aval.ndim - 1)))
     empty = start if initial is not None else math.nan
     size = broadcast_to(size, total.aval.shape)
-    return where(ew.eq(size, 0.0), empty, ew.div(total, size))
+    return where(cmp.eq(size, 0.0), empty, ew.div(total, size))

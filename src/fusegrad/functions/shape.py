@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import ArgumentError, ArgumentTypeError, DimError, RangeError, ShapeError
-from ..ops import elementwise, movement
+from ..ops import compare, movement
 from ..ops.indexing import take
 from ..tensor import Tensor
 from .common import (
@@ -210,7 +210,7 @@ def repeat(input: Tensor, *sizes: Any) -> Tensor:
             f"repeat{counts} of {input.aval}", "There is a count for each axis, or more.", ".tile()"
         )
     if all(c == 1 for c in counts):  # a copy, never a view
-        return reshape(elementwise.convert(input, dtype=input.dtype), shape)
+        return reshape(compare.convert(input, dtype=input.dtype), shape)
     paired = [n for c, s in zip(counts, shape, strict=True) for n in (1, s)]
     wide = [n for c, s in zip(counts, shape, strict=True) for n in (c, s)]
     x = broadcast_to(reshape(input, paired), wide)
@@ -426,7 +426,7 @@ def flip(input: Tensor, *args: Any, dims: Any = None) -> Tensor:
     given = shape_args(args if dims is None else (dims,))
     axes = axes_of(given, input.aval.ndim) if given else ()
     if not axes:
-        return elementwise.convert(input, dtype=input.dtype)
+        return compare.convert(input, dtype=input.dtype)
     return movement.flip(input, axes=axes)
 
 

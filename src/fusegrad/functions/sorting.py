@@ -12,6 +12,7 @@ import numpy as np
 
 from ..dtypes import bool_, int32, int64, stored
 from ..errors import ArgumentError, DimError, DTypeError, RangeError, ShapeError
+from ..ops import compare as cmp
 from ..ops import elementwise as ew
 from ..ops import indexing, movement, source
 from ..ops import scan as scans
@@ -153,11 +154,11 @@ def _middle(name: str, input: Tensor, dim: Any, keepdim: bool, ignore: bool) -> 
     order = argsort(input, axis)
     if not input.dtype.is_floating_point:
         return _one(input, narrow(order, axis, (n - 1) // 2, 1), axis, keepdim)
-    bad: Any = sum(ew.isnan(input.detach()), axis, True)
+    bad: Any = sum(cmp.isnan(input.detach()), axis, True)
     if ignore:
         place = ew.maximum(ew.floor_div(ew.sub(ew.neg(bad), 1 - n), 2), 0)
     else:
-        place = where(ew.gt(bad, 0), ew.add(ew.neg(bad), n), (n - 1) // 2)
+        place = where(cmp.gt(bad, 0), ew.add(ew.neg(bad), n), (n - 1) // 2)
     return _one(input, indexing.take_along(order, place, axis=axis), axis, keepdim)
 
 
@@ -166,7 +167,7 @@ def _evenly(x: Tensor, value: Tensor) -> Tensor:
     value = value.detach()
     if not x.dtype.is_floating_point:
         return value
-    here = ew.or_(pointwise(ew.eq, x, value), ew.isnan(broadcast_to(value, x.aval.shape)))
+    here = cmp.or_(pointwise(cmp.eq, x, value), cmp.isnan(broadcast_to(value, x.aval.shape)))
     count = sum(cast(here, x.dtype))
     share = pointwise(ew.div, sum(where(here, x, 0.0)), count)
     return pointwise(ew.add, value, pointwise(ew.sub, share, share.detach()))
@@ -239,13 +240,13 @@ def _quantile(
 
 def _ranks(x: Tensor, q: Tensor, n: int, ignore: bool) -> Tensor:
     """Fractional positions in the sorted line, one per quantile."""
-    bad = ew.isnan(x)
+    bad = cmp.isnan(x)
     full = (*x.aval.shape[:-1], q.aval.shape[0])
     if ignore:
-        good = sum(cast(ew.not_(bad), x.dtype), -1, True)
+        good = sum(cast(cmp.not_(bad), x.dtype), -1, True)
         last = ew.maximum(ew.sub(good, 1.0), 0.0)
         return pointwise(ew.mul, last, q)
-    any_bad = ew.gt(sum(bad, -1, True), 0)
+    any_bad = cmp.gt(sum(bad, -1, True), 0)
     ranks = broadcast_to(pointwise(ew.mul, q, float(n - 1)), full)
     return where(any_bad, float(n - 1), ranks)
 
@@ -326,7 +327,7 @@ def mode(input: Tensor, dim: int = -1, keepdim: bool = False) -> ValuesIndices:
     values, order = sort(input.detach(), axis)
     steps = source.iota(shape=input.aval.shape, dtype=int64, axis=axis)
     before = narrow(values, axis, 0, n - 1)
-    new = pointwise(ew.ne, narrow(values, axis, 1, n - 1), before)
+    new = pointwise(cmp.ne, narrow(values, axis, 1, n - 1), before)
     first = movement.pad(new, low=_unit(axis, new), high=_none(new), interior=_none(new), value=0)
     starts = where(first, Tensor(steps), 0)
     run = ew.sub(Tensor(steps), _running(starts, axis))
@@ -407,8 +408,8 @@ def _search(lines: Tensor, x: Tensor, right: bool) -> Tensor:
             found = indexing.take(lines, at, axis=0)
         else:
             found = indexing.take_along(lines, at, axis=x.aval.ndim - 1)
-        later = pointwise(ew.gt if right else ew.ge, found, x)
-        goes = ew.and_(ew.not_(later), ew.le(following, n))
+        later = pointwise(cmp.gt if right else cmp.ge, found, x)
+        goes = cmp.and_(cmp.not_(later), cmp.le(following, n))
         place = where(goes, following, place)
         step //= 2
     return place
@@ -447,9 +448,9 @@ def isin(
     if n <= 8:
         found = Tensor(source.full(shape=x.aval.shape, dtype=bool_, value=False))
         for k in range(n):
-            found = ew.or_(found, pointwise(ew.eq, x, squeeze(narrow(known, 0, k, 1), 0)))
+            found = cmp.or_(found, pointwise(cmp.eq, x, squeeze(narrow(known, 0, k, 1), 0)))
     else:
         lines = sort(known).values
         place = ew.minimum(_search(lines, x.detach(), False), n - 1)
-        found = pointwise(ew.eq, indexing.take(lines, place, axis=0), x)
-    return ew.not_(found) if invert else found
+        found = pointwise(cmp.eq, indexing.take(lines, place, axis=0), x)
+    return cmp.not_(found) if invert else found

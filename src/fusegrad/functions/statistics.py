@@ -9,6 +9,7 @@ import numpy as np
 from ..dtypes import DType
 from ..errors import DTypeError, RangeError, ShapeError
 from ..ir.primitive import current_builder
+from ..ops import compare as cmp
 from ..ops import elementwise as ew
 from ..tensor import Tensor
 from .arithmetic import div
@@ -43,7 +44,7 @@ def nansum(
     """
     if not input.dtype.is_floating_point:
         return sum(input, dim, keepdim, dtype=dtype)
-    return sum(where(ew.isnan(input), 0.0, input), dim, keepdim, dtype=dtype)
+    return sum(where(cmp.isnan(input), 0.0, input), dim, keepdim, dtype=dtype)
 
 
 @method()
@@ -60,7 +61,7 @@ def nanmean(
     """
     if not input.dtype.is_floating_point:
         raise DTypeError(f"nanmean of {input.aval}", "The mean needs a floating dtype.")
-    count = sum(cast(ew.not_(ew.isnan(input.detach())), input.dtype), dim, keepdim)
+    count = sum(cast(cmp.not_(cmp.isnan(input.detach())), input.dtype), dim, keepdim)
     return div(nansum(input, dim, keepdim, dtype=dtype), count)
 
 
@@ -143,7 +144,7 @@ def renorm(input: Tensor, p: float, dim: int, maxnorm: float) -> Tensor:
     if input.aval.ndim < 2:
         raise ShapeError(f"renorm of {input.aval}", "It takes at least two axes.")
     rest = [k for k in range(input.aval.ndim) if k != axis]
-    large = pointwise(ew.gt, norm(input.detach(), p, rest, True), maxnorm)
+    large = pointwise(cmp.gt, norm(input.detach(), p, rest, True), maxnorm)
     size = norm(where(large, input, 1.0), p, rest, True)  # nan of other slices stays out of slopes
     return mul(input, where(large, div(float(maxnorm), pointwise(ew.add, size, 1e-7)), 1.0))
 
@@ -193,7 +194,7 @@ def cov(
             lost = div(mul(sum(mul(weights, aweights)), correction), total)
         left = sub(total, lost)
         size = real(left)
-        out = div(product, where(pointwise(ew.lt, size, 0), 0.0, size))
+        out = div(product, where(pointwise(cmp.lt, size, 0), 0.0, size))
     return reshape(out, ()) if out.aval.shape == (1, 1) else out
 
 

@@ -11,6 +11,7 @@ from ..functions.out import accepting
 from ..functions.pointwise import log
 from ..functions.random import randn
 from ..functions.reduction import mean
+from ..ops import compare as cmp
 from ..ops import elementwise as ew
 from ..ops import linalg as ops
 from ..ops import matrix as mx
@@ -128,7 +129,7 @@ def logdet(input: Tensor) -> Tensor:
     sign, size = matrices.slogdet(input)
     if input.dtype.is_complex:
         return ew.add(log(sign), cast(size, input.dtype))
-    return ew.where(ew.lt(sign, 0.0), float("nan"), size)
+    return cmp.where(cmp.lt(sign, 0.0), float("nan"), size)
 
 
 @method("inverse")

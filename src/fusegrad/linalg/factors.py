@@ -6,6 +6,7 @@ from ..dtypes import int32
 from ..errors import RangeError, ShapeError
 from ..functions.common import broadcast_to, cast
 from ..functions.shape import reshape
+from ..ops import compare as cmp
 from ..ops import elementwise as ew
 from ..ops import elimination, spectral
 from ..ops import linalg as ops
@@ -142,7 +143,7 @@ def permutation_matrix(rows: Tensor, m: int, like: Tensor) -> Tensor:
     shape = (*order.aval.shape, m)
     down = Tensor(mx.row_numbers(shape))
     here = broadcast_to(reshape(order, *order.aval.shape[:-1], 1, m), shape)
-    return cast(ew.eq(down, here), like.dtype)
+    return cast(cmp.eq(down, here), like.dtype)
 
 
 def lu(A: Tensor, *, pivot: bool = True) -> LU:

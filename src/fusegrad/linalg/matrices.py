@@ -13,7 +13,7 @@ from ..functions.linear import matmul
 from ..functions.pointwise import mul
 from ..functions.reduction import sum
 from ..functions.shape import cat, unsqueeze
-from ..ops import elementwise as ew
+from ..ops import compare as cmp
 from ..ops import linalg as ops
 from ..ops import matrix as mx
 from ..ops import source
@@ -86,7 +86,7 @@ def matrix_power(A: Tensor, n: int) -> Tensor:
         raise ShapeError(f"{name} of {A.aval}", f"{name}: A must be batches of square matrices.")
     if n == 0:  # the gradient is zero, as PyTorch's, not missing
         never = Tensor(source.full(shape=A.aval.shape, dtype=bool_, value=False))
-        return ew.where(never, A, Tensor(mx.identity(A.aval)))
+        return cmp.where(never, A, Tensor(mx.identity(A.aval)))
     if n < 0:
         A, n = inv(A), -n
     out, square_ = None, A

@@ -13,6 +13,7 @@ from ..errors import DTypeError, RangeError, ShapeError
 from ..functions.common import broadcast_shapes, broadcast_to, cast
 from ..functions.reduction import amax, sum
 from ..functions.shape import movedim, reshape, squeeze, unsqueeze
+from ..ops import compare as cmp
 from ..ops import elementwise as ew
 from ..ops import elimination, source, spectral
 from ..ops import linalg as ops
@@ -292,7 +293,7 @@ def tolerances(name: str, x: Tensor, atol: Any, rtol: Any) -> tuple[Tensor, Tens
     if isinstance(atol, Tensor) and rtol is None:  # where atol is 0 the default counts
         small = epsilon(x.dtype) * max(x.aval.shape[-2:])
         limit = tolerance(name, atol, x, 0.0)
-        return limit, ew.where(ew.gt(limit, 0.0), 0.0, ew.add(ew.mul(limit, 0.0), small))
+        return limit, cmp.where(cmp.gt(limit, 0.0), 0.0, ew.add(ew.mul(limit, 0.0), small))
     if atol is not None and rtol is None and not atol > 0:
         relative = epsilon(x.dtype) * max(x.aval.shape[-2:])
     return tolerance(name, atol, x, 0.0), tolerance(name, rtol, x, relative)
@@ -368,7 +369,7 @@ def count_above(values: Tensor, atol: Tensor, rtol: Tensor) -> Tensor:
         return Tensor(source.full(shape=atol.aval.shape, dtype=int64, value=0))
     limit = ew.maximum(atol, ew.mul(broadcast_to(amax(values, -1), rtol.aval.shape), rtol))
     shape = (*limit.aval.shape, k)
-    return sum(ew.gt(broadcast_to(values, shape), mx.spread_columns(limit, k)), -1)
+    return sum(cmp.gt(broadcast_to(values, shape), mx.spread_columns(limit, k)), -1)
 
 
 def _full_rank(rank: Tensor, n: int) -> bool:

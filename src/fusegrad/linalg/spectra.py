@@ -8,6 +8,7 @@ from typing import Any
 from ..errors import ArgumentError, RangeError
 from ..functions.norms import matrix_norm
 from ..functions.shape import flip, narrow, select
+from ..ops import compare as cmp
 from ..ops import eigen, spectral
 from ..ops import elementwise as ew
 from ..ops import linalg as ops
@@ -249,11 +250,11 @@ def cond(A: Tensor, p: Any = None) -> Tensor:
     square(name, A)
     inverse = ops.solve(A, Tensor(mx.identity(A.aval)), check="")
     out = ew.mul(matrix_norm(A, p), matrix_norm(_nothing_for_nan(inverse), p))
-    return ew.where(mx.any_nan(inverse), math.inf, out)
+    return cmp.where(mx.any_nan(inverse), math.inf, out)
 
 
 def _nothing_for_nan(x: Tensor) -> Tensor:
-    return ew.where(ew.isnan(x.detach()), 0.0, x)  # type: ignore[attr-defined]
+    return cmp.where(cmp.isnan(x.detach()), 0.0, x)  # type: ignore[attr-defined]
 
 
 def lobpcg(

@@ -23,6 +23,7 @@ from ..functions.creation import eye
 from ..functions.pointwise import clamp
 from ..functions.random import Generator, rand, randn
 from ..ops import elementwise as ew
+from ..ops import transcendental as tr
 from ..tensor import Tensor
 
 
@@ -140,7 +141,7 @@ def trunc_normal_(
         )
     low, high = 2 * cdf((a - mean) / std) - 1, 2 * cdf((b - mean) / std) - 1
     draw = rand(tensor.aval.shape, dtype=tensor.dtype, generator=generator)
-    normal = ew.erfinv(ew.add(ew.mul(draw, high - low), low))
+    normal = tr.erfinv(ew.add(ew.mul(draw, high - low), low))
     value = ew.add(ew.mul(normal, std * math.sqrt(2.0)), mean)
     return _set(tensor, clamp(value, min=a, max=b))
 

@@ -16,7 +16,7 @@ from ..functions.creation import full, zeros
 from ..functions.pointwise import where
 from ..functions.scattering import index_reduce
 from ..functions.shape import transpose
-from ..ops import elementwise as ew
+from ..ops import compare as cmp
 from ..ops import source
 from ..tensor import Tensor
 from .functional import bags
@@ -155,13 +155,13 @@ def embedding_bag(
     count, total = out.aval.shape[0], indices.aval.shape[0]
     bag = bags._bag_of(offsets[:count], total)
     skipped = -1 if padding_idx is None else padding_idx % weight.aval.shape[0]
-    kept = ew.ne(cast(indices, int64), skipped)
+    kept = cmp.ne(cast(indices, int64), skipped)
     sizes = zeros(count, dtype=int64).index_add(0, bag, cast(kept, int64))  # type: ignore[attr-defined]
     if mode < 2:
         return out, bag, sizes, sizes
-    hit = pointwise(ew.and_, ew.eq(weight[indices], out.detach()[bag]), kept[:, None])  # type: ignore[attr-defined]
+    hit = pointwise(cmp.and_, cmp.eq(weight[indices], out.detach()[bag]), kept[:, None])  # type: ignore[attr-defined]
     ramp = Tensor(source.iota(shape=(total, 1), dtype=int64, axis=0))
     start = full(out.aval.shape, total, dtype=int64)
     first = index_reduce(start, 0, bag, where(hit, ramp, total), "amin")
-    rows = where(ew.lt(first, total), cast(indices, int64)[first.clamp(max=max(total - 1, 0))], 0)  # type: ignore[attr-defined]
+    rows = where(cmp.lt(first, total), cast(indices, int64)[first.clamp(max=max(total - 1, 0))], 0)  # type: ignore[attr-defined]
     return out, bag, sizes, rows

@@ -4,8 +4,11 @@ Importing this package fills ``ir.primitive.REGISTRY``. Rules are written in the
 themselves, so second derivatives and fusion of derivative code need nothing more.
 """
 
+# First: its rules and the records that they belong to name each other.
+from . import pairs  # isort: skip
 from . import (
     advanced,
+    compare,
     complex,
     contract,
     control,
@@ -25,12 +28,14 @@ from . import (
     sort,
     source,
     spectral,
+    transcendental,
     whole,
     window,
 )
 
 __all__ = [
     "advanced",
+    "compare",
     "complex",
     "contract",
     "control",
@@ -43,6 +48,7 @@ __all__ = [
     "linalg",
     "movement",
     "overlap",
+    "pairs",
     "reduce",
     "sampling",
     "scan",
@@ -50,6 +56,7 @@ __all__ = [
     "sort",
     "source",
     "spectral",
+    "transcendental",
     "whole",
     "window",
 ]

@@ -17,26 +17,11 @@ from ..dtypes import DType
 from ..ir.aval import Aval
 from ..ir.primitive import Primitive, Rule
 from . import hostbessel, hostgamma, special
-from .elementwise import (
-    add,
-    cos,
-    div,
-    eq,
-    exp,
-    lgamma,
-    log,
-    lt,
-    mul,
-    neg,
-    reciprocal,
-    round_,
-    sign,
-    sin,
-    sub,
-    where,
-)  # fmt: skip
+from .compare import eq, lt, where
+from .elementwise import add, div, mul, neg, reciprocal, round_, sign, sub
 from .kinds import FLOAT, common_shape, elementwise, not_differentiable, typed
 from .samples import Samples, cases
+from .transcendental import cos, exp, lgamma, log, sin
 
 _TWO_REST_PI = 2.0 / math.sqrt(math.pi)
 _ROOT_HALF = math.sqrt(0.5)

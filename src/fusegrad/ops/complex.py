@@ -18,7 +18,8 @@ from ..errors import DTypeError, ShapeError
 from ..ir.aval import Aval
 from ..ir.primitive import REGISTRY, Primitive
 from . import pairs
-from .elementwise import convert, div, eq, mul, where
+from .compare import convert, eq, where
+from .elementwise import div, mul
 from .movement import Access
 from .samples import Drawn, draw
 

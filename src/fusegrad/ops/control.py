@@ -19,9 +19,11 @@ from ..ir.builder import Builder
 from ..ir.graph import Graph
 from ..ir.interpret import interpret
 from ..ir.primitive import Primitive
-from .elementwise import add, convert, lt, mul, tanh
+from .compare import convert, lt
+from .elementwise import add, mul
 from .kinds import FLOAT
 from .samples import Drawn, draw
+from .transcendental import tanh
 
 
 def stacked(aval: Aval, length: int) -> Aval:

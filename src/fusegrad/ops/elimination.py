@@ -15,7 +15,8 @@ from ..ir.aval import Aval, aval_of
 from ..ir.primitive import Primitive
 from . import lapack
 from . import matrix as mx
-from .elementwise import add, convert, sub
+from .compare import convert
+from .elementwise import add, sub
 from .indexing import take_along
 from .linalg import definite, drawn, host, regular, solve_triangle, square, triangular_right
 from .samples import Drawn

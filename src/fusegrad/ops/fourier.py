@@ -15,7 +15,8 @@ from ..dtypes import COMPLEX, complex_dtype, int64, real_dtype
 from ..errors import DTypeError, ShapeError
 from ..ir.aval import Aval, aval_of
 from ..ir.primitive import Primitive
-from .elementwise import eq, mul, or_, where
+from .compare import eq, or_, where
+from .elementwise import mul
 from .kinds import FLOAT
 from .movement import broadcast
 from .samples import cases

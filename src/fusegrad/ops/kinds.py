@@ -1,7 +1,8 @@
 """The elementwise kind: what all its records share.
 
 In: the scalar text, derivative rules and dtypes of one operation. Out: its ``Primitive``, with the
-shape and dtype rule filled in. The records are in ``elementwise.py``.
+shape and dtype rule filled in. The records are in ``elementwise.py``, ``compare.py``
+and ``transcendental.py``.
 """
 
 from __future__ import annotations

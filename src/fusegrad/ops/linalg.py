@@ -27,7 +27,8 @@ from ..ir.aval import Aval, aval_of
 from ..ir.primitive import Primitive, Rule
 from . import lapack
 from . import matrix as mx
-from .elementwise import add, eq, mul, neg, or_, sub, where
+from .compare import eq, or_, where
+from .elementwise import add, mul, neg, sub
 from .kinds import FIELD
 from .movement import broadcast, concat, reshape
 from .reduce import prod

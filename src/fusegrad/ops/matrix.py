@@ -11,8 +11,9 @@ from typing import Any
 from ..dtypes import DType, int64, real_dtype
 from ..ir.aval import Aval, aval_of
 from . import complex as ops
+from .compare import and_, convert, eq, ge, isnan, where
 from .contract import dot
-from .elementwise import add, and_, convert, div, eq, ge, isnan, mul, sub, where
+from .elementwise import add, div, mul, sub
 from .movement import broadcast, pad, reshape, slice_
 from .movement import transpose as permute
 from .reduce import any_, sum_

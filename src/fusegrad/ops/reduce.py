@@ -15,7 +15,8 @@ from ..dtypes import DType, bool_, int64
 from ..errors import DimError, ShapeError
 from ..ir.aval import Aval
 from ..ir.primitive import Primitive, Rule
-from .elementwise import convert, div, eq, isnan, mul, or_, sub, where
+from .compare import convert, eq, isnan, or_, where
+from .elementwise import div, mul, sub
 from .kinds import FLOAT, NUMBERS, REAL, ordered
 from .movement import broadcast, concat, inverse, pad, reshape, slice_, transpose
 from .samples import cases
@@ -102,10 +103,15 @@ def _numpy_prod(x: np.ndarray, axes: Axes) -> np.ndarray:
 
 
 def _tied(g: Any, x: Any, out: Any, x_aval: Aval, axes: Axes) -> Any:
-    """Share ``g`` evenly among the elements that attain the extremum, as PyTorch does."""
-    mask = convert(eq(x, spread(out, x_aval, axes)), dtype=x_aval.dtype)
-    share = div(g, sum_(mask, axes=axes))
-    return mul(spread(share, x_aval, axes), mask)
+    """Share ``g`` evenly among the elements that attain the extremum, as PyTorch does.
+
+    Where ``g`` is nan the gradient of extrema along axes is nan for all elements, that of the
+    extremum of all elements only where it is attained.
+    """
+    hit = eq(x, spread(out, x_aval, axes))
+    mask = convert(hit, dtype=x_aval.dtype)
+    share = spread(div(g, sum_(mask, axes=axes)), x_aval, axes)
+    return where(hit, share, 0.0) if len(axes) == x_aval.ndim else mul(share, mask)
 
 
 def _tied_tangent(t: Any, x: Any, out: Any, x_aval: Aval, axes: Axes) -> Any:

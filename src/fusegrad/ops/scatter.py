@@ -14,7 +14,8 @@ import numpy as np
 
 from ..ir.aval import Aval
 from ..ir.primitive import Primitive, Rule
-from .elementwise import add, convert, div, eq, mul, sub, where
+from .compare import convert, eq, where
+from .elementwise import add, div, mul, sub
 from .indexing import along_add, open_index, take_along
 from .kinds import EVERY, REAL
 from .samples import indexed

@@ -13,7 +13,7 @@ import numpy as np
 from ..dtypes import ALL, bool_, int32
 from ..ir.aval import Aval
 from ..ir.primitive import Primitive
-from .elementwise import eq, where
+from .compare import eq, where
 from .kinds import FLOAT, common_shape
 from .samples import cases
 from .source import full

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..errors import ArgumentError
 from ..functions.pointwise import where
-from ..ops import elementwise as ew
+from ..ops import compare as cmp
 from ..tensor import Tensor
 from .compiled import CompiledOptimizer, Fresh, check_non_negative, rate, zeros_state
 from .param_group import ParamGroup
@@ -105,7 +105,7 @@ class SGD(CompiledOptimizer):
                 share = 1.0 - group["dampening"]
                 if first is not None:
                     share = where(first, 1.0, _as_float64(share))
-                    first._assign(ew.and_(first, False), "first step")
+                    first._assign(cmp.and_(first, False), "first step")
                 velocity = velocity + grad * share
             buffer._assign(velocity, "SGD.step")
             grad = grad + velocity * group["momentum"] if group["nesterov"] else velocity

@@ -11,7 +11,7 @@ from ..dtypes import float32
 from ..ir.aval import Aval
 from ..ir.graph import Atom, Eqn, Graph, Literal, Var
 from ..ir.primitive import wide_params
-from ..ops.elementwise import convert
+from ..ops.compare import convert
 from ..ops.source import full
 from .simplify import Rewriter
 

@@ -1,11 +1,12 @@
 """Local rewrites: constants into operands, trivial factors and movements away, tiny dots apart.
 
 Derivative rules multiply by ones and broadcast zeros; these rewrites clean up after them. They keep
-values bit for bit except for the sign of zero.
+values bit for bit, gradients except for the sign of zero.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -15,6 +16,7 @@ from ..dtypes import bool_, int32, int64
 from ..ir.aval import Aval
 from ..ir.graph import Atom, Eqn, Graph, Literal, Var
 from ..ir.primitive import Primitive, evaluate
+from ..ops import compare as cmp
 from ..ops import elementwise as ew
 from ..ops import indexing, movement, reduce, source
 from ..ops.contract import dot, free_axes
@@ -93,10 +95,24 @@ def _is(atom: Atom, number: float) -> bool:
     return isinstance(atom, Literal) and atom.aval.dtype is not bool_ and atom.number == number
 
 
+def _is_nothing(atom: Atom, eqn: Eqn) -> bool:
+    """Whether a sum or difference is its other operand (``-0.0 + 0.0`` is ``0.0``)."""
+    if not _is(atom, 0.0):
+        return False
+    if eqn.backward or atom.aval.dtype.category < 2:
+        return True
+    number = atom.number  # type: ignore[union-attr]
+    return isinstance(number, float) and (math.copysign(1.0, number) < 0) == (
+        eqn.primitive is ew.add
+    )
+
+
 def _simplify_eqn(rw: Rewriter, eqn: Eqn) -> Atom | None:
-    kind = eqn.primitive.kind
+    kind, out = eqn.primitive.kind, eqn.outputs[0].aval
     if eqn.primitive is source.full:
-        return _literal(eqn.params["value"], eqn.outputs[0].aval)
+        return _literal(eqn.params["value"], out)
+    if not out.size and kind in ("elementwise", "movement", "reduce"):
+        return _literal(0, out)  # so that nothing is computed for the sake of no element
     if kind == "elementwise":
         return _elementwise(rw, eqn)
     if kind == "movement":
@@ -138,16 +154,15 @@ def _elementwise(rw: Rewriter, eqn: Eqn) -> Atom | None:
         if _is(x, 1.0):
             return y
     elif p is ew.add and y is not None:
-        if _is(y, 0.0):
-            return x
-        if _is(x, 0.0):
-            return y
+        for left, right in ((x, y), (y, x)):
+            if _is_nothing(right, eqn):
+                return left
         for left, right in ((x, y), (y, x)):  # LLVM takes x + -x for 0, also where x is nan
             opposite = rw.made_by(right, ew.neg)
             if opposite:
                 return rw.emit(ew.sub, (left, opposite.inputs[0]))
     elif p is ew.sub and y is not None and _is(y, 0.0):
-        return x
+        return x if _is_nothing(y, eqn) else None
     elif p is ew.div and y is not None and _is(y, 1.0):
         return x
     elif p is ew.remainder and y is not None:
@@ -155,21 +170,21 @@ def _elementwise(rw: Rewriter, eqn: Eqn) -> Atom | None:
     elif p is ew.neg:
         inner = rw.made_by(x, ew.neg)
         return inner.inputs[0] if inner else None
-    elif p is ew.convert and x.aval.dtype is out.dtype:
+    elif p is cmp.convert and x.aval.dtype is out.dtype:
         return x
-    elif p is ew.convert and out.dtype.reduced:  # widened and stored again: the same number
-        inner = rw.made_by(x, ew.convert)
+    elif p is cmp.convert and out.dtype.reduced:  # widened and stored again: the same number
+        inner = rw.made_by(x, cmp.convert)
         if inner and inner.inputs[0].aval.dtype is out.dtype:
             return inner.inputs[0]
-    elif p is ew.where and isinstance(x, Literal):
+    elif p is cmp.where and isinstance(x, Literal):
         chosen = rest[0] if x.value else rest[1]
         return chosen if isinstance(chosen, Literal) or chosen.aval.shape == out.shape else None
-    elif p is ew.eq and out.shape:
+    elif p is cmp.eq and out.shape:
         return _compare_positions(rw, eqn)
-    elif p in (ew.and_, ew.or_) and out.dtype is bool_:
+    elif p in (cmp.and_, cmp.or_) and out.dtype is bool_:
         for a, b in ((x, y), (y, x)):
             if isinstance(a, Literal) and b is not None:
-                if bool(a.value) == (p is ew.and_):
+                if bool(a.value) == (p is cmp.and_):
                     return b
     return None
 
@@ -190,7 +205,7 @@ def _low_bits(rw: Rewriter, x: Atom, y: Atom) -> Atom | None:
     divisor = int(y.value)
     if divisor < 1 or divisor & (divisor - 1):
         return None
-    return rw.emit(ew.and_, (x, _literal(divisor - 1, y.aval)))
+    return rw.emit(cmp.and_, (x, _literal(divisor - 1, y.aval)))
 
 
 def _compare_positions(rw: Rewriter, eqn: Eqn) -> Atom | None:
@@ -206,17 +221,17 @@ def _compare_positions(rw: Rewriter, eqn: Eqn) -> Atom | None:
     inside = rw.emit(
         ew.minimum, (rw.emit(ew.maximum, (label, Literal(-1, int64))), Literal(extent, int64))
     )
-    small = rw.emit(ew.convert, (inside,), dtype=int32)
+    small = rw.emit(cmp.convert, (inside,), dtype=int32)
     positions = rw.emit(source.iota, (), **{**ramp.params, "dtype": int32})
-    return rw.emit(ew.eq, (positions, rw.emit(movement.broadcast, (small,), **wide.params)))
+    return rw.emit(cmp.eq, (positions, rw.emit(movement.broadcast, (small,), **wide.params)))
 
 
 def _picked(rw: Rewriter, eqn: Eqn) -> Atom | None:
     """``sum(where(iota == label, x, 0))`` reads one element: x at the label, 0 outside."""
-    chosen = rw.made_by(eqn.inputs[0], ew.where)
+    chosen = rw.made_by(eqn.inputs[0], cmp.where)
     if chosen is None or len(eqn.params["axes"]) != 1 or not _is(chosen.inputs[2], 0.0):
         return None
-    test = rw.made_by(chosen.inputs[0], ew.eq)
+    test = rw.made_by(chosen.inputs[0], cmp.eq)
     found = _position_test(rw, test) if test else None
     x, axis = chosen.inputs[1], eqn.params["axes"][0]
     if found is None or not isinstance(x, Var) or found[0].params["axis"] != axis:
@@ -231,10 +246,10 @@ def _picked(rw: Rewriter, eqn: Eqn) -> Atom | None:
         label = rw.emit(movement.broadcast, (label,), shape=kept, axes=places)
     dtype = label.aval.dtype
     inside = rw.emit(
-        ew.and_,
+        cmp.and_,
         (
-            rw.emit(ew.ge, (label, Literal(0, dtype))),
-            rw.emit(ew.lt, (label, Literal(extent, dtype))),
+            rw.emit(cmp.ge, (label, Literal(0, dtype))),
+            rw.emit(cmp.lt, (label, Literal(extent, dtype))),
         ),
     )
     index = rw.emit(
@@ -244,7 +259,7 @@ def _picked(rw: Rewriter, eqn: Eqn) -> Atom | None:
     column = rw.emit(movement.reshape, (index,), shape=unit)
     value = rw.emit(indexing.take_along, (x, column), axis=axis)
     return rw.emit(
-        ew.where, (inside, rw.emit(movement.reshape, (value,), shape=kept), chosen.inputs[2])
+        cmp.where, (inside, rw.emit(movement.reshape, (value,), shape=kept), chosen.inputs[2])
     )
 
 
@@ -318,10 +333,7 @@ def _reduction(rw: Rewriter, eqn: Eqn) -> Atom | None:
     if isinstance(x, Literal):
         assert rw.current is not None
         shape = rw.current.inputs[0].aval.shape
-        count = int(np.prod([shape[a] for a in axes], dtype=np.int64))
-        if p is reduce.sum_:
-            return _literal(x.value * x.value.dtype.type(count), out)
-        return x if count else None
+        return _literal(_of_equal(p, x.value, [shape[a] for a in axes]), out)
     unit = tuple(a for a in axes if x.aval.shape[a] == 1)
     if not axes:
         return x
@@ -340,6 +352,16 @@ def _reduction(rw: Rewriter, eqn: Eqn) -> Atom | None:
             value = rw.emit(p, (value,), axes=run)
         return value
     return None
+
+
+def _of_equal(p: Primitive, value: Any, extents: list[int]) -> Any:
+    """The reduction of equal elements."""
+    count = int(np.prod(extents, dtype=np.int64))
+    if not count:
+        return p.reference(np.empty(0, value.dtype), axes=(0,))
+    if p is reduce.sum_:
+        return value * value.dtype.type(count)
+    return np.power(value, count, dtype=value.dtype) if p is reduce.prod else value
 
 
 def _runs(axes: tuple[int, ...]) -> list[tuple[int, ...]]:

@@ -53,7 +53,10 @@ def _unary(emit: Emit) -> Any:
 
 
 def _extremum(float_name: str, signed: str, unsigned: str) -> Any:
-    """``maximum``/``minimum``: NaN wins for floats, so a NaN is never lost in a reduction."""
+    """``maximum``/``minimum``: NaN wins for floats, so a NaN is never lost in a reduction.
+
+    Which of two zeros wins is open: to decide it would cost several instructions.
+    """
 
     @intrinsic
     def call(context: Any, x: Any, y: Any) -> Any:
@@ -64,7 +67,14 @@ def _extremum(float_name: str, signed: str, unsigned: str) -> Any:
             name = signed if kind.signed else unsigned
         else:
             return None
-        return kind(kind, kind), lambda _, builder, signature, args: _llvm(name)(builder, *args)
+
+        def emit(_: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
+            out = _llvm(name)(builder, *args)
+            if isinstance(kind, types.Float):
+                out.fastmath.add("nsz")
+            return out
+
+        return kind(kind, kind), emit
 
     return call
 
@@ -78,7 +88,8 @@ def _accumulation(float_op: str, integer_op: str) -> Any:
 
         def emit(_: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
             if isinstance(kind, types.Float):
-                return getattr(builder, float_op)(*args, flags=(*machine.FAST_MATH, "reassoc"))
+                flags = (*machine.FAST_MATH, "nsz", "reassoc")
+                return getattr(builder, float_op)(*args, flags=flags)
             return getattr(builder, integer_op)(*args)
 
         return (kind(kind, kind), emit) if isinstance(kind, types.Number) else None

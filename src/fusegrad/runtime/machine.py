@@ -19,7 +19,8 @@ from ..errors import LoweringError
 
 # One lock for everything that touches LLVM state, so that a fork never copies it half changed.
 # Leave that every floating instruction of a kernel gives the compiler; sums have more (intrinsics).
-FAST_MATH = ("contract", "arcp", "nsz", "afn")
+# Zeros keep their sign: 1 / (x + 0.0) is inf for both zeros.
+FAST_MATH = ("contract", "arcp", "afn")
 LOCK = threading.RLock()
 _engine: Any = None
 

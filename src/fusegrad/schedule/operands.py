@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 from ..ir.graph import Atom, Eqn, Graph, Literal, Var
+from ..ops import compare as cmp
 from ..ops import control, movement, source
-from ..ops import elementwise as ew
 from ..ops.contract import dot, free_axes
 from .index import row_major
 from .lower import view_of
@@ -59,7 +59,7 @@ def distinct_outputs(graph: Graph) -> Graph:
             }
             eqns.append(Eqn(source.full, (), params, (out,)))
         else:
-            eqns.append(Eqn(ew.convert, (atom,), {"dtype": atom.aval.dtype}, (out,)))
+            eqns.append(Eqn(cmp.convert, (atom,), {"dtype": atom.aval.dtype}, (out,)))
         taken.add(out)
         outputs.append(out)
     return Graph(graph.inputs, eqns, outputs)
@@ -86,7 +86,7 @@ def copy_operand(graph: Graph, eqn: Eqn, position: int) -> Graph:
     for e in graph.eqns:
         if e.outputs == eqn.outputs:
             eqns.append(Eqn(movement.transpose, (x,), {"perm": perm}, (moved,), e.site, e.backward))
-            eqns.append(Eqn(ew.convert, (moved,), {"dtype": x.aval.dtype}, (copied,), e.site))
+            eqns.append(Eqn(cmp.convert, (moved,), {"dtype": x.aval.dtype}, (copied,), e.site))
             eqns.append(Eqn(e.primitive, inputs, params, e.outputs, e.site, e.backward))
         else:
             eqns.append(e)
@@ -122,7 +122,7 @@ def _written_out(atom: Any, out: Var, eqn: Eqn) -> Eqn:
     if isinstance(atom, Literal):
         params = {"shape": atom.aval.shape, "dtype": dtype, "value": atom.number}
         return Eqn(source.full, (), params, (out,), eqn.site, eqn.backward)
-    return Eqn(ew.convert, (atom,), {"dtype": dtype}, (out,), eqn.site, eqn.backward)
+    return Eqn(cmp.convert, (atom,), {"dtype": dtype}, (out,), eqn.site, eqn.backward)
 
 
 def _is_dense(var: Var, makers: dict[Var, Eqn], offset: bool) -> bool:

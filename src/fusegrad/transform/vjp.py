@@ -21,8 +21,9 @@ from ..dtypes import DType, float32
 from ..errors import GradientError, Site
 from ..ir.aval import Aval, aval_of
 from ..ir.primitive import Primitive, current_builder, wide_params
+from ..ops.compare import convert
 from ..ops.complex import conj
-from ..ops.elementwise import add, convert
+from ..ops.elementwise import add
 
 _sequence = itertools.count()
 

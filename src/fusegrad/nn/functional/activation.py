@@ -27,7 +27,9 @@ from ...functions.pointwise import tanh as _tanh
 from ...functions.random import rand_like
 from ...functions.rounding import rounds_once
 from ...functions.shape import chunk, reshape
+from ...ops import compare as cmp
 from ...ops import elementwise as ew
+from ...ops import transcendental as tr
 from ...tensor import Tensor
 
 _SELU_ALPHA = 1.6732632423543772848170429916717
@@ -58,8 +60,8 @@ def hardtanh(
             f"hardtanh from {min_val} to {max_val}", "min_val cannot be greater than max_val."
         )
     min_val, max_val = _like(input, min_val), _like(input, max_val)
-    limited = where(ew.ge(input, max_val), max_val, input)
-    return _put(input, where(ew.le(input, min_val), min_val, limited), inplace)
+    limited = where(cmp.ge(input, max_val), max_val, input)
+    return _put(input, where(cmp.le(input, min_val), min_val, limited), inplace)
 
 
 def relu6(input: Tensor, inplace: bool = False) -> Tensor:
@@ -70,7 +72,7 @@ def relu6(input: Tensor, inplace: bool = False) -> Tensor:
 @rounds_once
 def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = False) -> Tensor:
     """x where positive, ``negative_slope * x`` elsewhere."""
-    out = where(ew.gt(input, 0.0), input, ew.mul(input, negative_slope))
+    out = where(cmp.gt(input, 0.0), input, ew.mul(input, negative_slope))
     return _put(input, out, inplace)
 
 
@@ -90,7 +92,7 @@ def rrelu(
     if not training:
         return leaky_relu(input, (lower + upper) / 2, inplace)
     slope = ew.add(ew.mul(rand_like(input), upper - lower), lower)
-    return _put(input, where(ew.gt(input, 0.0), input, ew.mul(input, slope)), inplace)
+    return _put(input, where(cmp.gt(input, 0.0), input, ew.mul(input, slope)), inplace)
 
 
 @rounds_once
@@ -108,41 +110,41 @@ def prelu(input: Tensor, weight: Tensor) -> Tensor:
         weight = reshape(weight, tuple(channels if k == 1 else 1 for k in range(ndim)))
     elif weight.aval.ndim > input.aval.ndim:
         weight = reshape(weight, ())
-    return where(ew.gt(input, 0.0), input, pointwise(ew.mul, input, weight))
+    return where(cmp.gt(input, 0.0), input, pointwise(ew.mul, input, weight))
 
 
 def _negative(input: Tensor) -> Tensor:
     """x where not positive, 0 elsewhere, so that exp of it cannot overflow."""
-    return where(ew.gt(input, 0.0), 0.0, input)
+    return where(cmp.gt(input, 0.0), 0.0, input)
 
 
 @rounds_once
 def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     """x where positive, alpha * (exp(x) - 1) elsewhere."""
-    low = ew.mul(ew.expm1(_negative(input)), alpha)
-    return _put(input, where(ew.gt(input, 0.0), input, low), inplace)
+    low = ew.mul(tr.expm1(_negative(input)), alpha)
+    return _put(input, where(cmp.gt(input, 0.0), input, low), inplace)
 
 
 @rounds_once
 def selu(input: Tensor, inplace: bool = False) -> Tensor:
     """Scaled ELU with the self-normalising constants."""
-    low = ew.mul(ew.expm1(_negative(input)), _SELU_SCALE * _SELU_ALPHA)
-    out = where(ew.gt(input, 0.0), ew.mul(input, _SELU_SCALE), low)
+    low = ew.mul(tr.expm1(_negative(input)), _SELU_SCALE * _SELU_ALPHA)
+    out = where(cmp.gt(input, 0.0), ew.mul(input, _SELU_SCALE), low)
     return _put(input, out, inplace)
 
 
 @rounds_once
 def celu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     """x where positive, alpha * (exp(x / alpha) - 1) elsewhere."""
-    low = ew.mul(ew.expm1(ew.mul(_negative(input), 1.0 / alpha)), alpha)
-    return _put(input, where(ew.gt(input, 0.0), input, low), inplace)
+    low = ew.mul(tr.expm1(ew.mul(_negative(input), 1.0 / alpha)), alpha)
+    return _put(input, where(cmp.gt(input, 0.0), input, low), inplace)
 
 
 @rounds_once
 def gelu(input: Tensor, approximate: str = "none") -> Tensor:
     """x * Phi(x), by erf or (``approximate="tanh"``) by its tanh approximation."""
     if approximate == "none":
-        cdf = ew.mul(ew.add(ew.erf(ew.mul(input, math.sqrt(0.5))), 1.0), 0.5)
+        cdf = ew.mul(ew.add(tr.erf(ew.mul(input, math.sqrt(0.5))), 1.0), 0.5)
         return ew.mul(input, cdf)
     if approximate != "tanh":
         raise RangeError(
@@ -151,13 +153,13 @@ def gelu(input: Tensor, approximate: str = "none") -> Tensor:
         )
     cube = ew.mul(ew.mul(input, input), input)
     inner = ew.mul(ew.add(input, ew.mul(cube, 0.044715)), math.sqrt(2.0 / math.pi))
-    return ew.mul(ew.mul(input, 0.5), ew.add(ew.tanh(inner), 1.0))
+    return ew.mul(ew.mul(input, 0.5), ew.add(tr.tanh(inner), 1.0))
 
 
 @rounds_once
 def silu(input: Tensor, inplace: bool = False) -> Tensor:
     """x * sigmoid(x)."""
-    return _put(input, ew.mul(input, ew.sigmoid(input)), inplace)
+    return _put(input, ew.mul(input, tr.sigmoid(input)), inplace)
 
 
 def softplus_stable(input: Tensor) -> Tensor:
@@ -166,8 +168,8 @@ def softplus_stable(input: Tensor) -> Tensor:
     Both branches are smooth where they are used, so that all derivatives are right at 0, too
     (those of ``maximum`` and ``abs`` are not there).
     """
-    positive = ew.gt(input, 0.0)
-    tail = ew.log1p(ew.exp(where(positive, ew.neg(input), input)))
+    positive = cmp.gt(input, 0.0)
+    tail = tr.log1p(tr.exp(where(positive, ew.neg(input), input)))
     return ew.add(where(positive, input, 0.0), tail)
 
 
@@ -176,13 +178,13 @@ def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tenso
     """log(1 + exp(beta * x)) / beta; x itself above ``threshold``."""
     scaled = ew.mul(input, beta)
     smooth = ew.mul(softplus_stable(scaled), 1.0 / beta)
-    return where(ew.gt(scaled, threshold), input, smooth)
+    return where(cmp.gt(scaled, threshold), input, smooth)
 
 
 @rounds_once
 def mish(input: Tensor, inplace: bool = False) -> Tensor:
     """x * tanh(softplus(x))."""
-    return _put(input, ew.mul(input, ew.tanh(softplus_stable(input))), inplace)
+    return _put(input, ew.mul(input, tr.tanh(softplus_stable(input))), inplace)
 
 
 def sigmoid(input: Tensor) -> Tensor:
@@ -218,13 +220,13 @@ def softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
     """x moved towards 0 by ``lambd``, 0 within."""
     if lambd < 0:
         raise RangeError(f"softshrink with lambd={lambd}", "lambda must be greater or equal to 0.")
-    low = where(ew.lt(input, -lambd), ew.add(input, lambd), ew.mul(input, 0.0))
-    return where(ew.gt(input, lambd), ew.sub(input, lambd), low)
+    low = where(cmp.lt(input, -lambd), ew.add(input, lambd), ew.mul(input, 0.0))
+    return where(cmp.gt(input, lambd), ew.sub(input, lambd), low)
 
 
 def hardshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
     """x outside [-lambd, lambd], 0 within."""
-    return where(ew.le(ew.abs_(input), lambd), 0.0, input)
+    return where(cmp.le(ew.abs_(input), lambd), 0.0, input)
 
 
 @rounds_once
@@ -243,7 +245,7 @@ def hardswish(input: Tensor, inplace: bool = False) -> Tensor:
 def threshold(input: Tensor, threshold: float, value: float, inplace: bool = False) -> Tensor:
     """x where above ``threshold``, ``value`` elsewhere."""
     threshold, value = _like(input, threshold), _like(input, value)
-    return _put(input, where(ew.le(input, threshold), value, input), inplace)
+    return _put(input, where(cmp.le(input, threshold), value, input), inplace)
 
 
 @rounds_once
@@ -257,7 +259,7 @@ def glu(input: Tensor, dim: int = -1) -> Tensor:
             "double the features of the layer",
         )
     value, gate = chunk(input, 2, axis)
-    return ew.mul(value, ew.sigmoid(gate))
+    return ew.mul(value, tr.sigmoid(gate))
 
 
 def _softmax_dim(name: str, ndim: int, dim: int | None) -> int:
@@ -310,13 +312,13 @@ def gumbel_softmax(
 ) -> Tensor:
     """A sample of the Gumbel-softmax distribution; ``hard`` makes it one-hot."""
     tiny = 1e-20
-    draw = ew.neg(ew.log(ew.add(ew.neg(ew.log(ew.add(rand_like(logits), tiny))), tiny)))
+    draw = ew.neg(tr.log(ew.add(ew.neg(tr.log(ew.add(rand_like(logits), tiny))), tiny)))
     soft = reduction.softmax(ew.mul(ew.add(logits, draw), 1.0 / tau), dim)
     if not hard:
         return soft
     axis = axis_of(dim, soft.aval.ndim)
     top = reduction.amax(soft.detach(), axis, True)  # type: ignore[attr-defined]
-    one_hot = where(pointwise(ew.eq, soft, top), 1.0, zeros_like(soft))
+    one_hot = where(pointwise(cmp.eq, soft, top), 1.0, zeros_like(soft))
     return ew.add(ew.sub(one_hot, soft.detach()), soft)  # type: ignore[attr-defined]
 
 

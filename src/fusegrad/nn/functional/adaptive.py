@@ -21,6 +21,7 @@ from ...functions.indexing import wrap_index
 from ...functions.reduction import mean
 from ...functions.rounding import rounds_to_input
 from ...functions.shape import cat, narrow, reshape
+from ...ops import compare as cmp
 from ...ops import elementwise as ew
 from ...ops import indexing, source
 from ...tensor import Tensor
@@ -146,10 +147,10 @@ def _winner(values: Sequence[Tensor], places: Sequence[Tensor]) -> tuple[Tensor,
     """The first maximum of several tensors (the last nan) and its place."""
     best, place = values[0], places[0]
     for value, here in zip(values[1:], places[1:], strict=True):
-        better = ew.gt(value, best)
+        better = cmp.gt(value, best)
         if value.dtype.is_floating_point:
-            better = ew.or_(better, ew.ne(value, value))
-        best, place = ew.where(better, value, best), ew.where(better, here, place)
+            better = cmp.or_(better, cmp.ne(value, value))
+        best, place = cmp.where(better, value, best), cmp.where(better, here, place)
     return best, place
 
 
@@ -281,9 +282,9 @@ def _starts(draw: Tensor, extent: int, count: int, size: int) -> Tensor:
     i = Tensor(source.iota(shape=shape, dtype=draw.dtype, axis=len(shape) - 1))
     u = broadcast_to(draw, shape)
     here = ew.sub(ew.floor(ew.mul(ew.add(i, u), alpha)), ew.floor(ew.mul(u, alpha)))
-    begin = ew.convert(here, dtype=int64)
+    begin = cmp.convert(here, dtype=int64)
     final = Tensor(np.broadcast_to(np.arange(count) == count - 1, shape).copy())
-    return ew.where(final, end, begin)
+    return cmp.where(final, end, begin)
 
 
 def fractional_max_pool2d(

@@ -17,8 +17,10 @@ from ...functions.pointwise import where
 from ...functions.reduction import amax, mean, softmax, sum
 from ...functions.rounding import rounds_once
 from ...functions.shape import cat, narrow, permute, repeat_interleave, reshape, unsqueeze
+from ...ops import compare as cmp
 from ...ops import elementwise as ew
 from ...ops import source
+from ...ops import transcendental as tr
 from ...tensor import Tensor
 from .layers import dropout
 
@@ -30,15 +32,17 @@ def _causal(rows: int, columns: int) -> Tensor:
     shape = (rows, columns)
     i = Tensor(source.iota(shape=shape, dtype=int64, axis=0))
     j = Tensor(source.iota(shape=shape, dtype=int64, axis=1))
-    return ew.le(j, i)
+    return cmp.le(j, i)
 
 
 def _safe_softmax(scores: Tensor) -> Tensor:
     """Softmax over the last axis; rows that are masked everywhere become 0 instead of nan."""
+    if not scores.aval.size:
+        return scores
     top = amax(scores.detach(), -1, True)  # type: ignore[attr-defined]
-    e = ew.exp(pointwise(ew.sub, scores, where(ew.eq(top, -math.inf), 0.0, top)))
+    e = tr.exp(pointwise(ew.sub, scores, where(cmp.eq(top, -math.inf), 0.0, top)))
     total = sum(e, -1, keepdim=True)
-    return pointwise(ew.div, e, where(ew.eq(total, 0.0), 1.0, total))
+    return pointwise(ew.div, e, where(cmp.eq(total, 0.0), 1.0, total))
 
 
 def _masked(scores: Tensor, mask: Tensor) -> Tensor:
@@ -94,7 +98,7 @@ def scaled_dot_product_attention(
         key: ``(N, ..., S, E)``.
         value: ``(N, ..., S, Ev)``.
         attn_mask: broadcasts to ``(N, ..., L, S)``; boolean: true takes part; floating: is added.
-            Queries that may look nowhere give 0.
+            Queries that may look nowhere, or whose scores are all -inf, give 0.
         dropout_p: probability of dropping a weight (always, not only in training).
         is_causal: each query looks at its own position and before; excludes ``attn_mask``.
         scale: 1 / sqrt(E) when omitted.
@@ -127,12 +131,10 @@ def scaled_dot_product_attention(
     order = (*range(key.aval.ndim - 2), key.aval.ndim - 1, key.aval.ndim - 2)
     scores = ew.mul(matmul(query, permute(key, order)), factor)
     if attn_mask is not None:
-        weights = _safe_softmax(_masked(scores, attn_mask))
-    else:
-        if is_causal:
-            scores = where(_causal(*scores.aval.shape[-2:]), scores, -math.inf)
-        weights = softmax(scores, -1)
-    return matmul(dropout(weights, dropout_p, True), value)
+        scores = _masked(scores, attn_mask)
+    elif is_causal:
+        scores = where(_causal(*scores.aval.shape[-2:]), scores, -math.inf)
+    return matmul(dropout(_safe_softmax(scores), dropout_p, True), value)
 
 
 # --- several heads --------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from ...functions.indexing import checked, wrap_index
 from ...functions.pointwise import where
 from ...functions.reduction import amax, sum
 from ...functions.shape import narrow, reshape, unsqueeze
+from ...ops import compare as cmp
 from ...ops import elementwise as ew
 from ...ops import indexing, source
 from ...tensor import Tensor
@@ -28,7 +29,7 @@ def _bag_of(offsets: Tensor, count: int) -> Tensor:
     shape = (count, offsets.aval.shape[0])
     position = Tensor(source.iota(shape=shape, dtype=int64, axis=0))
     begins = broadcast_to(cast(offsets, int64), shape)
-    return ew.sub(sum(ew.le(begins, position), 1), 1)
+    return ew.sub(sum(cmp.le(begins, position), 1), 1)
 
 
 def _check(
@@ -111,7 +112,7 @@ def embedding_bag(
         looked = pointwise(ew.mul, looked, unsqueeze(per_sample_weights, -1))
     kept: Tensor | None = None
     if padding_idx is not None:
-        kept = ew.ne(index, padding_idx % rows)
+        kept = cmp.ne(index, padding_idx % rows)
     bags, bag = input.aval.shape[0], None
     if offsets is not None:
         bags = offsets.aval.shape[0] - (1 if include_last_offset else 0)
@@ -129,7 +130,7 @@ def _total(
     looked: Tensor, bag: Tensor | None, bags: int, kept: Tensor | None, average: bool
 ) -> Tensor:
     if kept is not None:
-        looked = ew.where(_spread(kept, looked), looked, 0.0)
+        looked = cmp.where(_spread(kept, looked), looked, 0.0)
     shape = looked.aval.shape[:-1]
     if kept is None:
         ones = Tensor(source.full(shape=shape, dtype=looked.dtype, value=1))
@@ -149,16 +150,16 @@ def _maximum(looked: Tensor, bag: Tensor | None, bags: int, kept: Tensor | None)
     if bag is not None:  # every bag looks at all rows and skips those of other bags
         count, features = looked.aval.shape
         shape = (bags, count)
-        own = ew.eq(
+        own = cmp.eq(
             broadcast_to(reshape(bag, (1, count)), shape),
             Tensor(source.iota(shape=shape, dtype=int64, axis=0)),
         )
-        kept = own if kept is None else ew.and_(own, broadcast_to(kept, shape))
+        kept = own if kept is None else cmp.and_(own, broadcast_to(kept, shape))
         looked = broadcast_to(looked, (bags, count, features))
     if kept is None:
         return amax(looked, 1)
     if not looked.aval.shape[1]:
         return sum(looked, 1)
     best = amax(where(_spread(kept, looked), looked, -math.inf), 1)
-    some = broadcast_to(unsqueeze(ew.gt(sum(kept, 1), 0), -1), best.aval.shape)
+    some = broadcast_to(unsqueeze(cmp.gt(sum(kept, 1), 0), -1), best.aval.shape)
     return where(some, best, 0.0)

@@ -27,8 +27,10 @@ from ...functions.reduction import amax, log_softmax, sum
 from ...functions.rounding import rounds_once
 from ...functions.shape import movedim, reshape, unsqueeze
 from ...ir.graph import Var
+from ...ops import compare as cmp
 from ...ops import elementwise as ew
 from ...ops import source
+from ...ops import transcendental as tr
 from ...tensor import Tensor
 from .activation import softplus_stable
 from .losscommon import (
@@ -88,11 +90,11 @@ def _check_range(target: Tensor, classes: int, ignore_index: int) -> bool:
 def _picker(scores: Tensor, target: Tensor) -> Tensor:
     """Boolean one-hot of ``target`` along the last axis of ``scores``."""
     ramp = Tensor(source.iota(shape=scores.aval.shape, dtype=int32, axis=scores.aval.ndim - 1))
-    return ew.eq(ramp, broadcast_to(unsqueeze(cast(target, int32), -1), scores.aval.shape))
+    return cmp.eq(ramp, broadcast_to(unsqueeze(cast(target, int32), -1), scores.aval.shape))
 
 
 def _pick(values: Tensor, hit: Tensor) -> Tensor:
-    return sum(ew.where(hit, values, 0.0), -1)
+    return sum(cmp.where(hit, values, 0.0), -1)
 
 
 def _class_weight(name: str, weight: Tensor | None, scores: Tensor) -> Tensor | None:
@@ -113,15 +115,15 @@ def _guarded(loss: Tensor, target: Tensor, classes: int, checked: bool) -> Tenso
     if checked:
         return loss
     index = cast(target, int64)
-    return where(ew.and_(ew.ge(index, 0), ew.lt(index, classes)), loss, float("nan"))
+    return where(cmp.and_(cmp.ge(index, 0), cmp.lt(index, classes)), loss, float("nan"))
 
 
 def _finish(losses: Tensor, valid: Tensor, factor: Tensor | None, reduction: str) -> Tensor:
     """Mask ignored targets and reduce; a mean divides by the weights of the targets kept."""
-    losses = ew.where(valid, losses, 0.0)
+    losses = cmp.where(valid, losses, 0.0)
     if reduction != "mean":
         return reduced(losses, reduction)
-    kept = cast(valid, losses.dtype) if factor is None else ew.where(valid, factor, 0.0)
+    kept = cast(valid, losses.dtype) if factor is None else cmp.where(valid, factor, 0.0)
     return ew.div(sum(losses), sum(kept))
 
 
@@ -161,7 +163,7 @@ def nll_loss(
     weights = _class_weight("nll_loss", weight, scores)
     factor = None if weights is None else _pick(weights, hit)
     loss = _guarded(ew.neg(_pick(scores, hit)), target, scores.aval.shape[-1], checked)
-    valid = ew.ne(cast(target, int64), ignore_index)
+    valid = cmp.ne(cast(target, int64), ignore_index)
     return _finish(loss if factor is None else ew.mul(loss, factor), valid, factor, reduction)
 
 
@@ -182,7 +184,7 @@ def _index_cross_entropy(
     factor = None if weights is None else _pick(weights, hit)
     top = amax(scores.detach(), -1, True)  # type: ignore[attr-defined]
     shifted = ew.sub(scores, broadcast_to(top, scores.aval.shape))
-    log_total = ew.log(sum(ew.exp(shifted), -1))
+    log_total = tr.log(sum(tr.exp(shifted), -1))
     loss = ew.sub(log_total, _pick(shifted, hit))
     loss = loss if factor is None else ew.mul(loss, factor)
     if smoothing > 0.0:
@@ -193,7 +195,7 @@ def _index_cross_entropy(
             spread = ew.sub(ew.mul(log_total, sum(weights, -1)), sum(ew.mul(weights, shifted), -1))
         loss = ew.add(ew.mul(loss, 1.0 - smoothing), ew.mul(spread, smoothing / classes))
     loss = _guarded(loss, target, classes, checked)
-    return _finish(loss, ew.ne(cast(target, int64), ignore_index), factor, reduction)
+    return _finish(loss, cmp.ne(cast(target, int64), ignore_index), factor, reduction)
 
 
 def _probability_cross_entropy(
@@ -273,12 +275,12 @@ class _BinaryCrossEntropy(Function):
         scale = clamp(ew.mul(ew.sub(1.0, x), x), min=1e-12)
         return (
             ew.mul(g, ew.div(ew.sub(x, y), scale)),
-            ew.mul(g, ew.sub(ew.log1p(ew.neg(x)), ew.log(x))),
+            ew.mul(g, ew.sub(tr.log1p(ew.neg(x)), tr.log(x))),
         )
 
 
 def _log_clamped(x: Tensor) -> Tensor:
-    return clamp(ew.log(x), min=-100.0)
+    return clamp(tr.log(x), min=-100.0)
 
 
 @rounds_once
@@ -349,7 +351,7 @@ def binary_cross_entropy_with_logits(
     require_floating("binary_cross_entropy_with_logits", y, "target")
     if pos_weight is None:
         # max(x, 0) - x * y vanishes exactly for confident logits, so their small losses are right
-        tail = ew.log1p(ew.exp(ew.neg(ew.abs_(x))))
+        tail = tr.log1p(tr.exp(ew.neg(ew.abs_(x))))
         loss = pointwise(
             ew.add, pointwise(ew.sub, ew.maximum(x, 0.0), pointwise(ew.mul, x, y)), tail
         )
@@ -373,4 +375,4 @@ def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
     shape = (*tensor.aval.shape, num_classes)
     ramp = Tensor(source.iota(shape=shape, dtype=int64, axis=len(shape) - 1))
     index = broadcast_to(reshape(tensor, (*tensor.aval.shape, 1)), shape)
-    return cast(ew.eq(ramp, index), int64)
+    return cast(cmp.eq(ramp, index), int64)

@@ -18,8 +18,10 @@ from ...functions.reduction import mean, sum
 from ...functions.shape import cat, reshape, squeeze, stack, unsqueeze
 from ...ir.primitive import current_builder
 from ...loops import scan_tensors
+from ...ops import compare as cmp
 from ...ops import elementwise as ew
 from ...ops import indexing, movement
+from ...ops import transcendental as tr
 from ...tensor import Tensor
 from ..utils.rnn import host_integers
 from .losscommon import reduction_of
@@ -78,12 +80,12 @@ def ctc_loss(
     )
     loss = _batch_loss(log_probs, labels, ticks, sizes, blank)
     if zero_infinity:
-        loss = where(ew.eq(loss, _INF), 0.0, loss)
+        loss = where(cmp.eq(loss, _INF), 0.0, loss)
     if mode == "none":
         return loss if batched else squeeze(loss, 0)
     if mode == "sum":
         return sum(loss)
-    return mean(ew.div(loss, ew.convert(ew.maximum(sizes, 1), dtype=loss.dtype)))
+    return mean(ew.div(loss, cmp.convert(ew.maximum(sizes, 1), dtype=loss.dtype)))
 
 
 def _as_batch(log_probs: Tensor, *lengths: Any) -> list[Any]:
@@ -149,7 +151,7 @@ def _lengths(values: Any, batch: int, name: str, limit: int, what: str) -> Tenso
     traced = isinstance(values, Tensor) and current_builder() is not None
     known = None if traced else host_integers(values, name)
     if isinstance(values, Tensor):
-        lengths = ew.convert(values, dtype=int64) if values.dtype is not int64 else values
+        lengths = cmp.convert(values, dtype=int64) if values.dtype is not int64 else values
     else:
         lengths = Tensor(np.asarray(known, np.int64))
     if lengths.shape != (batch,):
@@ -172,7 +174,7 @@ def _batch_loss(
     steps, batch, _ = log_probs.shape
     width = labels.shape[1]
     positions = Tensor(np.arange(width).reshape(1, width))
-    present = _spread(ew.lt, positions, unsqueeze(sizes, 1), (batch, width))
+    present = _spread(cmp.lt, positions, unsqueeze(sizes, 1), (batch, width))
     labels = where(present, labels, blank)
     blanks = labels.new_full((batch, width), blank)
     pairs = reshape(stack([blanks, labels], 2), batch, 2 * width)
@@ -182,7 +184,7 @@ def _batch_loss(
     index = movement.broadcast(extended, shape=(steps, batch, states), axes=(1, 2))
     emitted = gather(log_probs, 2, index)
     ramp = Tensor(np.arange(steps).reshape(steps, 1))
-    valid = _spread(ew.lt, ramp, unsqueeze(ticks, 0), (steps, batch))
+    valid = _spread(cmp.lt, ramp, unsqueeze(ticks, 0), (steps, batch))
     first = Tensor(np.arange(states).reshape(1, states) < 2)
     alpha = where(first, emitted[0], -_INF) if steps else log_probs.new_full((batch, states), -_INF)
 
@@ -210,8 +212,8 @@ def _may_skip(extended: Tensor, blank: int) -> Tensor:
     batch, states = extended.shape
     earlier = _shifted(extended, 2, blank)
     here = Tensor((np.arange(states) >= 2).reshape(1, states))
-    differs = ew.and_(ew.ne(extended, blank), ew.ne(extended, earlier))
-    return ew.and_(differs, movement.broadcast(here, shape=(batch, states), axes=(0, 1)))
+    differs = cmp.and_(cmp.ne(extended, blank), cmp.ne(extended, earlier))
+    return cmp.and_(differs, movement.broadcast(here, shape=(batch, states), axes=(0, 1)))
 
 
 def _shifted(x: Tensor, by: int, fill: float = -_INF) -> Tensor:
@@ -226,13 +228,13 @@ def _logsumexp(parts: list[Tensor]) -> Tensor:
     top = parts[0].detach()
     for part in parts[1:]:
         top = ew.maximum(top, part.detach())
-    nothing = ew.eq(top, -_INF)
+    nothing = cmp.eq(top, -_INF)
     shift = where(nothing, 0.0, top)
-    total = ew.exp(ew.sub(parts[0], shift))
+    total = tr.exp(ew.sub(parts[0], shift))
     for part in parts[1:]:
-        total = ew.add(total, ew.exp(ew.sub(part, shift)))
+        total = ew.add(total, tr.exp(ew.sub(part, shift)))
     total = where(nothing, 1.0, total)
-    return where(nothing, -_INF, ew.add(ew.log(total), shift))
+    return where(nothing, -_INF, ew.add(tr.log(total), shift))
 
 
 def _ends(alpha: Tensor, ticks: Tensor, sizes: Tensor) -> Tensor:
@@ -241,15 +243,15 @@ def _ends(alpha: Tensor, ticks: Tensor, sizes: Tensor) -> Tensor:
     in_blank = squeeze(gather(alpha, 1, last), 1)
     place = ew.maximum(ew.sub(last, 1), 0)
     in_label = squeeze(gather(alpha, 1, place), 1)
-    in_label = where(ew.gt(sizes, 0), in_label, -_INF)
+    in_label = where(cmp.gt(sizes, 0), in_label, -_INF)
     loss = ew.neg(_logsumexp([in_blank, in_label]))
-    without_steps = where(ew.eq(sizes, 0), loss.new_full(loss.shape, 0.0), _INF)
-    return where(ew.eq(ticks, 0), without_steps, loss)
+    without_steps = where(cmp.eq(sizes, 0), loss.new_full(loss.shape, 0.0), _INF)
+    return where(cmp.eq(ticks, 0), without_steps, loss)
 
 
 def _softmax_part(log_probs: Tensor, valid: Tensor, loss: Tensor) -> Tensor:
     """Zero, with the probabilities of all valid steps as its gradient."""
-    probabilities = sum(ew.exp(log_probs), 2)
+    probabilities = sum(tr.exp(log_probs), 2)
     per_sequence = sum(where(valid, probabilities, 0.0), 0)
     zero = ew.sub(per_sequence, per_sequence.detach())
-    return where(ew.eq(loss.detach(), _INF), 0.0, zero)
+    return where(cmp.eq(loss.detach(), _INF), 0.0, zero)

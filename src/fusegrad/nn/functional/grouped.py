@@ -11,7 +11,7 @@ from ...functions.creation import zeros
 from ...functions.linear import matmul
 from ...functions.pointwise import where
 from ...functions.shape import stack
-from ...ops import elementwise as ew
+from ...ops import compare as cmp
 from ...ops import source
 from ...tensor import Tensor
 
@@ -30,9 +30,9 @@ def grouped_mm(
 
     ``(M, K) x (G, K, N)`` gives ``(M, N)``, groups of rows; ``(G, M, K) x (K, N)`` gives
     ``(M, N)``, groups of columns; ``(M, K) x (K, N)`` gives ``(G, M, N)``, groups of the axis that
-    is summed; ``(G, M, K) x (G, K, N)`` is a batched product. What lies behind the last group is zero (PyTorch
-    leaves it undefined). Offsets are run-time values, so each group multiplies the whole axis, with
-    the others' elements left out.
+    is summed; ``(G, M, K) x (G, K, N)`` is a batched product. What lies behind the last group is
+    zero (PyTorch leaves it undefined). Offsets are run-time values, so each group multiplies the
+    whole axis, with the others' elements left out.
 
     Args:
         mat_a, mat_b: matrices of one floating dtype, 2-D or 3-D.
@@ -63,9 +63,9 @@ def grouped_mm(
     products = []
     out = zeros(mat_a.aval.shape[-2], mat_b.aval.shape[-1], dtype=mat_a.dtype)
     for k in range(groups):
-        inside: Any = ew.lt(at, ends[k].expand(extent))  # type: ignore[attr-defined]
+        inside: Any = cmp.lt(at, ends[k].expand(extent))  # type: ignore[attr-defined]
         if k:
-            inside = ew.and_(inside, ew.ge(at, ends[k - 1].expand(extent)))  # type: ignore[attr-defined]
+            inside = cmp.and_(inside, cmp.ge(at, ends[k - 1].expand(extent)))  # type: ignore[attr-defined]
         if a_ragged and b_ragged:
             a, b = where(inside, mat_a, 0), where(inside[:, None], mat_b, 0)
             products.append(matmul(a, b))

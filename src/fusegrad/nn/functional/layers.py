@@ -21,6 +21,7 @@ from ...functions.random import Generator, rand
 from ...functions.reduction import mean, sum, var
 from ...functions.rounding import rounds_once, rounds_to_input
 from ...functions.shape import unsqueeze
+from ...ops import compare as cmp
 from ...ops import contract, indexing, source
 from ...ops import elementwise as ew
 from ...tensor import Tensor
@@ -74,7 +75,7 @@ def _dropout(
         out = ew.mul(input, 0.0)
     else:
         keep = 1.0 - p
-        kept = ew.lt(rand(shape, dtype=input.dtype, generator=generator), keep)
+        kept = cmp.lt(rand(shape, dtype=input.dtype, generator=generator), keep)
         out = where(kept, ew.mul(input, 1.0 / keep), 0.0)
     return input._assign(out, "in-place dropout") if inplace else out
 
@@ -131,7 +132,7 @@ def _alpha_dropout(
         out = ew.mul(input, 0.0)
     else:
         scale = (keep + saturated * saturated * keep * p) ** -0.5
-        kept = ew.lt(rand(shape, dtype=input.dtype), keep)
+        kept = cmp.lt(rand(shape, dtype=input.dtype), keep)
         out = ew.add(ew.mul(where(kept, input, saturated), scale), -scale * saturated * p)
     return input._assign(out, "in-place dropout") if inplace else out
 
@@ -240,9 +241,9 @@ def _renormalize(weight: Tensor, index: Tensor, max_norm: float, norm_type: floa
     with no_grad():
         table = weight.detach()  # type: ignore[attr-defined]
         size = norm(table, norm_type, 1, keepdim=True)
-        used = unsqueeze(ew.gt(_frequency(index, table.aval.shape[0], table), 0.0), 1)
+        used = unsqueeze(cmp.gt(_frequency(index, table.aval.shape[0], table), 0.0), 1)
         scale = ew.div(max_norm, ew.add(size, 1e-7))
-        shrink = ew.and_(used, ew.gt(size, max_norm))
+        shrink = cmp.and_(used, cmp.gt(size, max_norm))
         weight._assign(pointwise(ew.mul, table, where(shrink, scale, 1.0)), "embedding max_norm")
 
 
@@ -290,6 +291,8 @@ def embedding(
         share = ew.reciprocal(count)
         out = _ScaleGradient.apply(out, unsqueeze(share, -1))
     if padding_idx is not None and out.requires_grad:
-        padded = broadcast_to(unsqueeze(ew.eq(cast(index, int64), padding_idx), -1), out.aval.shape)
-        out = ew.where(padded, out.detach(), out)  # type: ignore[attr-defined]
+        padded = broadcast_to(
+            unsqueeze(cmp.eq(cast(index, int64), padding_idx), -1), out.aval.shape
+        )
+        out = cmp.where(padded, out.detach(), out)  # type: ignore[attr-defined]
     return out

@@ -20,6 +20,7 @@ from ...functions.reduction import all, amin, any, sum
 from ...functions.rounding import rounds_once
 from ...functions.shape import broadcast_tensors, reshape, unsqueeze
 from ...ir.graph import Var
+from ...ops import compare as cmp
 from ...ops import elementwise as ew
 from ...ops import source
 from ...tensor import Tensor
@@ -70,8 +71,8 @@ def hinge_embedding_loss(
     reduction = reduction_of(reduction, size_average, reduce)
     tensors("hinge_embedding_loss", input=input, target=target)
     hinge = clamp(pointwise(ew.sub, margin, input), min=0.0)
-    far = where(pointwise(ew.ne, target, 1), hinge, 0.0)
-    near = where(pointwise(ew.ne, target, -1), input, 0.0)
+    far = where(pointwise(cmp.ne, target, 1), hinge, 0.0)
+    near = where(pointwise(cmp.ne, target, -1), input, 0.0)
     return reduced(pointwise(ew.add, far, near), reduction)
 
 
@@ -165,8 +166,8 @@ def cosine_embedding_loss(
     size1 = ew.add(sum(ew.mul(input1, input1), -1), 1e-12)
     size2 = ew.add(sum(ew.mul(input2, input2), -1), 1e-12)
     cos = pointwise(ew.div, product, ew.sqrt(pointwise(ew.mul, size1, size2)))
-    near = where(pointwise(ew.eq, target, 1), ew.sub(1.0, cos), 0.0)
-    far = where(pointwise(ew.eq, target, -1), clamp(pointwise(ew.sub, cos, margin), min=0.0), 0.0)
+    near = where(pointwise(cmp.eq, target, 1), ew.sub(1.0, cos), 0.0)
+    far = where(pointwise(cmp.eq, target, -1), clamp(pointwise(ew.sub, cos, margin), min=0.0), 0.0)
     return reduced(ew.add(near, far), reduction)
 
 
@@ -299,7 +300,7 @@ def _check_labels(name: str, target: Tensor, low: int, classes: int) -> Tensor |
     """Refuse concrete class indices out of range; where they are traced, whether all are inside."""
     raw = target._read()
     if isinstance(raw, Var):
-        return ew.and_(ew.ge(target, low), ew.lt(target, classes))
+        return cmp.and_(cmp.ge(target, low), cmp.lt(target, classes))
     if ((raw < low) | (raw >= classes)).any():
         bad = raw[(raw < low) | (raw >= classes)].flat[0]
         raise RangeError(
@@ -364,18 +365,20 @@ def multi_margin_loss(
         )
     inside = _check_labels(name, target, 0, classes)
     ramp = Tensor(source.iota(shape=x.aval.shape, dtype=int64, axis=1))
-    hit = ew.eq(ramp, broadcast_to(reshape(target, (samples, 1)), x.aval.shape))
-    own = sum(ew.where(hit, x, 0.0), 1, True)
+    hit = cmp.eq(ramp, broadcast_to(reshape(target, (samples, 1)), x.aval.shape))
+    own = sum(cmp.where(hit, x, 0.0), 1, True)
     gap = ew.add(ew.sub(x, broadcast_to(own, x.aval.shape)), float(margin))
-    counts = ew.and_(ew.gt(gap, 0.0), ew.not_(hit))  # as in PyTorch, a nan gap counts for nothing
-    terms = ew.where(counts, ew.mul(gap, gap) if p == 2 else gap, 0.0)
+    counts = cmp.and_(
+        cmp.gt(gap, 0.0), cmp.not_(hit)
+    )  # as in PyTorch, a nan gap counts for nothing
+    terms = cmp.where(counts, ew.mul(gap, gap) if p == 2 else gap, 0.0)
     if weight is not None:
         require_floating(name, weight, "weight", x.dtype)
         spread = broadcast_to(weight, x.aval.shape)
-        factor = sum(ew.where(hit, spread, 0.0), 1, True)
+        factor = sum(cmp.where(hit, spread, 0.0), 1, True)
         terms = ew.mul(terms, broadcast_to(factor, x.aval.shape))
     loss = reshape(ew.mul(sum(terms, 1), 1.0 / classes), target.aval.shape)
-    return _averaged(loss if inside is None else ew.where(inside, loss, math.nan), reduction)
+    return _averaged(loss if inside is None else cmp.where(inside, loss, math.nan), reduction)
 
 
 def check_multi_margin(name: str, p: int, weight: Tensor | None) -> None:
@@ -428,21 +431,21 @@ def multilabel_margin_loss(
     inside = _check_labels(name, target, -1, classes)
     labels = reshape(target, x.aval.shape)
     place = Tensor(source.iota(shape=x.aval.shape, dtype=int64, axis=1))
-    end = amin(ew.where(ew.lt(labels, 0), place, classes), 1, True)  # of the list of targets
-    listed = ew.lt(place, broadcast_to(end, x.aval.shape))
+    end = amin(cmp.where(cmp.lt(labels, 0), place, classes), 1, True)  # of the list of targets
+    listed = cmp.lt(place, broadcast_to(end, x.aval.shape))
     # axes: sample, entry of the list, class
     cube = (samples, classes, classes)
     ramp = Tensor(source.iota(shape=cube, dtype=int64, axis=2))
-    hit = ew.eq(ramp, broadcast_to(unsqueeze(ew.where(listed, labels, -1), 2), cube))
+    hit = cmp.eq(ramp, broadcast_to(unsqueeze(cmp.where(listed, labels, -1), 2), cube))
     scores = broadcast_to(unsqueeze(x, 1), cube)
-    own = broadcast_to(sum(ew.where(hit, scores, 0.0), 2, True), cube)
+    own = broadcast_to(sum(cmp.where(hit, scores, 0.0), 2, True), cube)
     wanted = broadcast_to(any(hit, 1, True), cube)
     gap = ew.add(ew.sub(scores, own), 1.0)
-    counts = ew.and_(broadcast_to(unsqueeze(listed, 2), cube), ew.not_(wanted))
-    terms = ew.where(ew.and_(counts, ew.gt(gap, 0.0)), gap, 0.0)
+    counts = cmp.and_(broadcast_to(unsqueeze(listed, 2), cube), cmp.not_(wanted))
+    terms = cmp.where(cmp.and_(counts, cmp.gt(gap, 0.0)), gap, 0.0)
     loss = ew.mul(sum(terms, (1, 2)), 1.0 / classes)
     if inside is not None:
-        loss = ew.where(all(reshape(inside, x.aval.shape), 1), loss, math.nan)
+        loss = cmp.where(all(reshape(inside, x.aval.shape), 1), loss, math.nan)
     return _averaged(reshape(loss, input.aval.shape[:-1]), reduction)
 
 

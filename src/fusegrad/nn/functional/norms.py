@@ -17,6 +17,7 @@ from ...functions.pointwise import pow as power
 from ...functions.reduction import mean, sum
 from ...functions.rounding import rounds_to_input
 from ...functions.shape import reshape
+from ...ops import compare as cmp
 from ...ops import elementwise as ew
 from ...tensor import Tensor, grad_mode
 from .windows import Axis, taps
@@ -142,7 +143,7 @@ def batch_norm(
     """
     shape = input.aval.shape
     if shape == (0,):
-        return ew.convert(input, dtype=input.dtype)
+        return cmp.convert(input, dtype=input.dtype)
     if len(shape) < 2:
         raise ShapeError(f"batch_norm got {input.aval}", "Expected (N, C) or (N, C, ...).")
     _check_channels(

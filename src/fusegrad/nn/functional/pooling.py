@@ -21,6 +21,7 @@ from ...functions.common import broadcast_to, cast, pointwise, unshared
 from ...functions.pointwise import pow as power
 from ...functions.rounding import rounds_to_input
 from ...functions.shape import narrow
+from ...ops import compare as cmp
 from ...ops import elementwise as ew
 from ...ops import source
 from ...tensor import Tensor, grad_mode
@@ -71,17 +72,17 @@ def _best(x: Tensor, axes: Sequence[Axis], dtype: DType) -> tuple[Tensor, Tensor
             begin = ew.mul(first, weight)
             if places is not None:
                 default = pointwise(ew.add, _resized(default, axis, shape), begin)
-                position = ew.where(ew.eq(first, 0), position, default)
+                position = cmp.where(cmp.eq(first, 0), position, default)
             else:
                 position = default = begin
         for t in range(1, axis.kernel):
             value = values[t]
-            better = ew.gt(value, best)
+            better = cmp.gt(value, best)
             if value.dtype.is_floating_point:
-                better = ew.or_(better, ew.ne(value, value))
+                better = cmp.or_(better, cmp.ne(value, value))
             place: Any = t * weight if places is None else ew.add(places[t], t * weight)
-            best = ew.where(better, value, best)
-            position = ew.where(better, place, position)
+            best = cmp.where(better, value, best)
+            position = cmp.where(better, place, position)
         weight *= axis.kernel
     assert position is not None
     return best, position
@@ -104,10 +105,10 @@ def _spread(g: Tensor, position: Tensor, axes: Sequence[Axis]) -> Tensor:
             step = ew.mul(cast(steps, position.dtype), weight)
             here, weight = (step if here is None else ew.add(here, step)), weight * axis.kernel
         assert here is not None
-        return fitted(ew.where(ew.eq(place, here), wide, 0.0), axes)
+        return fitted(cmp.where(cmp.eq(place, here), wide, 0.0), axes)
     total: Tensor | None = None
     for number in range(math.prod(a.kernel for a in axes)):
-        part, rest = ew.where(ew.eq(position, number), g, 0.0), number
+        part, rest = cmp.where(cmp.eq(position, number), g, 0.0), number
         for axis in reversed(axes):
             part, rest = untap(part, axis, rest % axis.kernel), rest // axis.kernel
         total = part if total is None else ew.add(total, part)

@@ -20,7 +20,9 @@ from ...functions.pointwise import where
 from ...functions.reduction import sum
 from ...functions.rounding import rounds_once
 from ...functions.shape import unsqueeze
+from ...ops import compare as cmp
 from ...ops import elementwise as ew
+from ...ops import transcendental as tr
 from ...tensor import Tensor
 from .losscommon import paired, reduced, reduction_of, require_floating, tensors, weighted
 
@@ -139,7 +141,7 @@ def smooth_l1_loss(
     if beta == 0:
         return reduced(size, reduction)
     inner = ew.mul(ew.mul(d, d), 0.5 / beta)
-    return reduced(where(ew.lt(size, beta), inner, ew.sub(size, 0.5 * beta)), reduction)
+    return reduced(where(cmp.lt(size, beta), inner, ew.sub(size, 0.5 * beta)), reduction)
 
 
 @rounds_once
@@ -171,7 +173,7 @@ def huber_loss(
     d = _difference("huber_loss", input, cast(target, input.dtype))
     size = ew.abs_(d)
     outer = ew.mul(ew.sub(size, 0.5 * delta), delta)
-    loss = where(ew.le(size, delta), ew.mul(ew.mul(d, d), 0.5), outer)
+    loss = where(cmp.le(size, delta), ew.mul(ew.mul(d, d), 0.5), outer)
     return _weighted_mean(loss, weight, reduction_of(reduction))
 
 
@@ -212,7 +214,7 @@ def kl_div(
     require_floating("kl_div", input, "input")
     require_floating("kl_div", target, "target")
     if log_target:
-        loss = pointwise(ew.mul, ew.exp(target), pointwise(ew.sub, target, input))
+        loss = pointwise(ew.mul, tr.exp(target), pointwise(ew.sub, target, input))
     else:
         loss = pointwise(ew.sub, _xlogx(target), pointwise(ew.mul, target, input))
     out = reduced(loss, chosen)
@@ -222,8 +224,8 @@ def kl_div(
 
 def _xlogx(x: Tensor) -> Tensor:
     """x * log(x), 0 at 0; the logarithm of the side not taken is that of 1."""
-    zero = ew.eq(x, 0.0)
-    return where(zero, 0.0, ew.mul(x, ew.log(where(zero, 1.0, x))))
+    zero = cmp.eq(x, 0.0)
+    return where(zero, 0.0, ew.mul(x, tr.log(where(zero, 1.0, x))))
 
 
 @rounds_once
@@ -251,15 +253,15 @@ def poisson_nll_loss(
     tensors("poisson_nll_loss", input=input, target=target)
     x, y = floating(input), target
     if log_input:
-        loss = pointwise(ew.sub, ew.exp(x), pointwise(ew.mul, y, x))
+        loss = pointwise(ew.sub, tr.exp(x), pointwise(ew.mul, y, x))
     else:
-        loss = pointwise(ew.sub, x, pointwise(ew.mul, y, ew.log(ew.add(x, eps))))
+        loss = pointwise(ew.sub, x, pointwise(ew.mul, y, tr.log(ew.add(x, eps))))
     if full:
         y = floating(y)
-        large = ew.gt(y, 1.0)
+        large = cmp.gt(y, 1.0)
         safe = where(large, y, 1.0)
-        half_log = ew.mul(ew.log(ew.mul(safe, 2.0 * math.pi)), 0.5)
-        stirling = ew.add(ew.sub(ew.mul(safe, ew.log(safe)), safe), half_log)
+        half_log = ew.mul(tr.log(ew.mul(safe, 2.0 * math.pi)), 0.5)
+        stirling = ew.add(ew.sub(ew.mul(safe, tr.log(safe)), safe), half_log)
         loss = pointwise(ew.add, loss, where(large, stirling, 0.0))
     return reduced(loss, reduction)
 
@@ -290,7 +292,7 @@ def gaussian_nll_loss(
     spread = _variance(input, var, eps)
     d = pointwise(ew.sub, input, target)
     scaled = pointwise(ew.div, ew.mul(d, d), spread)
-    loss = ew.mul(pointwise(ew.add, ew.log(spread), scaled), 0.5)
+    loss = ew.mul(pointwise(ew.add, tr.log(spread), scaled), 0.5)
     if full:
         loss = ew.add(loss, 0.5 * math.log(2.0 * math.pi))
     return reduced(loss, reduction_of(reduction))
@@ -316,4 +318,4 @@ def _variance(input: Tensor, var: Tensor | float, eps: float) -> Tensor:
         )
     # The limit keeps the slope of var itself, as if var had been limited outside the history.
     floor = ew.add(ew.sub(var, var.detach()), eps)  # type: ignore[attr-defined]
-    return where(ew.lt(var, eps), floor, var)
+    return where(cmp.lt(var, eps), floor, var)

@@ -20,6 +20,7 @@ from ...errors import ArgumentError, ArgumentTypeError, DTypeError, RangeError, 
 from ...functions.common import broadcast_to
 from ...functions.linear import bmm
 from ...functions.shape import reshape, select, transpose
+from ...ops import compare as cmp
 from ...ops import elementwise as ew
 from ...ops import indexing
 from ...tensor import Tensor
@@ -167,22 +168,22 @@ class _Reader:
         if self.padding == 2:
             ends = (0.0, extent - 1.0) if self.align_corners else (-0.5, extent - 0.5)
             x = _reflected(x, *ends)
-        inside = ew.gt(x, 0.0)
-        x = ew.where(inside, x, 0.0)
-        return ew.where(ew.lt(x, extent - 1.0), x, extent - 1.0)
+        inside = cmp.gt(x, 0.0)
+        x = cmp.where(inside, x, 0.0)
+        return cmp.where(cmp.lt(x, extent - 1.0), x, extent - 1.0)
 
     def read(self, places: Sequence[Tensor]) -> Tensor:
         """The elements, zero outside; ``places`` are whole numbers in a floating dtype."""
         index: Any = None
         valid: Any = None
         for place, extent in zip(places, self.extents, strict=True):
-            here = ew.and_(ew.ge(place, 0.0), ew.le(place, extent - 1.0))
-            step = ew.convert(ew.where(here, place, 0.0), dtype=int64)
+            here = cmp.and_(cmp.ge(place, 0.0), cmp.le(place, extent - 1.0))
+            step = cmp.convert(cmp.where(here, place, 0.0), dtype=int64)
             index = step if index is None else ew.add(ew.mul(index, extent), step)
-            valid = here if valid is None else ew.and_(valid, here)
+            valid = here if valid is None else cmp.and_(valid, here)
         shape = (*self.image.aval.shape[:2], index.aval.shape[1])
         found = indexing.take_along(self.image, _over_channels(index, shape), axis=2)
-        return ew.where(_over_channels(valid, shape), found, 0.0)
+        return cmp.where(_over_channels(valid, shape), found, 0.0)
 
 
 def _over_channels(x: Tensor, shape: tuple[int, ...]) -> Tensor:
@@ -195,11 +196,11 @@ def _reflected(x: Tensor, low: float, high: float) -> Tensor:
     if span == 0:
         return ew.mul(x, 0.0)
     shifted = ew.sub(x, low)
-    distance = ew.where(ew.lt(shifted, 0.0), ew.neg(shifted), shifted)
+    distance = cmp.where(cmp.lt(shifted, 0.0), ew.neg(shifted), shifted)
     turns = ew.floor(ew.div(distance.detach(), span))  # type: ignore[attr-defined]
     rest = ew.fmod(distance, span)
-    even = ew.eq(ew.fmod(turns, 2.0), 0.0)
-    return ew.where(even, ew.add(rest, low), ew.sub(high, rest))
+    even = cmp.eq(ew.fmod(turns, 2.0), 0.0)
+    return cmp.where(even, ew.add(rest, low), ew.sub(high, rest))
 
 
 def _nearest(reader: _Reader, at: Sequence[Tensor]) -> Tensor:

@@ -19,6 +19,7 @@ from ...functions.common import method
 from ...functions.norms import norm
 from ...functions.reduction import mean, var
 from ...functions.shape import pad_constant, permute, reshape
+from ...ops import compare as cmp
 from ...ops import elementwise as ew
 from ...tensor import Tensor
 from . import (
@@ -270,7 +271,7 @@ def native_dropout(input: Tensor, p: float, train: bool | None) -> tuple[Tensor,
     """
     ones = ew.add(ew.mul(input.detach(), 0.0), 1.0)  # type: ignore[attr-defined]
     factors = layers.dropout(ones, p, train is not False)
-    return ew.mul(input, factors), ew.ne(factors, 0.0)
+    return ew.mul(input, factors), cmp.ne(factors, 0.0)
 
 
 def norm_except_dim(v: Tensor, pow: int = 2, dim: int = 0) -> Tensor:

@@ -16,6 +16,7 @@ from ...functions.norms import norm
 from ...functions.pointwise import clamp, neg
 from ...functions.reduction import amax, sum
 from ...functions.shape import stack
+from ...ops import compare as cmp
 from ...ops import elementwise as ew
 from ...tensor import Tensor
 
@@ -58,7 +59,7 @@ def get_total_norm(
         total = amax(stack([amax(ew.abs_(x)) for x in listed]))
     else:
         total = norm(stack([norm(x, norm_type) for x in listed]), norm_type)
-    if error_if_nonfinite and not bool(ew.isfinite(total)):
+    if error_if_nonfinite and not bool(cmp.isfinite(total)):
         raise GradientError(
             f"the total norm of order {norm_type} for gradients is non-finite",
             "error_if_nonfinite=True forbids clipping by a norm that is inf or nan.",

@@ -16,6 +16,7 @@ from ...functions.pointwise import clamp, where
 from ...functions.reduction import amax, sum
 from ...functions.shape import cat, pad_constant, reshape, transpose
 from ...ops import elementwise as ew
+from ...ops import transcendental as tr
 from ...tensor import Tensor
 
 SQUARINGS = 14
@@ -35,9 +36,9 @@ def matrix_exp(a: Any) -> Any:
     """
     with no_grad():
         norm: Any = amax(sum(ew.abs_(a.detach()), -2, True), -1, True)
-        exponent: Any = clamp(ew.ceil(ew.log2(clamp(norm, min=0.25))) + 1.0, min=0.0)
+        exponent: Any = clamp(ew.ceil(tr.log2(clamp(norm, min=0.25))) + 1.0, min=0.0)
         exponent = where(exponent > SQUARINGS, math.nan, exponent)
-        scale = ew.exp2(ew.neg(exponent))
+        scale = tr.exp2(ew.neg(exponent))
     x = a * scale
     unit: Any = eye(a.aval.shape[-1], dtype=a.dtype)
     x2 = x @ x
