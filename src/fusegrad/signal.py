@@ -102,7 +102,7 @@ def _window(
         f"{doc} ``M`` samples; ``sym=False`` gives one period of a longer window."
         + (f" Options: {options}." if options else "")
     )
-    return factory(function)
+    return factory(function, ArgumentError)  # a ValueError, as PyTorch's
 
 
 def _center_is_free(sym: bool, center: float | None, tau: float) -> str:

@@ -58,4 +58,5 @@ def table_of(seed: int) -> Table:
 
 def disturbance_of(dtypes: list[str]) -> float:
     """Size of the errors for a program whose inputs have these dtypes."""
-    return max(t.disturbance for t in (PLAIN, *TABLES) if not set(t.leading).isdisjoint(dtypes))
+    tables = [t for t in TABLES if not set(t.leading).isdisjoint(dtypes)]
+    return max(t.disturbance for t in (PLAIN, *tables))

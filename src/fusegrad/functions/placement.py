@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-from ..errors import ArgumentTypeError, RangeError
+from ..errors import ArgumentTypeError, FusegradError, RangeError
 from ..tensor import Tensor
 from .layout import Layout
 
@@ -73,11 +73,13 @@ def on_cpu(place: Any) -> None:
         device(place)
 
 
-def factory(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+def factory(
+    function: Callable[..., Tensor], unknown_layout: type[FusegradError] = ArgumentTypeError
+) -> Callable[..., Tensor]:
     """Give a function that makes a tensor the keywords PyTorch has for where and how.
 
     ``layout``, ``device`` and ``pin_memory`` have one value each here; ``requires_grad`` marks the
-    result.
+    result. ``unknown_layout`` is the error of another layout.
 
     Raises:
         RuntimeError: another device, page-locked memory, or ``requires_grad`` of integers.
@@ -100,7 +102,7 @@ def factory(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
     ) -> Tensor:
         on_cpu(device)
         if layout is not None and not isinstance(layout, Layout):
-            raise ArgumentTypeError(
+            raise unknown_layout(
                 f"{function.__name__} with layout={layout!r}", "It must be a layout.", "fg.strided"
             )
         if pin_memory:
