@@ -192,10 +192,13 @@ from .functions.elementary import (
 )
 from .functions.indexing import gather, index_select
 from .functions.inplace import fill, fill_, zero_
+from .functions.layout import Layout as layout
+from .functions.layout import MemoryFormat as memory_format
 from .functions.layout import (
     channels_last,
     channels_last_3d,
     contiguous_format,
+    legacy_contiguous_format,
     preserve_format,
     strided,
 )
@@ -548,7 +551,8 @@ __all__ += [
 ]  # fmt: skip
 __all__ += [
     "angle", "cdouble", "cfloat", "complex", "conj_physical", "fft", "imag", "is_conj",
-    "is_neg", "istft", "polar", "real", "resolve_conj", "resolve_neg", "stft",
+    "is_neg", "istft", "layout", "legacy_contiguous_format", "memory_format", "polar",
+    "real", "resolve_conj", "resolve_neg", "stft",
     "view_as_complex", "view_as_real",
 ]  # fmt: skip
 # What the families list themselves, and the in-place functions.

@@ -42,8 +42,8 @@ def _weights(
     found = []
     for k in range(0, len(params), each):
         first, second, *rest = params[k : k + each]
-        bias = rest[:2] if biases else (None, None)
-        found.append(Weights(first, second, *bias, rest[-1] if projected else None))
+        ih, hh = rest[:2] if biases else (None, None)
+        found.append(Weights(first, second, ih, hh, rest[-1] if projected else None))
     return [found[k : k + directions] for k in range(0, len(found), directions)]
 
 
