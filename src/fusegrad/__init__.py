@@ -192,10 +192,13 @@ from .functions.elementary import (
 )
 from .functions.indexing import gather, index_select
 from .functions.inplace import fill, fill_, zero_
+from .functions.layout import Layout as layout
+from .functions.layout import MemoryFormat as memory_format
 from .functions.layout import (
     channels_last,
     channels_last_3d,
     contiguous_format,
+    legacy_contiguous_format,
     preserve_format,
     strided,
 )
@@ -446,10 +449,14 @@ from .nn.functional import (  # isort: skip
 )
 from .nn.functional import toplevel as _toplevel  # isort: skip
 from .functions import memory as _memory, numeric as _numeric, samplers as _samplers  # isort: skip
-from .functions import settings as _settings  # isort: skip
+from .functions import segments as _segments, settings as _settings  # isort: skip
+from .functions import storages as _storages  # isort: skip
+from .nn import networks as _networks  # isort: skip
 
 # Families whose modules list what they offer at the top level.
-for _module in (_toplevel, _samplers, _memory, _numeric, _settings):
+for _module in (
+    _toplevel, _samplers, _memory, _numeric, _settings, _segments, _storages, _networks,
+):  # fmt: skip
     for _name in _module.__all__:
         globals()[_name] = getattr(_module, _name)
 i0, igamma, igammac, polygamma = special.i0, special.igamma, special.igammac, special.polygamma
@@ -544,7 +551,8 @@ __all__ += [
 ]  # fmt: skip
 __all__ += [
     "angle", "cdouble", "cfloat", "complex", "conj_physical", "fft", "imag", "is_conj",
-    "is_neg", "istft", "polar", "real", "resolve_conj", "resolve_neg", "stft",
+    "is_neg", "istft", "layout", "legacy_contiguous_format", "memory_format", "polar",
+    "real", "resolve_conj", "resolve_neg", "stft",
     "view_as_complex", "view_as_real",
 ]  # fmt: skip
 # What the families list themselves, and the in-place functions.

@@ -133,6 +133,7 @@ class Tensor(Boxed):
     _key: Any = None
     _ptr: int = 0
     _weak = False
+    _conjugate: bool | None = None  # of what ``conj`` returns: the bit that PyTorch's tensor has
     _hint = ""
     _jitted = False
 
@@ -345,6 +346,12 @@ class Tensor(Boxed):
         """
         root = self._root()
         base = self if root is None else root
+        if base._conjugate is not None:
+            raise InPlaceError(
+                f"{op} on a conjugate {self.aval}",
+                "PyTorch would write into the tensor that was conjugated; here it is a copy.",
+                "x.conj_physical() or .clone() for a tensor of its own",
+            )
         if grad_mode.enabled:
             if self._requires_grad and self._edge is None:
                 raise InPlaceError(

@@ -119,7 +119,6 @@ NOT_FUNCTIONS = {
     "max_pool3d_with_indices": "max_pool3d(return_indices=True), not documented",
     "scaled_mm": "8-bit floating formats of CUDA",
     "scaled_grouped_mm": "8-bit floating formats of CUDA",
-    "grouped_mm": "a kernel of CUDA",
 }
 
 

@@ -280,3 +280,41 @@ def test_real_programs_pay_nothing() -> None:
     compiled = fg.jit(step)
     compiled(fg.ones(3, 2), fg.ones(2, 2))
     assert "conj" not in str(compiled.graph()) and "convert" not in str(compiled.graph())
+
+
+def _conjugates(lib: Any) -> list[Any]:
+    z = lib.tensor([[1 + 2j, 3 - 1j]])
+    every = [
+        z, z.conj(), z.conj().conj(), z.mH, z.H, z.adjoint(), z.conj()[0], z.conj().T,
+        z.conj().resolve_conj(), z.conj_physical(), z.conj().clone(), z.conj() + 1, -z.conj(),
+        z.conj().contiguous(), z.real.conj(), z.conj().real, lib.tensor([1, 2]).conj(),
+        z.resolve_conj(), z.real.conj_physical(), z.conj().detach(),
+    ]  # fmt: skip
+    return [(x.is_conj(), x.is_complex(), x.resolve_neg().tolist(), x.shape) for x in every]
+
+
+def test_conjugate_bits() -> None:
+    """``is_conj`` answers as PyTorch does, though nothing waits to be conjugated."""
+    assert _conjugates(fg) == _conjugates(torch)
+    z = fg.tensor([1 + 2j])
+    assert z.resolve_conj() is z and fg.ones(1).conj().add_(1).item() == 2.0
+    assert not z.conj().imag.is_neg() and z.conj().imag.item() == -2.0
+
+
+def test_conjugates_are_not_written() -> None:
+    """It would have to change the tensor that was conjugated."""
+
+    def square(z: Any) -> None:
+        z.mul_(z)
+
+    def part(z: Any) -> None:
+        z.imag[0] = 1.0
+
+    for change in (square, part, lambda z: z[0].fill_(0), lambda z: fg.add(z, 1, out=z)):
+        for compiled in (lambda f: f, fg.jit):
+            with pytest.raises(fg.errors.InPlaceError) as caught:
+                compiled(lambda z, change=change: change(z.conj()))(fg.tensor([1 + 2j]))
+            assert "conjugate" in str(caught.value) and "conj_physical" in caught.value.hint
+    for own in (fg.conj_physical, lambda z: z.conj().resolve_conj(), lambda z: z.conj().clone()):
+        z = fg.tensor([1 + 2j])
+        assert own(z).mul_(2).tolist() == [2 - 4j] and z.tolist() == [1 + 2j]

@@ -398,3 +398,21 @@ def test_a_compiled_step_equals_the_eager_one() -> None:
 
     for a, b in zip(step(x), fg.jit(step)(x), strict=True):
         np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("driver", ["gels", "gelsy", "gelsd", "gelss"])
+@pytest.mark.parametrize("condition", [1e6, 1e12])
+def test_least_squares_of_nearly_singular_matrices(driver: str, condition: float) -> None:
+    """The residual stays at rounding level, as PyTorch's does; an explicit inverse lost it."""
+    rng = np.random.default_rng(0)
+    u, v = (np.linalg.qr(rng.normal(size=(n, n)))[0] for n in (20, 8))
+    a = (u[:, :8] * np.logspace(0, -np.log10(condition), 8)) @ v.T
+    b = a @ rng.normal(size=(8, 2))
+    found = [
+        lib.linalg.lstsq(lib.from_numpy(a), lib.from_numpy(b), driver=driver) for lib in (fg, torch)
+    ]
+    for result in found:
+        assert np.linalg.norm(a @ result.solution.numpy() - b) < 1e-13 * np.linalg.norm(b)
+    assert found[0].rank.tolist() == found[1].rank.tolist()
+    for k in (1, 2, 3):
+        assert found[0][k].shape == found[1][k].shape

@@ -27,6 +27,8 @@ def detach(self: Tensor) -> Tensor:
     """The same memory without history."""
     out = Tensor(self._value, self._storage, self._path)
     out._vseen, out._weak = self._vseen, self._weak
+    root = self._root()
+    out._conjugate = (self if root is None else root)._conjugate
     return out
 
 

@@ -1,7 +1,7 @@
 """Complex tensors: built from parts, taken apart, conjugated.
 
 Parts are views: ``x.real`` and ``fg.view_as_real(x)`` share the memory of ``x``. A conjugate is
-computed at once, so no tensor waits to be conjugated (``is_conj`` is always false).
+computed at once; so that no program depends on it, it refuses to be changed in place.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from ..ops import movement
 from ..ops import transcendental as tr
 from ..tensor import Tensor
 from ..viewpath import layout_of
-from .common import as_tensor_operand, broadcast_shapes, broadcast_to, cast, method
+from .common import as_tensor_operand, broadcast_shapes, broadcast_to, cast, method, owned
 from .pointwise import abs as magnitude
 from .pointwise import where
 from .twins import in_place
@@ -177,26 +177,33 @@ Tensor.imag = property(imag, _set_imag)  # type: ignore[attr-defined]
 # --- conjugates -----------------------------------------------------------------------------------
 @method()
 def conj(input: Tensor) -> Tensor:
-    """The complex conjugate, computed at once into memory of its own; real tensors themselves.
+    """The complex conjugate; real tensors themselves.
+
+    It is computed at once into memory of its own, while PyTorch's shares the memory of ``input``.
+    So it cannot be changed in place: that would have to change ``input``.
 
     Example:
         >>> import fusegrad as fg
         >>> fg.conj(fg.tensor([1 + 2j])).tolist()
         [(1-2j)]
     """
-    return ops.conj(input) if input.dtype.is_complex else input
+    if not input.dtype.is_complex:
+        return input
+    out = ops.conj(input)
+    out._conjugate = not is_conj(input)
+    return out
 
 
 @method()
 def conj_physical(input: Tensor) -> Tensor:
-    """The same as ``conj``.
+    """The complex conjugate in memory of its own, to be used in any way; real tensors themselves.
 
     Example:
         >>> import fusegrad as fg
         >>> fg.conj_physical(fg.tensor([1 + 2j])).tolist()
         [(1-2j)]
     """
-    return conj(input)
+    return ops.conj(input) if input.dtype.is_complex else input
 
 
 in_place("conj_physical_", conj_physical)
@@ -204,8 +211,14 @@ in_place("conj_physical_", conj_physical)
 
 @method()
 def resolve_conj(input: Tensor) -> Tensor:
-    """The tensor itself: conjugates are computed at once."""
-    return input
+    """A copy of what ``conj`` returned, any other tensor itself.
+
+    Example:
+        >>> import fusegrad as fg
+        >>> fg.tensor([1j]).conj().resolve_conj().mul_(2).tolist()
+        [-2j]
+    """
+    return owned(input) if is_conj(input) else input
 
 
 @method()
@@ -216,8 +229,16 @@ def resolve_neg(input: Tensor) -> Tensor:
 
 @method()
 def is_conj(input: Tensor) -> bool:
-    """Whether the tensor still has to be conjugated: never."""
-    return False
+    """Whether a tensor is what ``conj`` returned, or a view of that.
+
+    Example:
+        >>> import fusegrad as fg
+        >>> x = fg.tensor([1j])
+        >>> x.is_conj(), x.conj().is_conj(), x.conj().conj().is_conj()
+        (False, True, False)
+    """
+    root = input._root()
+    return (input if root is None else root)._conjugate is True and input.dtype.is_complex
 
 
 @method()

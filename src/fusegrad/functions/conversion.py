@@ -242,6 +242,9 @@ def data_ptr(input: Tensor) -> int:
     return int(input._concrete(".data_ptr()").__array_interface__["data"][0])
 
 
+method("const_data_ptr")(data_ptr)
+
+
 @method()
 def stride(input: Tensor, dim: int | None = None) -> Any:
     """Strides in elements."""

@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ..dtypes import float32
+from ..dtypes import bool_, float32
 from ..errors import ArgumentTypeError, DTypeError, ShapeError
 from ..ops import window
 from ..tensor import Tensor
+from . import integer_windows
 from .common import cast
 from .complex import complex, imag, real
 from .pointwise import add, sub
@@ -59,10 +60,10 @@ def _operands(
         raise ShapeError(given, f"The weight has {rank} spatial axes after two of channels.")
     tensors = [input, weight] if bias is None else [input, weight, bias]
     kinds = {t.dtype for t in tensors}
-    if len(kinds) > 1 or input.dtype.category < 2:
+    if len(kinds) > 1 or input.dtype is bool_:
         raise DTypeError(
             f"{name} got {', '.join(str(t.aval) for t in tensors)}",
-            "Input, weight and bias must have one floating dtype.",
+            "Input, weight and bias must have one dtype, of numbers.",
             "input.to(weight.dtype)",
         )
     single = input.aval.ndim == rank + 1
@@ -171,7 +172,8 @@ def _conv(
                 "more padding, or a smaller kernel_size or dilation",
             )
         size.append(room // s + 1)
-    out = window.conv(
+    convolve = integer_windows.conv if x.dtype.category == 1 else window.conv
+    out = convolve(
         x, weight, size=tuple(size), stride=stride, low=low, dilation=dilation, groups=groups
     )
     return _finish(out, bias, single, name)
@@ -236,7 +238,8 @@ def _conv_transpose(
                 "less padding",
             )
         size.append(extent)
-    out = window.conv_input(
+    spread = integer_windows.conv_input if y.dtype.category == 1 else window.conv_input
+    out = spread(
         y, weight, size=tuple(size), stride=stride, low=low, dilation=dilation, groups=groups
     )
     return _finish(out, bias, single, name)

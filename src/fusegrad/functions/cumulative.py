@@ -14,7 +14,8 @@ from ..ops import scan as ops
 from ..ops import transcendental as tr
 from ..tensor import Tensor
 from .common import axis_of, cast, method, owned, pointwise
-from .pointwise import mul, sub, where
+from .complex import complex, imag, real
+from .pointwise import add, exp, log, mul, round, sub, where
 from .reduction import sum
 from .refusals import floats_only, no_booleans
 from .rounding import rounds_once
@@ -112,12 +113,46 @@ def logcumsumexp(input: Tensor, dim: int) -> Tensor:
     axis = axis_of(dim, x.aval.ndim)
     if not x.aval.shape or not x.aval.shape[axis]:
         return owned(x)
-    top = cummax(x.detach(), axis).values
+    size = real(x) if x.dtype.is_complex else x
+    top = cummax(size.detach(), axis).values
     shift = where(cmp.isfinite(top), top, 0.0)
     before = ops.shifted(top, axis, 1, x.aval.ndim)
     factors = tr.exp(ew.sub(before, shift))
+    if x.dtype.is_complex:
+        return _complex_logcumsumexp(x, factors, top, shift, axis)
     total = ops.recur(factors, tr.exp(ew.sub(x, shift)), axis=axis, reverse=False)
     return where(pointwise(cmp.eq, top, -math.inf), x, ew.add(tr.log(total), shift))
+
+
+def _complex_logcumsumexp(
+    x: Tensor, factors: Tensor, top: Tensor, shift: Tensor, axis: int
+) -> Tensor:
+    """Sums of the parts, their logarithm, and the branch of it that PyTorch's recurrence is on.
+
+    That recurrence adds to the larger of the sum so far and the element, an angle below pi.
+    """
+    terms = exp(sub(x, shift))
+    parts = [ops.recur(factors, t, axis=axis, reverse=False) for t in (real(terms), imag(terms))]
+    dead = pointwise(cmp.eq, top, -math.inf)
+    found = log(complex(where(dead, 1.0, parts[0]), where(dead, 0.0, parts[1])))
+    size, angle = ew.add(real(found), shift), imag(found)
+    still, given = angle.detach(), imag(x).detach()
+    before = ops.shifted(size.detach(), axis, 1, x.aval.ndim)
+    anew = cmp.gt(real(x).detach(), before)
+    first = Tensor(source.iota(shape=x.aval.shape, dtype=int64, axis=axis))
+    anew = cmp.or_(anew, cmp.eq(first, 0))
+    step = _wrapped(sub(still, where(anew, given, ops.shifted(still, axis, 1, x.aval.ndim))))
+    begin = add(step, where(anew, given, 0.0))
+    goes_on = cast(cmp.not_(anew), begin.dtype)
+    turned = ops.recur(goes_on, begin, axis=axis, reverse=False)
+    turns = round(mul(sub(turned, still), 1 / (2 * math.pi)))
+    angle = add(angle, mul(turns, 2 * math.pi))
+    return complex(where(dead, -math.inf, size), where(dead, 0.0, angle))
+
+
+def _wrapped(angle: Tensor) -> Tensor:
+    """An angle in [-pi, pi]."""
+    return sub(angle, mul(round(mul(angle, 1 / (2 * math.pi))), 2 * math.pi))
 
 
 @method()

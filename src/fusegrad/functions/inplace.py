@@ -135,4 +135,8 @@ Tensor.itemsize = property(lambda self: self.dtype.itemsize)  # type: ignore[att
 Tensor.nbytes = property(lambda self: self.dtype.itemsize * self.aval.size)  # type: ignore[attr-defined]
 Tensor.ndim = property(lambda self: self.aval.ndim)  # type: ignore[attr-defined]
 Tensor.layout = property(lambda self: strided)  # type: ignore[attr-defined]
-Tensor.is_sparse = Tensor.is_cuda = property(lambda self: False)  # type: ignore[attr-defined]
+Tensor.is_cpu = property(lambda self: True)  # type: ignore[attr-defined]
+for _name in """
+    sparse sparse_csr cuda xpu mps mtia xla vulkan ipu maia meta mkldnn nested quantized
+""".split():
+    setattr(Tensor, f"is_{_name}", property(lambda self: False))

@@ -45,7 +45,7 @@ class Layout:
 
 
 strided = Layout()
-contiguous_format = MemoryFormat("contiguous_format")
+contiguous_format = legacy_contiguous_format = MemoryFormat("contiguous_format")
 preserve_format = MemoryFormat("preserve_format")
 channels_last = MemoryFormat("channels_last", (0, 2, 3, 1))
 channels_last_3d = MemoryFormat("channels_last_3d", (0, 2, 3, 4, 1))
@@ -108,6 +108,38 @@ def contiguous(input: Tensor, memory_format: Any = contiguous_format) -> Tensor:
             "fg.contiguous_format",
         )
     return in_format(input, memory_format)
+
+
+@method("dim_order")
+def dim_order(self: Tensor, ambiguity_check: bool = False) -> tuple[int, ...]:
+    """The axes from the slowest in memory to the fastest.
+
+    Args:
+        ambiguity_check: refuse tensors of which two axes have one stride.
+
+    Raises:
+        RuntimeError: such a tensor.
+
+    Example:
+        >>> import fusegrad as fg
+        >>> fg.zeros(2, 3).T.dim_order()
+        (1, 0)
+    """
+    layout = layout_of(self)
+    order = sorted(range(layout.ndim), key=lambda k: -layout.strides[k])
+    if ambiguity_check and len({*layout.strides}) < layout.ndim:
+        raise ShapeError(
+            f"dim_order of {self.aval} with strides {layout.strides}",
+            "The tensor does not have unique dim order.",
+            "x.clone()",
+        )
+    return tuple(order)
+
+
+@method("to_dense")
+def to_dense(self: Tensor, dtype: Any = None, *, masked_grad: bool = True) -> Tensor:
+    """The tensor itself, or converted: all tensors are dense."""
+    return self if dtype is None else self.to(dtype)  # type: ignore[attr-defined,no-any-return]
 
 
 @method()

@@ -24,14 +24,13 @@ from .elementary import _pair
 from .placement import factory
 from .pointwise import where
 from .reduction import amax, amin, sum
-from .scattering import index_reduce
 from .shape import cat, narrow, reshape, select, stack
 from .sorting import searchsorted
 from .twins import in_place
 
 __all__ = [
     "frexp", "gradient", "histogram", "histogramdd", "is_same_size", "is_signed", "nextafter",
-    "nonzero_static", "range", "segment_reduce", "typename", "unravel_index",
+    "nonzero_static", "range", "typename", "unravel_index",
 ]  # fmt: skip
 
 
@@ -300,78 +299,6 @@ def histogram(
     return counts, edges
 
 
-# --- segments -------------------------------------------------------------------------------------
-_SEGMENTS = {"sum": 0.0, "mean": math.nan, "max": -math.inf, "min": math.inf, "prod": 1.0}
-
-
-def segment_reduce(
-    data: Tensor,
-    reduce: str,
-    *,
-    lengths: Tensor | None = None,
-    indices: Tensor | None = None,
-    offsets: Tensor | None = None,
-    axis: int = 0,
-    unsafe: bool = False,
-    initial: Any = None,
-) -> Tensor:
-    """Slices of the first axis reduced by segments that follow each other.
-
-    Args:
-        reduce: ``sum``, ``mean``, ``max``, ``min`` or ``prod``.
-        lengths: elements of each segment, or
-        offsets: where segments begin, with the end of the last one.
-        axis: 0.
-        initial: what a segment starts with; empty segments give it, or 0, nan, -inf, inf, 1.
-
-    Raises:
-        RuntimeError: not exactly one of ``lengths`` and ``offsets``, another axis, lengths that do
-            not add up (eager only).
-
-    Example:
-        >>> import fusegrad as fg
-        >>> fg.segment_reduce(fg.arange(4.0), "max", lengths=fg.tensor([1, 3])).tolist()
-        [0.0, 3.0]
-    """
-    if (lengths is None) == (offsets is None) or axis != 0 or indices is not None:
-        raise RangeError(
-            "segment_reduce", "It takes lengths or offsets (vectors), for axis 0.", "lengths="
-        )
-    if reduce not in _SEGMENTS:
-        raise RangeError(f"segment_reduce with reduce={reduce!r}", f"Known: {list(_SEGMENTS)}.")
-    n = data.aval.shape[0]
-    if lengths is None:
-        assert offsets is not None
-        ends = narrow(offsets, 0, 1, offsets.aval.shape[0] - 1)
-        lengths = ew.sub(ends, narrow(offsets, 0, 0, offsets.aval.shape[0] - 1))
-    ends = lengths.cumsum(0)  # type: ignore[attr-defined]
-    count = lengths.aval.shape[0]
-    if not unsafe and not isinstance(lengths._read(), Var):
-        sizes = np.asarray(lengths._value)
-        if sizes.ndim != 1 or (sizes < 0).any() or sizes.sum() != n:
-            raise RangeError(
-                f"segment_reduce of {data.aval} by lengths {sizes.tolist()}",
-                "Expected all rows of lengths along axis to sum to data.size(axis).",
-            )
-    at = Tensor(source.iota(shape=(n, count), dtype=int64, axis=0))
-    past = cmp.le(broadcast_to(cast(ends, int64), (n, count)), at)
-    place = sum(cast(past, int64), 1)
-    how = {"max": "amax", "min": "amin"}.get(reduce, reduce)
-    start = _SEGMENTS[reduce] if initial is None else initial
-    neutral = 0.0 if how in ("sum", "mean") else start
-    base = full((count, *data.aval.shape[1:]), neutral, dtype=data.dtype)
-    if how in ("sum", "mean"):
-        total = base.index_add(0, place, data)  # type: ignore[attr-defined]
-        total = total if initial is None else total + initial  # type: ignore[operator]
-        if how == "sum":
-            return total
-        size = reshape(cast(lengths, data.dtype), (count, *[1] * (data.aval.ndim - 1)))
-        empty = start if initial is not None else math.nan
-        size = broadcast_to(size, total.aval.shape)
-        return where(cmp.eq(size, 0.0), empty, ew.div(total, size))
-    return index_reduce(base, 0, place, data, how, include_self=True)
-
-
 # --- positions ------------------------------------------------------------------------------------
 def unravel_index(indices: Tensor, shape: Any) -> tuple[Tensor, ...]:
     """Positions along each axis of a shape, from positions in its row-major order.
@@ -490,6 +417,17 @@ def map_(self: Tensor, tensor: Tensor, callable: Callable[[Any, Any], Any]) -> T
     pairs = zip(self._concrete("map_").flat, np.asarray(other).flat, strict=True)
     found = np.array([callable(a.item(), b.item()) for a, b in pairs], self.dtype.np)
     return self._assign(Tensor(found.reshape(self.aval.shape)), "map_")
+
+
+@method("map2_")
+def map2_(self: Tensor, x: Tensor, y: Tensor, callable: Callable[[Any, Any, Any], Any]) -> Tensor:
+    """Replace each element by a Python function of it and of those of two others; eager only."""
+    shape = self.aval.shape
+    rows = [np.asarray(broadcast_to(t, shape)._concrete("map2_")).flat for t in (self, x, y)]
+    found = np.array(
+        [callable(*(v.item() for v in row)) for row in zip(*rows, strict=True)], self.dtype.np
+    )
+    return self._assign(Tensor(found.reshape(shape)), "map2_")
 
 
 method("is_nonzero")(conversion.is_nonzero)

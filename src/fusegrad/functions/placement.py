@@ -9,6 +9,7 @@ from typing import Any
 
 from ..errors import ArgumentTypeError, FusegradError, RangeError
 from ..tensor import Tensor
+from .common import method
 from .layout import Layout
 
 
@@ -71,6 +72,34 @@ def on_cpu(place: Any) -> None:
     """
     if place is not None:
         device(place)
+
+
+def _on_another(name: str) -> None:
+    def method_(self: Tensor, *args: Any, **options: Any) -> Tensor:
+        on_cpu(name)
+        return self
+
+    method_.__name__ = name
+    method_.__doc__ = f"The tensor on a {name} device, of which there is none: an error."
+    method(name)(method_)
+
+
+_on_another("cuda")
+_on_another("xpu")
+
+
+@method("pin_memory")
+def pin_memory(self: Tensor) -> Tensor:
+    """The tensor in memory for copies to another device, of which there is none: an error.
+
+    Raises:
+        RuntimeError: always.
+    """
+    raise RangeError(
+        "pin_memory()",
+        "Memory is pinned for copies to another device; only the cpu is available here.",
+        "the tensor itself",
+    )
 
 
 def factory(

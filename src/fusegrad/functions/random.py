@@ -6,9 +6,10 @@ adds one to it; inside a jitted step the state is state like any other.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -97,6 +98,25 @@ def set_rng_state(new_state: Tensor) -> None:
         True
     """
     default_generator.set_state(new_state)
+
+
+@contextlib.contextmanager
+def fork_rng(devices: Any = None, enabled: bool = True) -> Iterator[None]:
+    """Draw from the default generator in a block and go on behind it as if nothing had been drawn.
+
+    Example:
+        >>> import fusegrad as fg
+        >>> with fg.random.fork_rng():
+        ...     a = fg.rand(2)
+        >>> fg.equal(a, fg.rand(2))
+        True
+    """
+    state = get_rng_state()
+    try:
+        yield
+    finally:
+        if enabled:
+            set_rng_state(state)
 
 
 def initial_seed() -> int:

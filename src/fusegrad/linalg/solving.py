@@ -305,7 +305,7 @@ DRIVERS = ("gels", "gelsy", "gelsd", "gelss")
 def lstsq(A: Tensor, B: Tensor, rcond: float | None = None, *, driver: str | None = None) -> Lstsq:
     """The X that minimises ``|A X - B|``, of smallest norm where there are several.
 
-    Computed through the pseudo-inverse, which has a derivative at any rank.
+    Computed by singular values; derivatives are those of the pseudo-inverse, at any rank.
 
     Args:
         A: ``(*, m, n)``.
@@ -342,9 +342,11 @@ def lstsq(A: Tensor, B: Tensor, rcond: float | None = None, *, driver: str | Non
     a, b = broadcast_batch(name, A, right)
     default = epsilon(A.dtype) * max(m, n)
     relative = tolerance(name, 0.0 if driver == "gels" else rcond, a, default)
+    exact, singular = _minimiser(a.detach(), b.detach(), relative)  # type: ignore[attr-defined]
     inverse = spectral.pinv(a, tolerance(name, None, a, 0.0), relative, hermitian=False)
-    solution = mx.matmul(inverse, b)
-    rank, values = _rank_and_values(a, relative, driver)
+    solution = mx.matmul(inverse, b)  # the derivatives are those of this product
+    solution = ew.add(solution, ew.sub(exact, solution.detach()))
+    rank, values = _rank_and_values(a, singular, relative, driver)
     told = driver == "gels" or (driver in ("gelsd", "gelss") and _full_rank(rank, n))
     if m > n and told:
         misfit = ew.sub(mx.matmul(a, solution), b)
@@ -354,10 +356,29 @@ def lstsq(A: Tensor, B: Tensor, rcond: float | None = None, *, driver: str | Non
     return Lstsq(squeeze(solution, -1) if vector else solution, residuals, rank, values)
 
 
-def _rank_and_values(a: Tensor, relative: Tensor, driver: str) -> tuple[Tensor, Tensor]:
+def _minimiser(a: Tensor, b: Tensor, relative: Tensor) -> tuple[Tensor, Tensor]:
+    """The solution by singular values, and these.
+
+    The product with an explicit inverse would leave a residual that grows with the condition
+    number; here the parts of ``b`` are divided first (Golub and Van Loan 2013, section 5.5).
+    """
+    m, n = a.aval.shape[-2:]
+    u, s, v = spectral.split_svd(spectral.svd(a, full=False), m, n, False)
+    values = mx.real_values(s)
+    if not min(m, n):
+        return mx.matmul(v, mx.matmul(mx.adjoint(u), b)), values
+    limit = ew.mul(broadcast_to(amax(values, -1), relative.aval.shape), relative)
+    large = cmp.gt(values, mx.spread_columns(limit, min(m, n)))
+    inverse = cmp.where(large, ew.reciprocal(cmp.where(large, values, 1.0)), 0.0)
+    parts = mx.scale_rows(mx.matmul(mx.adjoint(u), b), cast(inverse, a.dtype))
+    return mx.matmul(v, parts), values
+
+
+def _rank_and_values(
+    a: Tensor, values: Tensor, relative: Tensor, driver: str
+) -> tuple[Tensor, Tensor]:
     if driver == "gels":
         return _empty(int64), _empty(real_dtype(a.dtype))
-    values = spectral.svdvals(a.detach())  # type: ignore[attr-defined]
     rank = count_above(values, tolerance("linalg.lstsq", None, a, 0.0), relative)
     return rank, _empty(real_dtype(a.dtype)) if driver == "gelsy" else values
 

@@ -7,19 +7,18 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..dtypes import DType
 from ..errors import ArgumentError, ArgumentTypeError, ShapeError
 from ..functions.creation import empty, zeros
 from ..functions.indexing import index_select
-from ..functions.shape import cat, squeeze, stack, transpose, unsqueeze
+from ..functions.shape import squeeze, transpose, unsqueeze
 from ..ops import indexing
 from ..tensor import Tensor
 from . import init
-from .functional.layers import dropout
-from .functional.recurrent import CELLS, Weights, recurrent_layer
+from .functional.recurrent import CELLS, Weights, recurrent_layers
 from .module import Module
 from .parameter import Parameter
 from .utils.rnn import PackedSequence, host_integers, unpacked
@@ -162,17 +161,14 @@ class RNNBase(Module):
     def _run_packed(
         self, packed: PackedSequence, hx: Sequence[Tensor] | None
     ) -> tuple[PackedSequence, list[Tensor]]:
-        data, mask = unpacked(packed)
         order, back = packed.sorted_indices, packed.unsorted_indices
         if hx is not None and order is not None:
             hx = [index_select(h, 1, order) for h in hx]
-        states = self._start(data, data.shape[1], hx, True)
-        output, states = self._layers(data, states, Tensor(mask[:, :, None]))
-        steps, batch = mask.shape
-        sizes = host_integers(packed.batch_sizes, "batch_sizes")
-        rows = Tensor(mask.reshape(-1).nonzero()[0])
-        flat = indexing.take(output.reshape(steps * batch, output.shape[2]), rows, axis=0)
-        assert sum(sizes) == flat.shape[0]
+
+        def layers(data: Tensor, valid: Tensor) -> tuple[Tensor, list[Tensor]]:
+            return self._layers(data, self._start(data, data.shape[1], hx, True), valid)
+
+        flat, states = over_packed(packed, layers)
         if back is not None:
             states = [index_select(s, 1, back) for s in states]
         return packed._replace(data=flat), states
@@ -237,26 +233,32 @@ class RNNBase(Module):
     def _layers(
         self, x: Tensor, states: list[Tensor], valid: Tensor | None
     ) -> tuple[Tensor, list[Tensor]]:
-        cell = CELLS[self.mode]
-        last: list[list[Tensor]] = []
-        for layer in range(self.num_layers):
-            outputs = []
-            for k, suffix in enumerate(self._suffixes(layer)):
-                place = layer * self._directions + k
-                begin = [s[place] for s in states]
-                y, end = recurrent_layer(cell, x, begin, self._weights(suffix), k == 1, valid)
-                outputs.append(y)
-                last.append(end)
-            x = outputs[0] if len(outputs) == 1 else cat(outputs, -1)
-            if self.dropout and layer < self.num_layers - 1:
-                x = dropout(x, self.dropout, self.training)
-        return x, [stack(list(column), 0) for column in zip(*last, strict=True)]
+        weights = [
+            [self._weights(suffix) for suffix in self._suffixes(layer)]
+            for layer in range(self.num_layers)
+        ]
+        rate = self.dropout if self.training else 0.0
+        return recurrent_layers(CELLS[self.mode], x, states, weights, rate, valid)
 
     def _weights(self, suffix: str) -> Weights:
         biases = [getattr(self, f"bias_{k}_{suffix}") if self.bias else None for k in ("ih", "hh")]
         projection = getattr(self, f"weight_hr_{suffix}") if self.proj_size else None
         weights = [getattr(self, f"weight_{k}_{suffix}") for k in ("ih", "hh")]
         return Weights(weights[0], weights[1], biases[0], biases[1], projection)
+
+
+def over_packed(
+    packed: PackedSequence,
+    layers: Callable[[Tensor, Tensor], tuple[Tensor, list[Tensor]]],
+) -> tuple[Tensor, list[Tensor]]:
+    """Apply ``layers(padded, valid)`` to packed sequences; the packed output, the last states."""
+    data, mask = unpacked(packed)
+    output, states = layers(data, Tensor(mask[:, :, None]))
+    steps, batch = mask.shape
+    rows = Tensor(mask.reshape(-1).nonzero()[0])
+    flat = indexing.take(output.reshape(steps * batch, output.shape[2]), rows, axis=0)
+    assert sum(host_integers(packed.batch_sizes, "batch_sizes")) == flat.shape[0]
+    return flat, states
 
 
 def _check_options(

@@ -10,10 +10,11 @@ from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 from ..autograd import no_grad
-from ..dtypes import DType, float16, float32, float64
+from ..dtypes import DType, bfloat16, float16, float32, float64
 from ..errors import ArgumentTypeError
 from ..functions.conversion import to
 from ..functions.gradients import clear_grads
+from ..functions.placement import on_cpu
 from ..tensor import Tensor
 
 M = TypeVar("M", bound="TraverseMixin")
@@ -202,6 +203,15 @@ class TraverseMixin:
     def half(self: M) -> M:
         """Convert floating tensors to float16."""
         return self._floating(float16)
+
+    def bfloat16(self: M) -> M:
+        """Convert floating tensors to bfloat16."""
+        return self._floating(bfloat16)
+
+    def cuda(self: M, device: Any = None) -> M:
+        """The module on a cuda device, of which there is none: an error."""
+        on_cpu("cuda")
+        return self
 
     def cpu(self: M) -> M:
         """The module itself."""

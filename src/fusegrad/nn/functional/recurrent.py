@@ -10,11 +10,11 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from ...functions.pointwise import relu, sigmoid, tanh, where
-from ...functions.shape import unbind, unflatten
+from ...functions.shape import cat, stack, unbind, unflatten
 from ...loops import scan_tensors
 from ...ops import elementwise as ew
 from ...tensor import Tensor
-from .layers import linear
+from .layers import dropout, linear
 
 State = list[Tensor]
 
@@ -120,3 +120,38 @@ def recurrent_layer(
 
     last, (hidden,) = scan_tensors(step, list(state), xs, x.shape[0], reverse)
     return hidden, last
+
+
+def recurrent_layers(
+    cell: Cell,
+    x: Tensor,
+    states: State,
+    weights: Sequence[Sequence[Weights]],
+    rate: float,
+    valid: Any = None,
+) -> tuple[Tensor, State]:
+    """Layers over ``(T, N, features)``, each reading the hidden states of the one below.
+
+    Args:
+        cell: the kind of cell.
+        x: inputs of all steps.
+        states: states in front of the first step, ``(layers * directions, N, *)``.
+        weights: those of each layer, for one direction or forward and backward.
+        rate: probability of dropping outputs of all layers but the last.
+        valid: booleans ``(T, N, 1)``; where they are false a sequence keeps its state.
+
+    Returns:
+        hidden states of the last layer, and the last states of all.
+    """
+    last: list[State] = []
+    for layer, directions in enumerate(weights):
+        outputs = []
+        for k, w in enumerate(directions):
+            begin = [s[layer * len(directions) + k] for s in states]
+            y, end = recurrent_layer(cell, x, begin, w, k == 1, valid)
+            outputs.append(y)
+            last.append(end)
+        x = outputs[0] if len(outputs) == 1 else cat(outputs, -1)
+        if rate and layer < len(weights) - 1:
+            x = dropout(x, rate, True)
+    return x, [stack(list(column), 0) for column in zip(*last, strict=True)]
