@@ -51,6 +51,9 @@ RANDOM = (
     "nn.functional.*dropout*", "nn.functional.fractional_max_pool*", "nn.functional.rrelu",
     "pca_lowrank", "svd_lowrank", "nn.functional.multi_head_attention_forward",
 )  # fmt: skip
+# Of equal elements PyTorch promises no order (without ``stable``), so indices are compared by what
+# they point at: name -> which argument after the operand is the axis.
+TIES = {"kthvalue": 1, "topk": 1, "mode": 0, "sort": 0, "msort": None, "argsort": 0}
 # Memory that is not initialised has no values to compare.
 UNINITIALISED = (
     "empty", "empty_like", "empty_permuted", "empty_strided", "new_empty", "new_empty_strided",
@@ -282,7 +285,8 @@ class Sample:
         """PyTorch's call."""
         op = SPECIAL[self.name][0] if self.name in SPECIAL else self.record.op
         args = (self.drawn.input, *self.drawn.args)
-        return Call(torch, op, args, self.drawn.kwargs, self.drawn.output_process_fn_grad)
+        shown = self.drawn.output_process_fn_grad
+        return Call(torch, op, args, self.drawn.kwargs, self._pointed(shown))
 
     @property
     def ours(self) -> Call:
@@ -290,7 +294,32 @@ class Sample:
         shown = self.drawn.output_process_fn_grad
         shown = rebound(shown) if is_wrapper(shown) else shown
         args = convert((self.drawn.input, *self.drawn.args))
-        return Call(fg, self.function, args, convert(self.drawn.kwargs), shown)
+        return Call(fg, self.function, args, convert(self.drawn.kwargs), self._pointed(shown))
+
+    @property
+    def tied(self) -> bool:
+        """Whether elements are equal and their order is left open."""
+        if self.name not in TIES or self.drawn.kwargs.get("stable"):
+            return False
+        return bool(self.drawn.input.detach().unique().numel() < self.drawn.input.numel())
+
+    def _pointed(self, shown: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        """``shown``, with the elements that indices of tied elements point at."""
+        place = TIES.get(self.name)
+        if place is None or not self.tied:
+            return shown
+        given = dict(enumerate(self.drawn.args))
+        dim = self.drawn.kwargs.get("dim", given.get(place, -1))
+
+        def pointed(out: Any) -> Any:
+            found = shown(out)
+            *values, indices = found if isinstance(found, tuple) else (found,)
+            lib = fg if isinstance(indices, fg.Tensor) else torch
+            x = (convert(self.drawn.input) if lib is fg else self.drawn.input).detach()
+            at = indices if indices.dim() == x.dim() else indices.unsqueeze(dim)
+            return *values, lib.gather(x, dim, at), indices * 0
+
+        return pointed
 
     def __str__(self) -> str:
         drawn = self.drawn

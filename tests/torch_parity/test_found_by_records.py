@@ -65,3 +65,55 @@ def test_cosines_without_coefficients() -> None:
             lib.signal.windows.general_cosine(3, a=None)  # type: ignore[attr-defined]
         with pytest.raises(ValueError):
             lib.signal.windows.general_cosine(3, a=[])  # type: ignore[attr-defined]
+
+
+# --- integers -------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    "args", [(0, 1.2, 4), (4.3, -3, 4), (1.9, 5.2, 7), (2.5, 2.5, 1)], ids=lambda a: f"{a}"
+)
+def test_whole_ranges_have_whole_ends(args: Any) -> None:
+    """Ends are rounded towards zero before, the numbers between them afterwards."""
+    for name in ("linspace", "logspace"):
+        ours = getattr(fg, name)(*args, dtype=fg.int64)
+        assert ours.tolist() == getattr(torch, name)(*args, dtype=torch.int64).tolist()
+
+
+@pytest.mark.parametrize("dtype", ["int64", "int32"])
+@pytest.mark.parametrize("args", [(0.0, -8.000001, -4.0), (0.5, 7.9, 1.5), (5, -3, -2.5)], ids=str)
+def test_whole_steps(dtype: str, args: Any) -> None:
+    """Only the number of int64 elements follows from the rounded arguments."""
+    ours = fg.arange(*args, dtype=getattr(fg, dtype))
+    assert ours.tolist() == torch.arange(*args, dtype=getattr(torch, dtype)).tolist()
+
+
+@pytest.mark.parametrize("name", ["conv2d", "conv_transpose2d"])
+@pytest.mark.parametrize(
+    "options", [{}, {"stride": 2, "padding": 1, "dilation": (1, 2), "groups": 2}], ids=str
+)
+def test_convolutions_of_integers_are_exact(name: str, options: dict[str, Any]) -> None:
+    """With numbers that float64 does not hold, eagerly and compiled."""
+    groups = options.get("groups", 1)
+    x = torch.arange(2 * 4 * 5 * 6).reshape(2, 4, 5, 6) * 2**50 + 1
+    w = torch.arange(4 * 4 // groups * 9).reshape(4, 4 // groups, 3, 3) - 7
+    expected = getattr(torch.nn.functional, name)(x, w, **options)
+    function = getattr(fg.nn.functional, name)
+    a, b = fg.from_numpy(x.numpy()), fg.from_numpy(w.numpy())
+    assert function(a, b, **options).tolist() == expected.tolist()
+    assert fg.jit(lambda a, b: function(a, b, **options))(a, b).tolist() == expected.tolist()
+
+
+@pytest.mark.parametrize("name", ["pairwise_distance", "cosine_similarity", "triplet_margin_loss"])
+def test_distances_of_integers(name: str) -> None:
+    """Integers are converted, as by any function with a fractional result."""
+    rows = [torch.tensor([[1, 2, 3], [4, 0, -1]]), torch.tensor([[3, 2, 1], [1, 1, 2]])]
+    rows += [rows[0] + 3] if name == "triplet_margin_loss" else []
+    expected = getattr(torch.nn.functional, name)(*rows)
+    got = getattr(fg.nn.functional, name)(*(fg.from_numpy(r.numpy()) for r in rows))
+    assert got.dtype is fg.float32 and got.tolist() == pytest.approx(expected.tolist(), rel=1e-6)
+
+
+def test_lerp_keeps_the_precision_of_a_number() -> None:
+    """The weight is a Python number of double precision, also past one half."""
+    a, b = fg.tensor([1.0, 2.0], dtype=fg.float64), fg.tensor([3.0, 7.0], dtype=fg.float64)
+    expected = torch.lerp(torch.tensor([1.0, 2.0]).double(), torch.tensor([3.0, 7.0]).double(), 0.9)
+    assert fg.lerp(a, b, 0.9).tolist() == pytest.approx(expected.tolist(), rel=1e-15)

@@ -116,7 +116,7 @@ def lerp(input: Tensor, end: Any, weight: Any) -> Tensor:
 @rounds_once
 def _lerp(input: Tensor, end: Any, weight: Any) -> Tensor:
     span = sub(end, input)
-    near, far = add(input, mul(weight, span)), sub(end, mul(span, sub(1, weight)))
+    near, far = add(input, mul(weight, span)), sub(end, mul(span, 1 - weight))
     if isinstance(weight, Tensor):
         return where(cmp.lt(abs(weight), 0.5), near, far)
     return near if builtins.abs(weight) < 0.5 else far

@@ -166,15 +166,21 @@ def arange(
         dtype = int64 if whole else dtypes.get_default_dtype()
     if math.isinf(start) or math.isinf(end) or math.isnan(start) or math.isnan(end):
         raise RangeError(f"arange from {start} to {end}", "unsupported range: it has no end.")
-    if step == 0:
-        raise RangeError("arange with step=0", "step must be nonzero", "step=1")
     if (end - start) * step < 0:
         raise RangeError(
             f"arange from {start} to {end} by {step}",
             "upper bound and lower bound inconsistent with step sign",
             f"step={-step}",
         )
-    count = math.ceil((end - start) / step)
+    span, by, given = end - start, step, step
+    if dtype.category == 1:  # whole numbers; the count of those of 64 bits is one of them
+        start, step = int(start), int(step)
+        span, by = (int(end) - start, step) if dtype is int64 else (span, by)
+    if by == 0:
+        kind = RangeError if step == 0 == given else ArgumentError
+        raise kind(f"arange with step={given}", "step must be nonzero", "step=1")
+    whole = isinstance(span, int) and isinstance(by, int)
+    count = -(-span // by) if whole else math.ceil(span / by)
     ramp = Tensor(source.iota(shape=(count,), dtype=dtype, axis=0))
     if step != 1:
         ramp = ew.mul(ramp, step)
@@ -197,7 +203,7 @@ def linspace(
 ) -> Tensor:
     """``steps`` evenly spaced numbers from ``start`` to ``end`` (numbers or 0-d tensors)."""
     target = dtype or _dtype_of_ends(start, end)
-    return cast(_spaced("linspace", start, end, steps), target)
+    return cast(_spaced("linspace", start, end, steps, target), target)
 
 
 @factory
@@ -217,7 +223,8 @@ def logspace(
         [1.0, 10.0, 100.0]
     """
     target = dtype or _dtype_of_ends(start, end)
-    exponents = _spaced("logspace", start, end, steps)
+    spaced = dtypes.float64 if steps == 1 else target  # PyTorch does not round a single exponent
+    exponents = _spaced("logspace", start, end, steps, spaced)
     if isinstance(exponents._value, np.ndarray):
         values = Tensor(np.power(float(base), exponents._value))
     else:
@@ -225,30 +232,46 @@ def logspace(
     return cast(values, target)
 
 
-def _spaced(name: str, start: Any, end: Any, steps: Any) -> Tensor:
-    """Evenly spaced float64 numbers; constants unless an end is a traced tensor."""
+def _spaced(name: str, start: Any, end: Any, steps: Any, target: DType) -> Tensor:
+    """Evenly spaced float64 numbers; constants unless an end is a traced tensor.
+
+    For a whole ``target`` the ends are whole, what is between them is not.
+    """
     if isinstance(steps, bool) or not hasattr(steps, "__index__"):
         raise ArgumentTypeError(f"{name} with steps={steps!r}", "steps must be an int.")
     if steps < 0:
         raise RangeError(f"{name} with steps={steps}", "number of steps must be non-negative")
-    ends = []
-    for end_ in (start, end):
-        if isinstance(end_, Tensor):
-            if end_.aval.ndim:
-                raise ShapeError(
-                    f"{name} to or from {end_.aval}",
-                    f"{name} only supports 0-dimensional start and end tensors.",
-                )
-            wide = dtypes.complex128 if end_.dtype.is_complex else dtypes.float64
-            end_ = cast(end_.detach(), wide)  # type: ignore[attr-defined]
-        ends.append(end_)
-    values = [e._read() if isinstance(e, Tensor) else e for e in ends]
-    if all(isinstance(v, (int, float, complex, np.ndarray, np.generic)) for v in values):
-        first, last = (np.asarray(v)[()] for v in values)
-        return Tensor(np.linspace(first, last, steps))
-    share = Tensor(np.linspace(0.0, 1.0, steps))
-    low, high = ew.mul(ew.sub(1.0, share), ends[0]), ew.mul(share, ends[1])
-    return ew.add(low, high)
+    first, last = (_end(name, value, target) for value in (start, end))
+    rest = max(steps - 1, 1)
+    at = np.arange(steps, dtype=np.float64)
+    forth, back = Tensor(at), Tensor(steps - 1 - at)
+    slope = ew.div(ew.sub(last, first), float(rest))
+    near, far = ew.add(first, ew.mul(slope, forth)), ew.sub(last, ew.mul(slope, back))
+    return cmp.where(Tensor(at < max(steps // 2, steps == 1)), near, far)
+
+
+def _end(name: str, value: Any, target: DType) -> Tensor:
+    """An end of a range as a 0-d tensor of float64 or complex128."""
+    if isinstance(value, Tensor):
+        if value.aval.ndim:
+            raise ShapeError(
+                f"{name} to or from {value.aval}",
+                f"{name} only supports 0-dimensional start and end tensors.",
+            )
+        value = value.detach()  # type: ignore[attr-defined]
+        value = cast(value, target) if target.category == 1 else value
+        wide = dtypes.complex128 if value.dtype.is_complex else dtypes.float64
+        return cast(value, wide)
+    if target.category == 1:
+        value = int(value)
+        info = np.iinfo(target.np)
+        if not min(info.min, -info.max) <= value <= info.max:
+            raise RangeError(
+                f"{name} to or from {value} of {target}",
+                f"value cannot be converted to type {target} without overflow",
+            )
+        value = value % (info.max + 1) if info.min == 0 else value
+    return Tensor(np.asarray(value, np.complex128 if isinstance(value, complex) else np.float64))
 
 
 def meshgrid(*tensors: Any, indexing: str | None = None) -> tuple[Tensor, ...]:

@@ -9,9 +9,11 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from ... import dtypes
 from ...autograd import Function, no_grad
 from ...dtypes import float64
 from ...errors import ArgumentError, ShapeError
+from ...functions.arithmetic import floor_divide
 from ...functions.common import cast, pointwise
 from ...functions.pointwise import pow as power
 from ...functions.reduction import mean, sum
@@ -287,4 +289,7 @@ def local_response_norm(
     total = squares[0]
     for square in squares[1:]:
         total = ew.add(total, square)
+    if input.dtype.category < 2:  # PyTorch's pooling of integers gives whole means
+        mean_ = cast(floor_divide(total, size), dtypes.get_default_dtype())
+        return pointwise(ew.div, input, power(ew.add(ew.mul(mean_, alpha), k), beta))
     return ew.div(input, power(ew.add(ew.mul(total, alpha / size), k), beta))
