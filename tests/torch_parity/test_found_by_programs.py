@@ -203,6 +203,9 @@ EAGER = {
 }
 
 COMPILED = {
+    "products with a gradient of zeros": program(
+        [VECTOR], "m.matmul(v0, v0)", "m.sign(v1)", order=1
+    ),
     "zeros keep their sign": program([VECTOR], ZERO, "(v1 + 0.0) ** -1 + 0"),
     "a gradient on its way to no element": program(
         [floats(1, 5, 3, grad=True)], "m.trapezoid(v0, dim=0)", "m.sin(v1.sum(0)) + v0[0]", order=1

@@ -384,15 +384,14 @@ def decompose_small_dots(graph: Graph) -> Graph:
 
     Those move more bytes than they compute, and as loop nests they fuse with their neighbours: a
     logistic regression reads its data once for the forward and the backward pass. So do dots of
-    integers, for which there are no register tiles.
+    integers, for which there are no register tiles, and of constants, which are not in memory.
     """
 
     def rule(rw: Rewriter, eqn: Eqn) -> Atom | None:
         if eqn.primitive is not dot:
             return None
-        whole = eqn.inputs[0].aval.dtype.category < 2
-        if not whole and any(isinstance(a, Literal) for a in eqn.inputs):
-            return None
+        constant = any(isinstance(a, Literal) for a in eqn.inputs)
+        whole = constant or eqn.inputs[0].aval.dtype.category < 2
         assert rw.current is not None
         x, y = map(rw.written, eqn.inputs, [a.aval for a in rw.current.inputs])
         cx, cy, bx, by = (eqn.params[k] for k in ("cx", "cy", "bx", "by"))
