@@ -180,14 +180,20 @@ def section_of(name: str) -> str:
 
 
 def others(title: str) -> list[str]:
-    """Public functions of a module that no record names: constructors, modes, aliases."""
+    """Public functions of a module that no record names: constructors, modes, aliases.
+
+    The function forms of in-place methods stand with the methods.
+    """
     prefix, module = SECTIONS[title]
     names = getattr(module, "__all__", None) or [n for n in dir(module) if not n.startswith("_")]
     known = {n.removeprefix(prefix) for n in offered() if n.startswith(prefix)}
     return sorted(
         n
         for n in names
-        if n not in known and inspect.isfunction(getattr(module, n, None)) and n[0] != "_"
+        if n not in known
+        and n[-1] != "_"
+        and inspect.isfunction(getattr(module, n, None))
+        and n[0] != "_"
     )
 
 

@@ -99,6 +99,16 @@ def test_traced_bincount_needs_a_bound() -> None:
         fg.jit(fg.bincount)(fg.tensor([1, 2]))
 
 
+def test_traced_bincount_of_numbers_past_the_bound_is_no_count() -> None:
+    count = fg.jit(lambda x, w: (x.bincount(minlength=3), x.bincount(w, minlength=3)))
+    weights = fg.tensor([0.5, 2.0, 1.0])
+    for numbers in ([0, 3, 1], [0, -1, 1]):
+        counts, sums = count(fg.tensor(numbers), weights)
+        assert counts.tolist() == [-1, -1, -1] and sums.isnan().all()
+    counts, sums = count(fg.tensor([2, 0, 2]), weights)
+    assert counts.tolist() == [1, 0, 2] and sums.tolist() == [2.0, 0.0, 1.5]
+
+
 def test_small_questions() -> None:
     for m in (torch, fg):
         x = m.tensor([1.0, 2.0])

@@ -408,6 +408,7 @@ from loader_datasets import Squares
 from fusegrad.utils.data import DataLoader
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # shells start jobs that ignore it
     loader = DataLoader(Squares(10**9), num_workers=2, persistent_workers={persistent})
     batches = iter(loader)
     next(batches), next(batches)  # one from each: both have started, and ignore the interrupt

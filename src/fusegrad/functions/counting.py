@@ -14,8 +14,9 @@ from ..ops import compare as cmp
 from ..ops import elementwise as ew
 from ..ops import indexing as ops
 from ..tensor import Tensor
-from .common import axis_of, cast, method, pointwise
+from .common import axis_of, broadcast_to, cast, method, pointwise
 from .pointwise import where
+from .reduction import all
 from .shape import reshape
 
 
@@ -52,7 +53,8 @@ def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -
     """How often each non-negative integer occurs, or the sums of its weights.
 
     In a compiled function, which does not know the largest number, the result has ``minlength``
-    elements and larger numbers are not counted.
+    elements. A number that is negative or not below it cannot raise there; it makes every count -1
+    and every sum of weights nan.
 
     Raises:
         RuntimeError: not a vector of integers at least 0; traced without ``minlength``.
@@ -88,7 +90,11 @@ def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -
     if not size:
         return mass
     at = ew.minimum(ew.maximum(at, 0), size - 1)
-    return ops.take_add(mass, at, axis=0, extent=size)
+    found = ops.take_add(mass, at, axis=0, extent=size)
+    if not isinstance(input._read(), Var):
+        return found
+    broken = math.nan if found.dtype.is_floating_point else -1
+    return cmp.where(broadcast_to(all(inside), found.aval.shape), found, broken)
 
 
 @method()
