@@ -208,6 +208,8 @@ def _is_nearer(sample: Sample, level: int, got: Any, expected: Any) -> bool:
     call = sample.theirs
     call.args, call.kwargs = widened((call.args, call.kwargs))
     ours, theirs = tensors(got, fg.Tensor), tensors(expected, torch.Tensor)
+    if [a.dtype.name for a in ours] != [str(b.dtype)[6:] for b in theirs]:
+        return False
     try:
         exact = tensors(their_levels(call, level)[level], torch.Tensor)
     except (LookupError, RuntimeError, ValueError):
@@ -218,6 +220,8 @@ def _is_nearer(sample: Sample, level: int, got: Any, expected: Any) -> bool:
 
 
 def _near(ours: np.ndarray, theirs: torch.Tensor, exact: torch.Tensor) -> bool:
+    if not (exact.is_floating_point() or exact.is_complex()):
+        return False
     target = exact.to(theirs.dtype).to(exact.dtype).numpy()
     a, b = ours.astype(target.dtype), theirs.to(exact.dtype).numpy()
     if a.shape != b.shape or (np.isfinite(a) != np.isfinite(target)).any():

@@ -117,3 +117,93 @@ def test_lerp_keeps_the_precision_of_a_number() -> None:
     a, b = fg.tensor([1.0, 2.0], dtype=fg.float64), fg.tensor([3.0, 7.0], dtype=fg.float64)
     expected = torch.lerp(torch.tensor([1.0, 2.0]).double(), torch.tensor([3.0, 7.0]).double(), 0.9)
     assert fg.lerp(a, b, 0.9).tolist() == pytest.approx(expected.tolist(), rel=1e-15)
+
+
+# --- half precision -------------------------------------------------------------------------------
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_random_numbers_of_half_precision(dtype: str) -> None:
+    """They are finite, below 1 and of the right spread; the 24 bits of a draw overflow float16."""
+    fg.manual_seed(0)
+    kind = getattr(fg, dtype)
+    for draw in (fg.rand(4000, dtype=kind), fg.zeros(4000, dtype=kind).uniform_()):
+        values = draw.double()
+        assert 0.0 <= values.min().item() and values.max().item() < 1.0
+        assert values.mean().item() == pytest.approx(0.5, abs=0.03)
+    for draw in (fg.randn(4000, dtype=kind), fg.zeros(4000, dtype=kind).normal_()):
+        assert draw.double().std().item() == pytest.approx(1.0, abs=0.05)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_choices_in_half_precision(dtype: str) -> None:
+    """Dropout and Bernoulli draws keep their share, which 8 bits would coarsen."""
+    fg.manual_seed(0)
+    kind, functional = getattr(fg, dtype), fg.nn.functional
+    ones = fg.ones(100_000, dtype=kind)
+    share = 1 - functional.dropout(ones, 0.003).double().ne(0).double().mean().item()
+    assert share == pytest.approx(0.003, abs=0.001)
+    assert fg.bernoulli(ones * 0.5).double().mean().item() == pytest.approx(0.5, abs=0.01)
+    assert fg.multinomial(fg.tensor([0.0, 1.0], dtype=kind), 1).item() == 1
+    pooled = functional.fractional_max_pool2d(fg.ones(1, 1, 9, 9, dtype=kind), 3, output_size=2)
+    assert pooled.tolist() == [[[[1.0, 1.0], [1.0, 1.0]]]]
+
+
+def test_half_precision_rounds_once() -> None:
+    """What is summed or raised to a power on the way neither overflows nor rounds."""
+    x = fg.tensor([8.5, 2.0], dtype=fg.float16)
+    assert fg.linalg.vector_norm(x, 6).item() == 8.5
+    generator = torch.Generator().manual_seed(0)
+    a, b = (torch.randn(4, 8, 8, generator=generator).half() for _ in range(2))
+    exact = torch.addbmm(torch.zeros(8, 8).double(), a.double(), b.double()).half()
+    ours = fg.addbmm(fg.zeros(8, 8).half(), *(fg.from_numpy(t.numpy()) for t in (a, b)))
+    assert abs(ours.numpy() - exact.numpy()).max() <= 2**-7
+    power = fg.linalg.matrix_exp(fg.tensor([[0.0, 1.0], [0.0, 0.0]], dtype=fg.bfloat16))
+    assert power.tolist() == [[1.0, 1.0], [0.0, 1.0]]
+
+
+# --- booleans and bytes ---------------------------------------------------------------------------
+def _sums_of_bools(lib: Any) -> list[Any]:
+    x, at = lib.tensor([False, True, False, False]), lib.tensor([0, 0, 1])
+    new = lib.tensor([True, False, True])
+    found = [
+        lib.index_add(x, 0, at, new), lib.scatter_add(x, 0, at, new),
+        lib.put(x, at, new, accumulate=True),
+        lib.index_put(x, (at,), new, accumulate=True), lib.max(x, ~x), lib.min(x, ~x),
+        lib.addr(lib.zeros(3, 4).bool(), new, x, beta=3, alpha=2), x.max(), x.min(),
+        *x.max(0), *x.min(0),
+    ]  # fmt: skip
+    for how in ("sum", "prod", "amax", "amin"):
+        found += [lib.scatter_reduce(x, 0, at, new, how, include_self=s) for s in (True, False)]
+    return found
+
+
+def test_sums_and_extremes_of_booleans() -> None:
+    """A sum is whether any is true, eagerly and compiled."""
+    expected = [t.tolist() for t in _sums_of_bools(torch)]
+    assert [t.tolist() for t in _sums_of_bools(fg)] == expected
+    assert [t.tolist() for t in fg.jit(lambda: _sums_of_bools(fg))()] == expected
+
+
+def test_dtypes_of_sums_of_bytes() -> None:
+    """Axes that are summed alone become int64; what is contracted stays."""
+    x, y = [[1, 2], [250, 9]], [3, 200]
+    for equation, operands in (("ij->i", [x]), ("ij,j->i", [x, y]), ("ij,k->ik", [x, y])):
+        theirs = torch.einsum(equation, *(torch.tensor(v, dtype=torch.uint8) for v in operands))
+        ours = fg.einsum(equation, *(fg.tensor(v, dtype=fg.uint8) for v in operands))
+        assert (ours.dtype.name, ours.tolist()) == (str(theirs.dtype)[6:], theirs.tolist())
+    assert fg.tensor(3, dtype=fg.uint8).sum_to_size().dtype is fg.int64
+    assert fg.unravel_index(fg.tensor([5], dtype=fg.uint8), (2, 3))[0].dtype is fg.int64
+
+
+def test_bytes_wrap_and_overflow() -> None:
+    """A negative fill wraps, one that is too large is refused; -x wraps before it is converted."""
+    assert (
+        fg.full((1,), -9, dtype=fg.uint8).item() == torch.full((1,), -9, dtype=torch.uint8).item()
+    )
+    for value in (256, -256, -2.7):
+        with pytest.raises(RuntimeError, match="overflow"):
+            fg.full((1,), value, dtype=fg.uint8)
+        with pytest.raises(RuntimeError, match="overflow"):
+            torch.full((1,), value, dtype=torch.uint8)
+    theirs = torch.nn.functional.softmin(torch.tensor([0, 3]).byte(), 0, dtype=torch.float64)
+    ours = fg.nn.functional.softmin(fg.tensor([0, 3]).byte(), 0, dtype=fg.float64)
+    assert ours.tolist() == pytest.approx(theirs.tolist(), rel=1e-12)

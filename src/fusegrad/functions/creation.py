@@ -101,7 +101,10 @@ def full(size: Any, fill_value: Any, *, dtype: DType | None = None) -> Tensor:
         from .shape import expand
 
         return expand(cast(fill_value, dtype), *shape).clone()  # type: ignore[attr-defined]
-    return Tensor(source.full(shape=shape, dtype=as_dtype(dtype), value=fill_value))
+    dtype = as_dtype(dtype)
+    if dtype.category == 1 and not isinstance(fill_value, complex):
+        fill_value = _whole("full", fill_value, dtype)
+    return Tensor(source.full(shape=shape, dtype=dtype, value=fill_value))
 
 
 @factory
@@ -263,15 +266,20 @@ def _end(name: str, value: Any, target: DType) -> Tensor:
         wide = dtypes.complex128 if value.dtype.is_complex else dtypes.float64
         return cast(value, wide)
     if target.category == 1:
-        value = int(value)
-        info = np.iinfo(target.np)
-        if not min(info.min, -info.max) <= value <= info.max:
-            raise RangeError(
-                f"{name} to or from {value} of {target}",
-                f"value cannot be converted to type {target} without overflow",
-            )
-        value = value % (info.max + 1) if info.min == 0 else value
+        value = _whole(name, int(value), target)
     return Tensor(np.asarray(value, np.complex128 if isinstance(value, complex) else np.float64))
+
+
+def _whole(name: str, value: Any, dtype: DType) -> Any:
+    """A number as it is stored in integers: negative ones wrap in unsigned dtypes."""
+    info = np.iinfo(dtype.np)
+    least = -info.max if info.min == 0 and isinstance(value, int) else info.min
+    if not least <= value <= info.max:
+        raise RangeError(
+            f"{name} of {dtype} with {value}",
+            f"value cannot be converted to type {dtype} without overflow",
+        )
+    return value % (info.max + 1) if info.min == 0 else value
 
 
 def meshgrid(*tensors: Any, indexing: str | None = None) -> tuple[Tensor, ...]:

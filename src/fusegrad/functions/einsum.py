@@ -11,6 +11,7 @@ import string
 from collections.abc import Sequence
 from typing import Any
 
+from ..dtypes import DType
 from ..errors import ArgumentTypeError, DTypeError, ShapeError
 from ..ops import contract, movement
 from ..tensor import Tensor
@@ -185,11 +186,14 @@ def _next_pair(
     return best
 
 
-def _summed(x: Tensor, named: Labels, keep: set[Any]) -> tuple[Tensor, Labels]:
+def _summed(
+    x: Tensor, named: Labels, keep: set[Any], dtype: DType | None = None
+) -> tuple[Tensor, Labels]:
+    """The sum over labels that are not kept; of integers wide ones without a ``dtype``."""
     axes = [k for k, v in enumerate(named) if v not in keep]
     if not axes:
         return x, named
-    return sum(x, axes, dtype=x.dtype), [v for v in named if v in keep]
+    return sum(x, axes, dtype=dtype), [v for v in named if v in keep]
 
 
 def _product(
@@ -214,7 +218,7 @@ def _product(
         return z, out
     every = [*out, *gone]
     z = mul(_aligned(x, lx, every), _aligned(y, ly, every))
-    return _summed(z, every, set(out))
+    return _summed(z, every, set(out), z.dtype)
 
 
 def _aligned(x: Tensor, named: Labels, every: Labels) -> Tensor:

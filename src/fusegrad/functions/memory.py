@@ -261,6 +261,8 @@ def sum_to_size(input: Tensor, *size: Any) -> Tensor:
             f"sum_to_size of {input.aval} to {list(target)}",
             "The size must be one that broadcasts to the shape of the tensor.",
         )
+    if not target:
+        return sum(input)
     axes = [k for k, n in enumerate(shape) if k < lead or (target[k - lead] == 1 and n != 1)]
     return reshape(sum(input, axes), target) if axes else reshape(input, target)
 

@@ -90,6 +90,11 @@ def vector_norm(
     x = _operand("linalg.vector_norm", x, dtype)
     axes = axes_of(dim, x.aval.ndim)
     _check_extents(x, ord, axes)
+    return _over_axes(x, ord, axes, keepdim)
+
+
+@rounds_once
+def _over_axes(x: Tensor, ord: float, axes: tuple[int, ...], keepdim: bool) -> Tensor:
     size = abs(x) if x.dtype.is_complex else x
     if math.isinf(ord):
         return (amax if ord > 0 else amin)(abs(size), axes, keepdim)

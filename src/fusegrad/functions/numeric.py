@@ -325,7 +325,7 @@ def unravel_index(indices: Tensor, shape: Any) -> tuple[Tensor, ...]:
     if any(n < 0 for n in extents):
         raise ArgumentError(f"unravel_index with {extents}", "'shape' cannot have negative values.")
     out: list[Tensor] = []
-    rest = indices
+    rest = cast(indices, int64)
     for n in reversed(extents):
         out.append(ew.remainder(rest, max(n, 1)))
         rest = ew.floor_div(rest, max(n, 1))

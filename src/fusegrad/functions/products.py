@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from ..dtypes import bool_
 from ..errors import DTypeError, ShapeError
 from ..tensor import Tensor
 from .arrangement import roll
@@ -127,7 +128,10 @@ def addr(input: Tensor, vec1: Tensor, vec2: Tensor, *, beta: Any = 1, alpha: Any
         >>> fg.addr(fg.zeros(1, 2), fg.tensor([2.0]), fg.tensor([1.0, 3.0])).tolist()
         [[2.0, 6.0]]
     """
-    return _plus(input, outer(vec1, vec2), beta, alpha)
+    product = outer(vec1, vec2)
+    if input.dtype is product.dtype is bool_:  # PyTorch keeps booleans, whatever the factors
+        beta, alpha = bool(beta), bool(alpha)
+    return _plus(input, product, beta, alpha)
 
 
 @method()
@@ -145,6 +149,7 @@ def baddbmm(
 
 
 @method()
+@rounds_once
 def addbmm(
     input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: Any = 1, alpha: Any = 1
 ) -> Tensor:

@@ -139,7 +139,7 @@ def bits(shape: Sequence[int], generator: Generator | None = None) -> Tensor:
 
 def _uniform(shape: Sequence[int], dtype: DType, generator: Generator | None) -> Tensor:
     """Uniform in [0, 1) with as many random bits as the dtype's significand holds."""
-    keep = 53 if dtype is float64 else 24
+    keep = {float64: 53, dtypes.float16: 11, dtypes.bfloat16: 8}.get(dtype, 24)
     raw = cmp.shift_right(bits(shape, generator), 64 - keep)
     return ew.mul(cmp.convert(raw, dtype=dtype), 2.0**-keep)
 
@@ -175,6 +175,8 @@ def randn(
         parts = randn(*shape, 2, generator=generator, dtype=real_dtype(dtype))
         both = view_as_complex(ew.mul(parts, math.sqrt(0.5)))
         return both
+    if dtype.reduced:
+        return cast(randn(shape, generator=generator, dtype=dtypes.float32), dtype)
     if dtype is float64:
         u, v = _uniform(shape, dtype, generator), _uniform(shape, dtype, generator)
     else:  # two independent 24-bit fractions of one draw
@@ -296,8 +298,10 @@ def bernoulli(
     """
     if p is not None:
         return _hits(input.aval.shape, p, input.dtype, generator)
-    draw = _uniform(input.aval.shape, input.dtype, generator)
-    return ew.abs_(ew.ceil(ew.sub(input, draw)))  # draw < input, with PyTorch's gradient: zero
+    fine = cast(input, dtypes.float32) if input.dtype.reduced else input
+    draw = _uniform(input.aval.shape, fine.dtype, generator)
+    hits = ew.abs_(ew.ceil(ew.sub(fine, draw)))  # draw < input, with PyTorch's gradient: zero
+    return cast(hits, input.dtype)
 
 
 @method("uniform_")

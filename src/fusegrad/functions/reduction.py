@@ -15,7 +15,7 @@ from ..tensor import Tensor
 from .common import as_tensor_operand, axes_of, axis_of, cast, floating, method, owned, pointwise
 from .complex import real, view_as_real
 from .indexing import gather
-from .pointwise import as_bool, where
+from .pointwise import as_bool, maximum, minimum, where
 from .refusals import floats_only, no_booleans
 from .rounding import rounds_once
 
@@ -137,9 +137,17 @@ def _need_elements(name: str, x: Tensor, dim: Any) -> None:
             )
 
 
+def _extreme(primitive: Any, x: Tensor) -> Any:
+    """The record itself, or what it means for booleans."""
+    if x.dtype is not bool_:
+        return primitive
+    return reduce.any_ if primitive is reduce.max_ else reduce.all_
+
+
 def _of_rows(primitive: Any, x: Tensor, dim: Any, keepdim: bool) -> Tensor:
     """An extremum with the gradient of those along axes, also where it is one row of everything."""
     axes, shape = axes_of(dim, x.aval.ndim), x.aval.shape
+    primitive = _extreme(primitive, x)
     if not axes or len(axes) < len(shape):
         return _reduce(primitive, x, dim, keepdim)
     row = primitive(movement.reshape(x, shape=(1, *shape)), axes=tuple(range(1, len(shape) + 1)))
@@ -207,10 +215,11 @@ def _extremum(primitive: Any, position: Any, pair: Any, input: Any, dim: Any, ke
     if not isinstance(dim, Tensor):
         _need_elements(position.name.removeprefix("arg"), input, dim)
     if dim is None:
-        return _reduce(primitive, input, None, False)
+        return _reduce(_extreme(primitive, input), input, None, False)
     if isinstance(dim, Tensor):
-        return pointwise(pair, input, dim)
-    index = _arg(position, input, dim, True)
+        return pair(input, dim)
+    order = cast(input, uint8) if input.dtype is bool_ else input
+    index = _arg(position, order, dim, True)
     values = gather(input, dim, index)
     axes = (axis_of(dim, input.aval.ndim),)
     if not keepdim:
@@ -222,13 +231,13 @@ def _extremum(primitive: Any, position: Any, pair: Any, input: Any, dim: Any, ke
 @method()
 def max(input: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
     """Maximum; with ``dim`` also the index of the first one; with a tensor, elementwise."""
-    return _extremum(reduce.max_, reduce.argmax, ew.maximum, input, dim, keepdim)
+    return _extremum(reduce.max_, reduce.argmax, maximum, input, dim, keepdim)
 
 
 @method()
 def min(input: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
     """Minimum; with ``dim`` also the index of the first one; with a tensor, elementwise."""
-    return _extremum(reduce.min_, reduce.argmin, ew.minimum, input, dim, keepdim)
+    return _extremum(reduce.min_, reduce.argmin, minimum, input, dim, keepdim)
 
 
 def _truth(primitive: Any, input: Tensor, dim: Any, keepdim: bool) -> Tensor:

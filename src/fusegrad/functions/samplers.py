@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..dtypes import DType, bool_, float32, float64, int64
+from ..dtypes import DType, bool_, float32, float64, int64, widen
 from ..errors import DTypeError, RangeError, ShapeError
 from ..ir.graph import Var
 from ..ops import compare as cmp
@@ -102,6 +102,7 @@ def _check_weights(input: Tensor, count: int, replacement: bool) -> None:
     weights = _values(input)
     if weights is None or not weights.size:
         return
+    weights = widen(weights)
     if not np.isfinite(weights).all() or (weights < 0).any():
         raise RangeError(name, "probability tensor contains either `inf`, `nan` or element < 0.")
     if (np.count_nonzero(weights, -1) < (1 if replacement else count)).any():

@@ -6,7 +6,6 @@ calls check indices; in a compiled step, which cannot raise, a position outside 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -21,9 +20,10 @@ from ..ops import movement, scan, source
 from ..ops import scatter as combine
 from ..tensor import Tensor
 from .arrangement import diagonal
-from .common import Number, axis_of, broadcast_shapes, broadcast_to, cast, method, owned, pointwise
+from .common import Number, axis_of, broadcast_shapes, broadcast_to, cast, method, owned
 from .indexing import checked, gather, getitem, setitem, under_traced_mask, wrap_index
 from .masks import Selected
+from .meeting import added, reduced
 from .pointwise import as_bool, mul, where
 from .shape import expand, reshape, select
 from .twins import in_place
@@ -126,8 +126,7 @@ def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
         [0.0, 0.0, 6.0]
     """
     x, axis, places, src = _places("scatter_add", input, dim, index, src)
-    total = ew.add(x, ops.along_add(src, places, axis=axis, shape=x.aval.shape))
-    return reshape(total, input.aval.shape)
+    return reshape(reduced(x, axis, places, src, "sum", True), input.aval.shape)
 
 
 @method()
@@ -149,38 +148,7 @@ def scatter_reduce(
     if reduce not in _REDUCTIONS:
         raise RangeError(f"scatter_reduce with reduce={reduce!r}", f"Known: {_REDUCTIONS}.")
     x, axis, places, src = _places("scatter_reduce", input, dim, index, src)
-    return reshape(_reduced(x, axis, places, src, reduce, include_self), input.aval.shape)
-
-
-def _reduced(x: Tensor, axis: int, at: Tensor, src: Tensor, how: str, include: bool) -> Tensor:
-    shape = x.aval.shape
-    ones = _constant(src.aval.shape, 1, x)
-    count: Any = ops.along_add(ones, at, axis=axis, shape=shape) if how == "mean" else None
-    start = x
-    if not include:
-        touched = combine.along_set(
-            _constant(shape, 0, x), at, ones, axis=axis
-        )  # 1 where a value arrives
-        start = where(pointwise(cmp.ne, touched, 0), _neutral(how, x), x)
-    if how in ("sum", "mean"):
-        total = ew.add(start, ops.along_add(src, at, axis=axis, shape=shape))
-        if how == "sum":
-            return total
-        count = ew.add(count, 1) if include else ew.maximum(count, 1)
-        if x.dtype.is_floating_point:
-            return ew.div(total, count)
-        return ew.floor_div(total, count)
-    record = {"prod": combine.along_mul, "amax": combine.along_max, "amin": combine.along_min}[how]
-    return record(start, at, src, axis=axis)
-
-
-def _neutral(how: str, x: Tensor) -> Any:
-    if how in ("sum", "mean", "prod"):
-        return int(how == "prod")
-    if x.dtype.is_floating_point:
-        return -math.inf if how == "amax" else math.inf
-    limits = np.iinfo(x.dtype.np)
-    return int(limits.min if how == "amax" else limits.max)
+    return reshape(reduced(x, axis, places, src, reduce, include_self), input.aval.shape)
 
 
 # --- slices at positions of one axis --------------------------------------------------------------
@@ -216,8 +184,7 @@ def index_add(input: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: 
     """
     scaled = source if isinstance(alpha, Number) and alpha == 1 else mul(source, alpha)
     x, axis, at, values, n = _slices("index_add", input, dim, index, scaled)
-    out = ew.add(x, ops.take_add(values, at, axis=axis, extent=n))
-    return reshape(out, input.aval.shape)
+    return reshape(added(x, values, at, axis, n), input.aval.shape)
 
 
 @method()
@@ -284,7 +251,7 @@ def index_reduce(
     x, axis, at, values, _ = _slices("index_reduce", input, dim, index, source)
     unit = tuple(-1 if k == axis else 1 for k in range(x.aval.ndim))
     wide = broadcast_to(reshape(at, unit), values.aval.shape)
-    out = _reduced(x, axis, wide, values, reduce, include_self)
+    out = reduced(x, axis, wide, values, reduce, include_self)
     return reshape(out, input.aval.shape)
 
 
@@ -311,7 +278,7 @@ def index_put(
     flat = reshape(input, -1)
     new, at = reshape(broadcast_to(values, at.aval.shape), -1), reshape(at, -1)
     if accumulate:
-        out = ew.add(flat, ops.take_add(new, at, axis=0, extent=input.aval.size))
+        out = added(flat, new, at, 0, input.aval.size)
     else:
         out = ops.take_set(flat, at, new, axis=0)
     return reshape(out, input.aval.shape)

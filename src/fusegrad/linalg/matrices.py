@@ -12,6 +12,7 @@ from ..functions.cumulative import cumprod
 from ..functions.linear import matmul
 from ..functions.pointwise import mul
 from ..functions.reduction import sum
+from ..functions.rounding import rounds_once
 from ..functions.shape import cat, unsqueeze
 from ..ops import compare as cmp
 from ..ops import linalg as ops
@@ -56,6 +57,7 @@ def slogdet(A: Tensor) -> SlogDet:
     return SlogDet(sign, mx.real_values(size))
 
 
+@rounds_once
 def matrix_exp(A: Tensor) -> Tensor:
     """The matrix exponential ``sum A^k / k!`` of square matrices ``(*, n, n)``.
 

@@ -16,7 +16,7 @@ from ...dtypes import DType
 from ...errors import ArgumentError, RangeError, ShapeError
 from ...functions import reduction
 from ...functions.arithmetic import div
-from ...functions.common import axis_of, cast, floating, pointwise, wrapped
+from ...functions.common import axis_of, floating, pointwise, wrapped
 from ...functions.creation import zeros_like
 from ...functions.norms import norm
 from ...functions.pointwise import abs as magnitude
@@ -296,8 +296,8 @@ def softmin(
     input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: DType | None = None
 ) -> Tensor:
     """softmax(-x) along ``dim``."""
-    x = floating(input) if dtype is None else cast(input, dtype)
-    return reduction.softmax(ew.neg(x), _softmax_dim("softmin", input.aval.ndim, dim))
+    x = ew.neg(floating(input) if dtype is None else input)  # bytes wrap before they are converted
+    return reduction.softmax(x, _softmax_dim("softmin", input.aval.ndim, dim), dtype=dtype)
 
 
 def normalize(

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 
 from ...autograd import Function
-from ...dtypes import int64
+from ...dtypes import float32, int64
 from ...errors import ArgumentError, DTypeError, RangeError, ShapeError
-from ...functions.common import broadcast_to, pointwise
+from ...functions.common import broadcast_to, cast, pointwise
 from ...functions.indexing import wrap_index
 from ...functions.reduction import mean
 from ...functions.rounding import rounds_to_input
@@ -245,7 +245,8 @@ def _fractional(
 
         batch = lead if len(lead) == 2 else (1, *lead)
         samples = rand((*batch, n), dtype=input.dtype)
-    draws = reshape(samples, (*lead, n))
+    # half precision does not tell all positions apart
+    draws = reshape(cast(samples, float32) if samples.dtype.reduced else samples, (*lead, n))
     place: Tensor | None = None
     taps, weight = [0], 1
     for k in reversed(range(n)):

@@ -14,6 +14,7 @@ from ...functions.common import broadcast_to, cast, pointwise
 from ...functions.indexing import checked, wrap_index
 from ...functions.pointwise import where
 from ...functions.reduction import amax, sum
+from ...functions.rounding import rounds_once
 from ...functions.shape import narrow, reshape, unsqueeze
 from ...ops import compare as cmp
 from ...ops import elementwise as ew
@@ -108,8 +109,6 @@ def embedding_bag(
             )
         share = ew.reciprocal(indexing.take(_frequency(index, rows, weight), index, axis=0))
         looked = _ScaleGradient.apply(looked, unsqueeze(share, -1))
-    if per_sample_weights is not None:
-        looked = pointwise(ew.mul, looked, unsqueeze(per_sample_weights, -1))
     kept: Tensor | None = None
     if padding_idx is not None:
         kept = cmp.ne(index, padding_idx % rows)
@@ -119,16 +118,24 @@ def embedding_bag(
         bag = _bag_of(narrow(offsets, 0, 0, bags), input.aval.shape[0])
     if mode == "max":
         return _maximum(looked, bag, bags, kept)
-    return _total(looked, bag, bags, kept, mode == "mean")
+    return _total(looked, per_sample_weights, bag, bags, kept, mode == "mean")
 
 
 def _spread(mask: Tensor, like: Tensor) -> Tensor:
     return broadcast_to(unsqueeze(mask, -1), like.aval.shape)
 
 
+@rounds_once
 def _total(
-    looked: Tensor, bag: Tensor | None, bags: int, kept: Tensor | None, average: bool
+    looked: Tensor,
+    factors: Tensor | None,
+    bag: Tensor | None,
+    bags: int,
+    kept: Tensor | None,
+    average: bool,
 ) -> Tensor:
+    if factors is not None:
+        looked = pointwise(ew.mul, looked, unsqueeze(factors, -1))
     if kept is not None:
         looked = cmp.where(_spread(kept, looked), looked, 0.0)
     shape = looked.aval.shape[:-1]

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ...autograd import Function, no_grad
-from ...dtypes import finfo, int64
+from ...dtypes import DType, finfo, float32, int64
 from ...errors import ArgumentError, DTypeError, ShapeError
 from ...functions.common import broadcast_to, cast, pointwise
 from ...functions.indexing import checked, wrap_index
@@ -54,11 +54,16 @@ def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None
             f"nn.Bilinear({input1.aval.shape[-1]}, {input2.aval.shape[-1]}, {out})",
         )
     half = contract.dot(input1, weight, cx=(input1.aval.ndim - 1,), cy=(1,), bx=(), by=())
-    result = sum(pointwise(ew.mul, half, unsqueeze(input2, -2)), -1)
+    result = sum(pointwise(ew.mul, half, unsqueeze(input2, -2)), -1, dtype=half.dtype)
     return result if bias is None else add(result, bias)
 
 
 # --- dropout --------------------------------------------------------------------------------------
+def _draw(shape: tuple[int, ...], dtype: DType, generator: Generator | None) -> Tensor:
+    """Uniform numbers to compare with a probability, which half precision would coarsen."""
+    return rand(shape, dtype=float32 if dtype.reduced else dtype, generator=generator)
+
+
 def _dropout(
     input: Tensor,
     p: float,
@@ -75,7 +80,7 @@ def _dropout(
         out = ew.mul(input, 0.0)
     else:
         keep = 1.0 - p
-        kept = cmp.lt(rand(shape, dtype=input.dtype, generator=generator), keep)
+        kept = cmp.lt(_draw(shape, input.dtype, generator), keep)
         out = where(kept, ew.mul(input, 1.0 / keep), 0.0)
     return input._assign(out, "in-place dropout") if inplace else out
 
@@ -132,7 +137,7 @@ def _alpha_dropout(
         out = ew.mul(input, 0.0)
     else:
         scale = (keep + saturated * saturated * keep * p) ** -0.5
-        kept = cmp.lt(rand(shape, dtype=input.dtype), keep)
+        kept = cmp.lt(_draw(shape, input.dtype, None), keep)
         out = ew.add(ew.mul(where(kept, input, saturated), scale), -scale * saturated * p)
     return input._assign(out, "in-place dropout") if inplace else out
 

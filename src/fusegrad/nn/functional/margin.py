@@ -15,7 +15,7 @@ from ...dtypes import int64
 from ...errors import ArgumentError, DimError, DTypeError, RangeError, ShapeError
 from ...functions.common import broadcast_to, cast, floating, pointwise, promote
 from ...functions.norms import norm
-from ...functions.pointwise import add, clamp, minimum, where
+from ...functions.pointwise import add, clamp, minimum, mul, where
 from ...functions.reduction import all, amin, any, sum
 from ...functions.rounding import rounds_once
 from ...functions.shape import broadcast_tensors, reshape, unsqueeze
@@ -162,9 +162,9 @@ def cosine_embedding_loss(
             f"cosine_embedding_loss got {input1.aval}, {input2.aval} and target {target.aval}",
             "0D target expects 1D inputs and 1D target expects 2D inputs.",
         )
-    product = sum(pointwise(ew.mul, input1, input2), -1)
-    size1 = add(sum(ew.mul(input1, input1), -1), 1e-12)
-    size2 = add(sum(ew.mul(input2, input2), -1), 1e-12)
+    product = sum(mul(input1, input2), -1)
+    size1 = add(sum(mul(input1, input1), -1), 1e-12)
+    size2 = add(sum(mul(input2, input2), -1), 1e-12)
     cos = pointwise(ew.div, product, ew.sqrt(pointwise(ew.mul, size1, size2)))
     near = where(pointwise(cmp.eq, target, 1), ew.sub(1.0, cos), 0.0)
     far = where(pointwise(cmp.eq, target, -1), clamp(pointwise(ew.sub, cos, margin), min=0.0), 0.0)

@@ -19,6 +19,7 @@ from ...dtypes import int64
 from ...errors import ArgumentError, ArgumentTypeError, DTypeError, RangeError, ShapeError
 from ...functions.common import broadcast_to
 from ...functions.linear import bmm
+from ...functions.rounding import rounds_once
 from ...functions.shape import reshape, select, transpose
 from ...ops import compare as cmp
 from ...ops import elementwise as ew
@@ -109,6 +110,7 @@ def _check(input: Tensor, grid: Tensor, mode: int) -> None:
         )
 
 
+@rounds_once
 def grid_sampler(
     input: Tensor, grid: Tensor, interpolation_mode: int, padding_mode: int, align_corners: bool
 ) -> Tensor:
