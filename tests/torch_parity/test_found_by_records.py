@@ -207,3 +207,15 @@ def test_bytes_wrap_and_overflow() -> None:
     theirs = torch.nn.functional.softmin(torch.tensor([0, 3]).byte(), 0, dtype=torch.float64)
     ours = fg.nn.functional.softmin(fg.tensor([0, 3]).byte(), 0, dtype=fg.float64)
     assert ours.tolist() == pytest.approx(theirs.tolist(), rel=1e-12)
+
+
+@pytest.mark.parametrize("name", ["scatter", "scatter_add", "scatter_reduce"])
+def test_an_index_without_elements_places_nothing(name: str) -> None:
+    """Its other extents are not looked at."""
+    results = []
+    for lib in (torch, fg):
+        x, src = lib.ones(2, 1, 3), lib.ones(1, 1, 2)
+        at = lib.zeros(3, 2, 0, dtype=lib.int64)
+        more = ("sum",) if name == "scatter_reduce" else ()
+        results.append(getattr(lib, name)(x, 1, at, src, *more).tolist())
+    assert results[0] == results[1]
