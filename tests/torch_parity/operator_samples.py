@@ -19,10 +19,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.testing._internal.common_methods_invocations import op_db
 
 import fusegrad as fg
 import fusegrad.nn.functional as F
+
+with warnings.catch_warnings():  # it says that hypothesis, which no record needs, is absent
+    warnings.simplefilter("ignore", ImportWarning)
+    from torch.testing._internal.common_methods_invocations import op_db
 
 # Records outside the surface: pattern of the name -> why.
 OUTSIDE = {

@@ -250,10 +250,10 @@ def test_refusals(name: str, x: Any, w: Any, options: Any) -> None:
 
 def test_refused_dtypes_and_bias() -> None:
     x, w = fg.zeros(2, 3, 5, 5), fg.zeros(4, 3, 3, 3)
-    with pytest.raises(RuntimeError, match="one floating dtype"):
+    with pytest.raises(RuntimeError, match="one dtype, of numbers"):
         fg.conv2d(x, w.double())
-    with pytest.raises(RuntimeError, match="one floating dtype"):
-        fg.conv2d(x.long(), w.long())
+    with pytest.raises(RuntimeError, match="one dtype, of numbers"):
+        fg.conv2d(x.bool(), w.bool())
     with pytest.raises(RuntimeError, match="one value for each of the 4 output channels"):
         fg.conv2d(x, w, fg.zeros(3))
 

@@ -225,3 +225,15 @@ def test_slopes_of_powers_in_half_precision() -> None:
     y = fg.tensor([6.0], dtype=fg.float16, requires_grad=True)
     (slope,) = fg.autograd.grad(fg.pow(x, y).sum() * 0.25, x)
     assert slope.item() == pytest.approx(0.25 * 6 * 5**5, rel=1e-3)
+
+
+@pytest.mark.parametrize("name", ["scatter", "scatter_add", "scatter_reduce"])
+def test_an_index_without_elements_places_nothing(name: str) -> None:
+    """Its other extents are not looked at."""
+    results = []
+    for lib in (torch, fg):
+        x, src = lib.ones(2, 1, 3), lib.ones(1, 1, 2)
+        at = lib.zeros(3, 2, 0, dtype=lib.int64)
+        more = ("sum",) if name == "scatter_reduce" else ()
+        results.append(getattr(lib, name)(x, 1, at, src, *more).tolist())
+    assert results[0] == results[1]

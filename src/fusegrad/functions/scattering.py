@@ -47,6 +47,8 @@ def _places(name: str, input: Tensor, dim: int, index: Tensor, src: Any) -> Any:
             f"{name} into {input.aval} with index {index.aval}",
             "The index must have as many dimensions as the input.",
         )
+    if not index.aval.size:  # nothing is placed, whatever the other extents are
+        index = reshape(index, (0,) * input.aval.ndim)
     shape = index.aval.shape
     for k, (n, m) in enumerate(zip(shape, input.aval.shape, strict=True)):
         if k != axis and n > m:
