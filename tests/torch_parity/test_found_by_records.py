@@ -237,3 +237,28 @@ def test_an_index_without_elements_places_nothing(name: str) -> None:
         more = ("sum",) if name == "scatter_reduce" else ()
         results.append(getattr(lib, name)(x, 1, at, src, *more).tolist())
     assert results[0] == results[1]
+
+
+# --- in place -------------------------------------------------------------------------------------
+@pytest.mark.parametrize("name", ["silu", "mish", "hardswish"])
+def test_activations_in_place_keep_what_their_gradient_reads(name: str) -> None:
+    """Their result does not tell the operand; eagerly and compiled, to second order."""
+    found = []
+
+    def slopes(lib: Any, x: Any) -> Any:
+        out = getattr(lib.nn.functional, name)(x.clone(), inplace=True)
+        (g,) = lib.autograd.grad((out * out).sum(), x, create_graph=True)
+        return lib.autograd.grad((g * g).sum(), x)[0]
+
+    for lib in (torch, fg):
+        x = lib.tensor([-2.0, 0.5, 3.0], dtype=lib.float64, requires_grad=True)
+        found.append(slopes(lib, x).tolist())
+    found.append(fg.jit(lambda x: slopes(fg, x))(x).tolist())
+    assert found[1] == pytest.approx(found[0]) and found[2] == pytest.approx(found[0])
+
+
+def test_gumbel_softmax_of_half_precision_has_no_nan() -> None:
+    """The logarithm of a draw of few bits is infinite now and then."""
+    fg.manual_seed(0)
+    soft = fg.nn.functional.gumbel_softmax(fg.zeros(5000, dtype=fg.float16))
+    assert not soft.isnan().any().item() and soft.float().sum().item() == pytest.approx(1, abs=0.1)

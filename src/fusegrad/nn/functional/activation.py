@@ -16,7 +16,7 @@ from ...dtypes import DType
 from ...errors import ArgumentError, RangeError, ShapeError
 from ...functions import reduction
 from ...functions.arithmetic import div
-from ...functions.common import axis_of, floating, pointwise, wrapped
+from ...functions.common import axis_of, floating, owned, pointwise, wrapped
 from ...functions.creation import zeros_like
 from ...functions.norms import norm
 from ...functions.pointwise import abs as magnitude
@@ -39,6 +39,11 @@ _SELU_SCALE = 1.0507009873554804934193349852946
 
 def _put(input: Tensor, out: Tensor, inplace: bool) -> Tensor:
     return input._assign(out, "an in-place activation") if inplace else out
+
+
+def _kept(input: Tensor, inplace: bool) -> Tensor:
+    """What a gradient reads when the old values are written over; the result alone is no help."""
+    return owned(input) if inplace and input.requires_grad else input
 
 
 def _like(input: Tensor, number: Any) -> Any:
@@ -161,7 +166,8 @@ def gelu(input: Tensor, approximate: str = "none") -> Tensor:
 @rounds_once
 def silu(input: Tensor, inplace: bool = False) -> Tensor:
     """x * sigmoid(x)."""
-    return _put(input, ew.mul(input, tr.sigmoid(input)), inplace)
+    x = _kept(input, inplace)
+    return _put(input, ew.mul(x, tr.sigmoid(x)), inplace)
 
 
 def softplus_stable(input: Tensor) -> Tensor:
@@ -186,7 +192,8 @@ def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tenso
 @rounds_once
 def mish(input: Tensor, inplace: bool = False) -> Tensor:
     """x * tanh(softplus(x))."""
-    return _put(input, ew.mul(input, tr.tanh(softplus_stable(input))), inplace)
+    x = _kept(input, inplace)
+    return _put(input, ew.mul(x, tr.tanh(softplus_stable(x))), inplace)
 
 
 def sigmoid(input: Tensor) -> Tensor:
@@ -240,8 +247,8 @@ def hardsigmoid(input: Tensor, inplace: bool = False) -> Tensor:
 @rounds_once
 def hardswish(input: Tensor, inplace: bool = False) -> Tensor:
     """x * relu6(x + 3) / 6."""
-    gate = ew.mul(relu6(ew.add(input, 3.0)), 1.0 / 6.0)
-    return _put(input, ew.mul(input, gate), inplace)
+    x = _kept(input, inplace)
+    return _put(input, ew.mul(x, ew.mul(relu6(ew.add(x, 3.0)), 1.0 / 6.0)), inplace)
 
 
 def threshold(input: Tensor, threshold: float, value: float, inplace: bool = False) -> Tensor:
@@ -309,6 +316,7 @@ def normalize(
     return unit if out is None else out._assign(unit, "normalize")
 
 
+@rounds_once
 def gumbel_softmax(
     logits: Tensor, tau: float = 1.0, hard: bool = False, eps: float = 1e-10, dim: int = -1
 ) -> Tensor:
