@@ -227,7 +227,10 @@ def _near(ours: np.ndarray, theirs: torch.Tensor, exact: torch.Tensor) -> bool:
     if a.shape != b.shape or (np.isfinite(a) != np.isfinite(target)).any():
         return False
     with np.errstate(all="ignore"):
-        far, further = (np.where(x == target, 0, np.abs(x - target)) for x in (a, b))
+        both = np.isnan(target)
+        far, further = (
+            np.where((x == target) | both & np.isnan(x), 0, np.abs(x - target)) for x in (a, b)
+        )
     return float(np.nanmax(far, initial=0)) <= float(
         np.max(np.nan_to_num(further, nan=np.inf), initial=0)
     )
