@@ -209,6 +209,24 @@ def test_bytes_wrap_and_overflow() -> None:
     assert ours.tolist() == pytest.approx(theirs.tolist(), rel=1e-12)
 
 
+@pytest.mark.parametrize("mode", ["bilinear", "bicubic"])
+@pytest.mark.parametrize("size", [(3, 3), (7, 9)])
+def test_images_of_bytes_are_resized_with_rounding(mode: str, size: tuple[int, int]) -> None:
+    """Weights are whole multiples of a power of two; taps at the border are one."""
+    x = torch.randint(0, 256, (2, 3, 4, 5), generator=torch.Generator().manual_seed(0)).byte()
+    theirs = torch.nn.functional.interpolate(x, size, mode=mode)
+    ours = fg.nn.functional.interpolate(fg.from_numpy(x.numpy()), size, mode=mode)
+    assert ours.dtype is fg.uint8 and ours.tolist() == theirs.tolist()
+
+
+def test_slopes_of_powers_in_half_precision() -> None:
+    """Their factors leave the range of float16 though the slope is in it."""
+    x = fg.tensor([5.0], dtype=fg.float16, requires_grad=True)
+    y = fg.tensor([6.0], dtype=fg.float16, requires_grad=True)
+    (slope,) = fg.autograd.grad(fg.pow(x, y).sum() * 0.25, x)
+    assert slope.item() == pytest.approx(0.25 * 6 * 5**5, rel=1e-3)
+
+
 @pytest.mark.parametrize("name", ["scatter", "scatter_add", "scatter_reduce"])
 def test_an_index_without_elements_places_nothing(name: str) -> None:
     """Its other extents are not looked at."""

@@ -257,6 +257,9 @@ def pow(input: Any, exponent: Any) -> Tensor:
             special = _constant_power(cast(input, dtype), exponent)
             if special is not None:
                 return special
+    if dtype.reduced:  # factors of the derivatives leave the range of half precision
+        wide = (cast(v, dtypes.float32) if isinstance(v, Tensor) else v for v in (input, exponent))
+        return cast(pointwise(ops.pow_, *wide), dtype)
     if dtype.category >= 2:
         return pointwise(ops.pow_, input, exponent)
     return _integer_power(input, exponent)

@@ -12,11 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from ...dtypes import float32, stored
+from ...dtypes import float32, int32, stored, uint8
 from ...errors import ArgumentError, RangeError, ShapeError
-from ...functions.common import pointwise, unshared
+from ...functions.common import cast, pointwise, unshared
 from ...functions.rounding import rounds_to_input
 from ...functions.shape import repeat_interleave
+from ...ops import compare as cmp
 from ...ops import elementwise as ew
 from ...ops import indexing
 from ...tensor import Tensor
@@ -53,6 +54,8 @@ def _positions(size: int, extent: int, scale: float, align_corners: bool) -> np.
 
 def _mixed(x: Tensor, axis: int, parts: Sequence[tuple[np.ndarray, np.ndarray]]) -> Tensor:
     """Sum over (index, weight) pairs of slices times weights along one axis."""
+    if x.dtype is uint8:
+        return _mixed_bytes(x, axis, parts)
     total: Tensor | None = None
     for index, weight in parts:
         shape = [1] * x.aval.ndim
@@ -62,6 +65,26 @@ def _mixed(x: Tensor, axis: int, parts: Sequence[tuple[np.ndarray, np.ndarray]])
         total = term if total is None else ew.add(total, term)
     assert total is not None
     return total
+
+
+def _mixed_bytes(x: Tensor, axis: int, parts: Sequence[tuple[np.ndarray, np.ndarray]]) -> Tensor:
+    """``_mixed`` of bytes, rounded, with PyTorch's weights: as many bits as 15 can hold."""
+    parts = [(index.astype(int), weight.copy()) for index, weight in parts]
+    for k, (index, weight) in enumerate(parts):  # taps that the border puts together are one
+        for other, into in parts[:k]:
+            same = index == other
+            into += np.where(same, weight, 0.0)
+            weight[same] = 0.0
+    most = max(float(weight.max()) for _, weight in parts)
+    bits = next(b for b in range(22) if int(0.5 + most * 2 ** (b + 1)) >= 2**15)
+    view = [-1 if k == axis else 1 for k in range(x.aval.ndim)]
+    total: Tensor | int = 1 << (bits - 1)
+    for index, weight in parts:
+        whole = np.trunc(weight * 2**bits + np.copysign(0.5, weight)).astype(np.int32)
+        term = pointwise(ew.mul, cast(_take(x, index, axis), int32), Tensor(whole.reshape(view)))
+        total = pointwise(ew.add, term, total)
+    shifted = cmp.shift_right(total, bits)
+    return cast(ew.minimum(ew.maximum(shifted, 0), 255), uint8)
 
 
 def _linear(x: Tensor, axis: int, size: int, scale: float, align_corners: bool) -> Tensor:
