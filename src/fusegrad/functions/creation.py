@@ -16,7 +16,7 @@ from ..ops import movement, source
 from ..ops import transcendental as tr
 from ..ops.kinds import keep_parts
 from ..tensor import Tensor
-from .common import cast, method, sizes_of
+from .common import cast, method, promote, sizes_of
 from .layout import contiguous_format, in_format, preserve_format
 from .placement import factory, on_cpu
 
@@ -244,10 +244,12 @@ def _spaced(name: str, start: Any, end: Any, steps: Any, target: DType) -> Tenso
         raise ArgumentTypeError(f"{name} with steps={steps!r}", "steps must be an int.")
     if steps < 0:
         raise RangeError(f"{name} with steps={steps}", "number of steps must be non-negative")
-    first, last = (_end(name, value, target) for value in (start, end))
+    ends = [_end(name, value, target) for value in (start, end)]
+    wide = promote(*ends)
+    first, last = (cast(x, wide) for x in ends)
     rest = max(steps - 1, 1)
-    at = np.arange(steps, dtype=np.float64)
-    forth, back = Tensor(at), Tensor(steps - 1 - at)
+    at = np.arange(steps)
+    forth, back = (cast(Tensor(x), wide) for x in (at, steps - 1 - at))
     slope = ew.div(ew.sub(last, first), float(rest))
     near, far = ew.add(first, ew.mul(slope, forth)), ew.sub(last, ew.mul(slope, back))
     return cmp.where(Tensor(at < max(steps // 2, steps == 1)), near, far)
